@@ -1,0 +1,1 @@
+//! One documented entry a variable.

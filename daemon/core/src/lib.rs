@@ -1,0 +1,10 @@
+//! What kmid decides, without doing anything: values, `now` and random numbers go in, values come out.
+//!
+//! Nothing here opens a file, a socket, an environment variable or a clock; the crate's dependencies are the
+//! guard. The daemon around it is the thin shell that does the IO.
+
+pub mod key;
+pub mod kimi;
+pub mod outcome;
+pub mod pool;
+pub mod time;

@@ -1,0 +1,179 @@
+//! What an attempt meant and whose fault it was.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::kimi::error::Row;
+
+/// Whose fault a failed attempt was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// This key: dead, or without the right to a model.
+    Key,
+    /// The account behind the key, and so every key of it.
+    Account,
+    /// What the client asked for.
+    Request,
+    /// The client program itself is refused.
+    Client,
+    /// The API or the way to it.
+    Upstream,
+    /// Nobody's: the client left.
+    Nobody,
+}
+
+/// How far an attempt had come when its transport failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Resolving, connecting, TLS.
+    Connect,
+    /// Sending the request.
+    Send,
+    /// Waiting for the response head.
+    FirstByte,
+    /// Reading the response body.
+    Body,
+}
+
+/// In which way a transport failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The name did not resolve.
+    Dns,
+    /// The connection was refused or unreachable.
+    Refused,
+    /// The TLS handshake failed.
+    Tls,
+    /// Nothing came for too long.
+    Timeout,
+    /// The connection was reset or closed.
+    Closed,
+    /// What came was not HTTP.
+    Protocol,
+    /// An event stream ended cleanly without its terminal event.
+    Truncated,
+}
+
+/// A transport failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Fault {
+    /// How far the attempt had come.
+    pub phase: Phase,
+    /// What happened.
+    pub kind: FaultKind,
+}
+
+/// What an error answer asks the pool to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// No key is touched.
+    Nothing,
+    /// A short pause that grows with repetition.
+    Backoff,
+    /// A pause until the named window resets.
+    CoolUntilReset(FullWindow),
+    /// A stop that ends by its time, a good recheck or a person.
+    Block(BlockReason),
+    /// Fewer requests in flight for the account; no pause.
+    LowerCap,
+}
+
+/// Which quota window a refusal says is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullWindow {
+    /// Not said: whichever the readings show full.
+    Unknown,
+    /// The 7-day window.
+    Week,
+    /// The month.
+    Month,
+}
+
+/// Why a key is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockReason {
+    /// 401: dead key or wrong host.
+    InvalidKey,
+    /// 402: membership lapsed or unverifiable.
+    Payment,
+    /// The account was banned.
+    Banned,
+    /// The balance is used up.
+    Balance,
+}
+
+/// Where another attempt makes sense before anything reached the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// Nowhere: the answer goes to the client.
+    No,
+    /// On another key, at once (KMI_PROXY_FAILOVER_MAX).
+    OtherKey,
+    /// After a backoff (KMI_PROXY_RETRY_MAX).
+    Later,
+}
+
+/// The meaning of an error answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Verdict {
+    /// The row of the error table that matched.
+    pub row: Row,
+    /// Whose fault it is.
+    pub whose: Party,
+    /// What the pool does about it.
+    pub action: Action,
+    /// Whether another attempt makes sense.
+    pub retry: Retry,
+}
+
+/// What one attempt meant. Every lease ends with exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response came to its true end.
+    Completed,
+    /// The upstream answered with an error.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it means.
+        verdict: Verdict,
+        /// The answer's `Retry-After`, if it had a usable one.
+        retry_after: Option<Duration>,
+    },
+    /// The transport failed, or the stream ended without its terminal event.
+    Broke(Fault),
+    /// The client went away first.
+    ClientLeft,
+}
+
+impl Outcome {
+    /// Whose fault it was; `None` when there was none.
+    #[must_use]
+    pub fn whose(&self) -> Option<Party> {
+        match self {
+            Self::Completed => None,
+            Self::Refused { verdict, .. } => Some(verdict.whose),
+            Self::Broke(_) => Some(Party::Upstream),
+            Self::ClientLeft => Some(Party::Nobody),
+        }
+    }
+
+    /// The stable name used in traces, events and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused { verdict, .. } => verdict.row.name(),
+            Self::Broke(_) => "upstream_broke",
+            Self::ClientLeft => "client_left",
+        }
+    }
+}

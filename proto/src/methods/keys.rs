@@ -1,0 +1,124 @@
+//! `keys.*`: the keys of the pool.
+
+use serde::{Deserialize, Serialize};
+
+/// Parameters of `keys.list`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct ListParams {
+    /// Ask the upstream for fresh quotas first.
+    #[serde(default)]
+    pub refresh: bool,
+}
+
+/// Result of `keys.list`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyList {
+    /// In pool order.
+    pub keys: Vec<Key>,
+    /// Key files that could not be used.
+    #[serde(default)]
+    pub issues: Vec<super::daemon::Issue>,
+}
+
+/// One key as people see it; never the secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Key {
+    /// The person's name for it.
+    pub label: String,
+    /// `ready`, `warn`, `cooling`, `blocked` or `disabled`
+    pub state: String,
+    /// Why it is not ready, a stable word: `quota`, `rate_limited`, `invalid_key`, `payment`, ...
+    pub reason: Option<String>,
+    /// When the state ends by itself, RFC 3339.
+    pub until: Option<String>,
+    /// Whether it is the active key.
+    pub active: bool,
+    /// The last four characters.
+    pub masked: String,
+    /// First 12 hex digits of its SHA-256.
+    pub fingerprint: String,
+    /// `userId` of the account.
+    pub account: Option<String>,
+    /// E-mail of the account.
+    pub email: Option<String>,
+    /// The file it came from.
+    pub source: String,
+    /// Where it is sent.
+    pub base_url: String,
+    /// Higher comes first.
+    pub priority: i32,
+    /// RFC 3339.
+    pub last_used: Option<String>,
+    /// Attempts made with it.
+    pub requests: u64,
+    /// Attempts in flight.
+    pub in_flight: u32,
+    /// Most attempts in flight for its account, where known.
+    pub cap: Option<u32>,
+    /// By class.
+    pub errors: Errors,
+    /// Quota windows, shortest first.
+    pub windows: Vec<Window>,
+    /// Why the last quota refresh failed, if it did.
+    pub refresh_error: Option<String>,
+}
+
+/// Error counts by class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    /// 401
+    #[serde(rename = "401")]
+    pub e401: u64,
+    /// 402 and 403
+    #[serde(rename = "403")]
+    pub e403: u64,
+    /// 429
+    #[serde(rename = "429")]
+    pub e429: u64,
+    /// 5xx and transport failures
+    #[serde(rename = "5xx")]
+    pub e5xx: u64,
+}
+
+/// One quota window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// `5h`, `7d`, `month`, ...
+    pub name: String,
+    /// In the API's unit.
+    pub limit: Option<f64>,
+    /// In the API's unit.
+    pub used: Option<f64>,
+    /// 0 to 100.
+    pub percent_left: f64,
+    /// RFC 3339.
+    pub resets_at: Option<String>,
+    /// RFC 3339; tells how old the reading is.
+    pub read_at: String,
+    /// `poll`
+    pub source: String,
+}
+
+/// Parameters of methods that take one key or all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LabelParams {
+    /// The key; all when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// Result of `keys.unblock`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Unblocked {
+    /// Labels whose block or cooldown was cleared.
+    pub cleared: Vec<String>,
+}
+
+/// Result of `keys.recheck`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Rechecked {
+    /// Labels whose block was lifted (half-open: the next request decides).
+    pub cleared: Vec<String>,
+    /// Labels that stay blocked.
+    pub still_blocked: Vec<String>,
+}

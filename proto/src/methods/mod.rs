@@ -1,0 +1,8 @@
+//! Parameters and results of every method, by noun.
+
+pub mod daemon;
+pub mod keys;
+pub mod logs;
+pub mod quota;
+pub mod requests;
+pub mod rotation;

@@ -1,0 +1,45 @@
+//! `rotation.*`: which key is active.
+
+use serde::{Deserialize, Serialize};
+
+/// Parameters of `rotation.rotate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RotateParams {
+    /// Switch to this key instead of the best one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// Result of `rotation.rotate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rotated {
+    /// Label of the key that is active now.
+    pub active: String,
+    /// Label of the key that was.
+    pub previous: Option<String>,
+    /// Whether they differ.
+    pub rotated: bool,
+    /// A stable word: `best`, `tie`, `chosen`, `already_best`, `only_key`, ...
+    pub reason: String,
+    /// Client config files that were written.
+    pub config_written: Vec<String>,
+    /// Files left alone and why, and what else to know.
+    pub warnings: Vec<String>,
+}
+
+/// Parameters of `rotation.auto`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct AutoParams {
+    /// On or off.
+    pub enabled: bool,
+}
+
+/// Result of `rotation.auto`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Auto {
+    /// Whether automatic rotation is on now.
+    pub enabled: bool,
+    /// What else to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Code shared by the end-to-end tests and the benchmark.
