@@ -1,1 +1,13 @@
-//! kmid
+//! kmid: a daemon that owns Kimi API keys, refreshes their quotas, chooses and rotates them, and is a local HTTP
+//! proxy that real Kimi clients talk to as if it were the API.
+//!
+//! Imports point one way: `kmid-core` <- `config` <- `state` <- {`proxy`, `refresh`, `control`} <- `app` <- `main`.
+
+pub mod client_config;
+pub mod clock;
+pub mod command;
+pub mod control;
+pub mod keys;
+pub mod line_log;
+pub mod state;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Surgical edits of the Kimi clients' config files.

@@ -1,0 +1,56 @@
+//! What `control` asks of rooms that it does not import; `app` owns the channel and carries it out.
+
+use tokio::sync::oneshot;
+
+/// A request to the rest of the daemon.
+#[derive(Debug)]
+pub enum Command {
+    /// Read settings and keys anew.
+    Reload {
+        /// What changed.
+        reply: oneshot::Sender<Reloaded>,
+    },
+    /// End: drain, or at once.
+    Stop {
+        /// At once.
+        force: bool,
+    },
+    /// Ask `/usages` now, for one key or all.
+    RefreshQuota {
+        /// One key.
+        label: Option<String>,
+        /// What came of it, by label.
+        reply: oneshot::Sender<Vec<(String, Result<(), String>)>>,
+    },
+    /// Ask `/usages` for blocked keys and lift the blocks of those that answer well.
+    Recheck {
+        /// One key.
+        label: Option<String>,
+        /// Labels cleared and labels still blocked.
+        reply: oneshot::Sender<(Vec<String>, Vec<String>)>,
+    },
+}
+
+/// What a reload changed.
+#[derive(Debug, Clone, Default)]
+pub struct Reloaded {
+    /// Names of settings in force now, and `keys`.
+    pub changed: Vec<String>,
+    /// Changed settings that wait for a restart.
+    pub needs_restart: Vec<String>,
+    /// What could not be used.
+    pub issues: Vec<Issue>,
+}
+
+/// Something a person should know about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// `key_file`, `settings`, `log_loss`, `state`
+    pub kind: &'static str,
+    /// Whether something does not work because of it.
+    pub error: bool,
+    /// The file or variable concerned.
+    pub subject: String,
+    /// What is wrong and what to do; never a secret.
+    pub message: String,
+}

@@ -1,0 +1,34 @@
+//! The control socket: JSON-RPC 2.0 for `kmi` and any other client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kmid_config::settings::Settings;
+use kmid_core::time::Time;
+use tokio::sync::mpsc;
+
+use crate::command::Command;
+use crate::line_log::LineLog;
+use crate::state::State;
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The door to the pool.
+    pub state: Arc<State>,
+    /// Settings in force; swapped on reload.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// To the rest of the daemon.
+    pub commands: mpsc::Sender<Command>,
+    /// `trace/trace.jsonl`
+    pub trace: LineLog,
+    /// `logs/kmi.log`
+    pub app_log: LineLog,
+    /// `logs/proxy.out`
+    pub daemon_log: LineLog,
+    /// When the daemon started.
+    pub started_at: Time,
+    /// Where the proxy listens.
+    pub proxy_addr: SocketAddr,
+}

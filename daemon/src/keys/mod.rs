@@ -1,0 +1,1 @@
+//! The key directory: files -> keys, and what could not be used.

@@ -1,0 +1,1 @@
+//! The way to the API: connections, TLS, transport faults, and the embedded simulator.
