@@ -27,6 +27,12 @@ pub enum Row {
 }
 
 impl Row {
+    /// Whether a row of the table matched.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        self != Self::Unknown
+    }
+
     /// The stable name used in traces and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
