@@ -192,7 +192,7 @@ mod unix {
         fs::create_dir(place.path(".kimi")).unwrap();
         let link = place.path(".kimi/config.toml");
         symlink("../dotfiles/kimi.toml", &link).unwrap();
-        assert_eq!(place.write().written, [link.clone()]);
+        assert_eq!(place.write().written, std::slice::from_ref(&link));
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&target).unwrap(), edited());
         assert_eq!(place.names("dotfiles"), ["kimi.toml"]);
