@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::account::{Account, Window};
 
-/// The models of the coding plan [kimi-upstream.md, 2026-11] and what each takes.
+/// The models of the coding plan [kimi-upstream.md, 2026-11]. The context lengths are uncertain: 262144 is what
+/// clients of `kimi-for-coding` ask for (2026-11), the one of `k3` is only known to be above that of `k3-256k`.
 const MODELS: [(&str, &str, u64); 4] = [
     ("k3", "Kimi K3", 1_048_576),
     ("k3-256k", "Kimi K3 256K", 262_144),
