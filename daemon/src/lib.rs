@@ -7,6 +7,7 @@ pub mod client_config;
 pub mod clock;
 pub mod command;
 pub mod control;
+pub mod demo;
 pub mod keys;
 pub mod line_log;
 pub mod state;
