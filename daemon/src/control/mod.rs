@@ -1,6 +1,6 @@
 //! The control socket: JSON-RPC 2.0 for `kmi` and any other client.
 //!
-//! listener -> session -> dispatch -> handlers/<noun> -> state -> convert -> result, or a feed that becomes a stream.
+//! listener -> session -> dispatch -> `handlers/<noun>` -> state -> convert -> result, or a feed that becomes a stream.
 
 mod backlog;
 mod convert;
