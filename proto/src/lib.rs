@@ -1,5 +1,14 @@
 //! The wire contract between `kmid` and `kmi`: JSON-RPC 2.0, one message a line, over a local socket.
 //!
-//! Types only: no sockets, no files, no clock.
+//! Types, framing and a blocking client over any stream: no sockets, no files, no clock. Any JSON-RPC client can
+//! speak it too.
 
+pub mod client;
+pub mod codec;
+pub mod endpoint;
+pub mod envelope;
+pub mod error;
+pub mod hello;
+pub mod method;
 pub mod methods;
+pub mod notify;

@@ -1,0 +1,112 @@
+//! The methods by name, each tied to its parameters and its result.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::methods::{daemon, keys, logs, quota, requests, rotation};
+use crate::notify::{CancelParams, Cancelled, Subscribed};
+
+/// Parameters or a result without anything in it: `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Empty {}
+
+/// A method with its types; [`crate::client::Client::ask`] takes one.
+pub trait Typed {
+    /// Which one it is.
+    const METHOD: Method;
+    /// What it takes.
+    type Params: Serialize + DeserializeOwned;
+    /// What it gives.
+    type Result: Serialize + DeserializeOwned;
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])+ $name:ident = $text:literal: $params:ty => $result:ty;)+) => {
+        /// Every method.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Method {
+            /// All methods, by noun.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// The method with this name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+        }
+
+        /// The methods as types.
+        pub mod typed {
+            use super::*;
+
+            $(
+                $(#[$doc])+
+                #[derive(Debug, Clone, Copy)]
+                pub struct $name;
+
+                impl Typed for $name {
+                    const METHOD: Method = Method::$name;
+                    type Params = $params;
+                    type Result = $result;
+                }
+            )+
+        }
+    };
+}
+
+methods! {
+    /// Exchanges versions and capabilities; optional.
+    DaemonHello = "daemon.hello": daemon::HelloParams => daemon::Hello;
+    /// How the daemon, its proxy and its keys stand.
+    DaemonStatus = "daemon.status": Empty => daemon::Status;
+    /// Reads settings and keys anew.
+    DaemonReload = "daemon.reload": Empty => daemon::Reloaded;
+    /// Answers, then drains and ends.
+    DaemonStop = "daemon.stop": daemon::StopParams => Empty;
+    /// Every key.
+    KeysList = "keys.list": keys::ListParams => keys::KeyList;
+    /// Clears blocks and cooldowns.
+    KeysUnblock = "keys.unblock": keys::LabelParams => keys::Unblocked;
+    /// Asks the upstream about blocked keys.
+    KeysRecheck = "keys.recheck": keys::LabelParams => keys::Rechecked;
+    /// Switches to the best or the named key.
+    RotationRotate = "rotation.rotate": rotation::RotateParams => rotation::Rotated;
+    /// Turns automatic rotation on or off.
+    RotationAuto = "rotation.auto": rotation::AutoParams => rotation::Auto;
+    /// Reads quotas now.
+    QuotaRefresh = "quota.refresh": keys::LabelParams => quota::Refreshed;
+    /// Streams trace entries.
+    RequestsTail = "requests.tail": requests::TailParams => Subscribed;
+    /// Streams log lines.
+    LogsTail = "logs.tail": logs::TailParams => Subscribed;
+    /// Ends a stream.
+    StreamCancel = "stream.cancel": CancelParams => Cancelled;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for method in Method::ALL {
+            assert_eq!(Method::from_name(method.name()), Some(*method));
+        }
+        assert_eq!(Method::from_name("Daemon.Status"), None);
+    }
+}
