@@ -9,5 +9,7 @@ pub mod command;
 pub mod control;
 pub mod keys;
 pub mod line_log;
+pub mod local_time;
+pub mod private;
 pub mod state;
 pub mod upstream;
