@@ -10,5 +10,7 @@ pub mod control;
 pub mod demo;
 pub mod keys;
 pub mod line_log;
+pub mod local_time;
+pub mod private;
 pub mod state;
 pub mod upstream;
