@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn refusals_name_the_place_only() {
         for text in
-            [r#"{"providers": "canary"}"#, r#"{"providers": {"x": {"api_key": "canary"#, "canary", "[]"]
+            [r#"{"providers": "canary"}"#, r#"{"providers": {"x": {"api_key": "canary"#, "canary", "[1"]
         {
             let why = read(text).err().unwrap();
             assert!(why.contains("line 1, column") && !why.contains("canary"), "{why}");

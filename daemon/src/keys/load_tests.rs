@@ -152,7 +152,7 @@ fn keys_go_to_allowed_hosts_only() {
 fn a_key_in_a_label_or_in_a_files_name_is_not_shown() {
     let key = "sk-kimi-canary-canary";
     let temp = directory(&[
-        ("a.env", &format!("KMI_API_KEY={key}\nKMI_KEY_LABEL=my {key}\n")),
+        ("a.env", &format!("KMI_API_KEY={key}\nKMI_KEY_LABEL='my {key}'\n")),
         ("sk-kimi-canary-other.env", "KMI_API_KEY=sk-kimi-canary-other"),
     ]);
     let found = load(temp.path(), &rules());

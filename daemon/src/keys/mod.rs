@@ -1,6 +1,6 @@
 //! The key directory: files -> keys, and what could not be used.
 //!
-//! Each format's reader turns a text into a [`Draft`] or a reason; `load` walks the directory and makes keys of the
+//! Each format's reader turns a text into a draft or a reason; `load` walks the directory and makes keys of the
 //! drafts; `watch` says when to load again. No reason and no issue ever repeats what a file holds.
 
 mod env;

@@ -186,7 +186,10 @@ struct Concerns(Vec<PathBuf>);
 impl Concerns {
     fn of(dirs: &[PathBuf]) -> Self {
         // FSEvents reports real paths, the others the watched ones.
-        let real = dirs.iter().filter_map(|dir| dir.canonicalize().ok());
+        let real = dirs.iter().filter_map(|dir| {
+            let above = dir.ancestors().find(|above| above.exists())?;
+            Some(above.canonicalize().ok()?.join(dir.strip_prefix(above).ok()?))
+        });
         Self(dirs.iter().cloned().chain(real).collect())
     }
 
