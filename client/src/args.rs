@@ -308,3 +308,7 @@ where
 pub(crate) fn print_help() -> std::io::Result<()> {
     Cli::command().print_help()
 }
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

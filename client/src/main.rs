@@ -5,6 +5,8 @@ mod args;
 mod commands;
 mod connect;
 mod exit;
+#[cfg(test)]
+mod fixtures;
 mod http;
 mod kimi_config;
 mod output;

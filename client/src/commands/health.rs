@@ -12,7 +12,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::kimi_config::{self, Configured};
 use crate::output::View;
 use crate::output::flow;
-use crate::output::style::{Paint, Span};
+use crate::output::style::{Paint, Span, clean, width};
+use crate::output::time::parse;
 use crate::tr;
 
 /// A key with what only this side knows.
@@ -121,17 +122,14 @@ fn summary(view: &View<'_>, keys: &[Shown<'_>]) -> String {
     let first_reset = keys
         .iter()
         .flat_map(|shown| &shown.key.windows)
-        .filter_map(|window| crate::output::time::parse(window.resets_at.as_deref()?))
+        .filter_map(|window| parse(window.resets_at.as_deref()?))
         .filter(|time| *time > view.now)
         .min();
     if let Some(time) = first_reset {
         spans.push(Span::plain(tr!(view.messages, "health-first-reset", when = view.relative(time))));
     }
-    if let Some(until) = keys
-        .iter()
-        .filter(|_| serving == 0)
-        .filter_map(|shown| crate::output::time::parse(shown.key.until.as_deref()?))
-        .min()
+    if let Some(until) =
+        keys.iter().filter(|_| serving == 0).filter_map(|shown| parse(shown.key.until.as_deref()?)).min()
     {
         spans.push(Span::new(
             Paint::Warn,
@@ -145,10 +143,10 @@ fn summary(view: &View<'_>, keys: &[Shown<'_>]) -> String {
 fn block(view: &View<'_>, shown: &Shown<'_>) -> String {
     let look = view.look;
     let mut text = flow::spans(look, "", 2, &heading(view, shown));
-    let names = shown.key.windows.iter().map(|w| crate::output::style::width(&w.name)).max().unwrap_or(0);
+    let names = shown.key.windows.iter().map(|w| width(&w.name)).max().unwrap_or(0);
     for window in &shown.key.windows {
-        let name = crate::output::style::clean(&window.name).into_owned();
-        let padding = " ".repeat(names - crate::output::style::width(&name).min(names) + 2);
+        let name = clean(&window.name).into_owned();
+        let padding = " ".repeat(names - width(&name).min(names) + 2);
         let lead = format!("  {name}{padding}");
         text.push_str(&flow::spans(look, &lead, names + 4, &window_spans(view, window)));
     }
@@ -181,8 +179,9 @@ fn heading(view: &View<'_>, shown: &Shown<'_>) -> Vec<Span> {
     if let Some(reason) = &key.reason {
         spans.push(Span::new(paint, view.word("reason", reason)));
     }
-    if let Some(until) = &key.until {
-        spans.push(Span::new(paint, tr!(messages, "health-until", moment = view.moment(until))));
+    if let Some(until) = key.until.as_deref().and_then(parse) {
+        let text = tr!(messages, "health-until", clock = view.clock(until), relative = view.relative(until));
+        spans.push(Span::new(paint, text));
     }
     if key.active {
         spans.push(Span::new(Paint::Strong, tr!(messages, "health-active")));

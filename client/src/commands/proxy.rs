@@ -11,7 +11,7 @@ use crate::args::ProxyArgs;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::View;
-use crate::output::flow::Fields;
+use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
 use crate::tr;
 
@@ -51,7 +51,8 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: bool) -> String {
         text.push_str(&format!("  {line}\n"));
     }
     if status.mode == "dry-run" {
-        text.push_str(&format!("\n{}\n", view.look.paint(Paint::Warn, &tr!(messages, "proxy-dry-run"))));
+        let note = Span::new(Paint::Warn, tr!(messages, "proxy-dry-run"));
+        text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
     }
     text
 }

@@ -104,7 +104,10 @@ fn rotation(view: &View<'_>, status: &Status) -> Vec<Span> {
     let messages = view.messages;
     let mut spans = vec![
         Span::plain(view.word("rotation", &status.rotation.mode)),
-        Span::new(Paint::Faint, view.word("rotation-note", &status.rotation.mode)),
+        Span::new(
+            Paint::Faint,
+            messages.find(&format!("rotation-note-{}", status.rotation.mode)).unwrap_or_default(),
+        ),
     ];
     if status.rotation.auto_rotate && !status.rotation.allowed {
         spans.push(Span::new(Paint::Warn, tr!(messages, "status-auto-not-allowed")));

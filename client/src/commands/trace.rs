@@ -147,7 +147,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
         let tried: Vec<String> = entry
             .attempts
             .iter()
-            .map(|attempt| format!("{} {}", attempt.key_label, attempt.outcome))
+            .map(|attempt| format!("{} ({})", attempt.key_label, view.word("outcome", &attempt.outcome)))
             .collect();
         spans.push(Span::new(Paint::Faint, tr!(messages, "trace-attempts", list = tried.join(", "))));
     }
