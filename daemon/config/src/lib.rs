@@ -2,7 +2,17 @@
 //!
 //! This room is a crate of its own because `kmi` shares the resolver without carrying the daemon.
 
+pub mod dotenv;
 pub mod env;
+mod env_file;
+pub mod issue;
 pub mod load;
+pub mod outside;
+mod parse;
+mod paths;
 pub mod resolve;
 pub mod settings;
+pub mod show;
+
+pub use env_file::nearest;
+pub use parse::boolean;

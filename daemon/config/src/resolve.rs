@@ -1,1 +1,434 @@
 //! Pure resolution: raw values with their sources go in, settings and every issue at once come out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kmid_core::key::Secret;
+
+use crate::env::{self, Variable};
+use crate::issue::Issue;
+use crate::parse::{self, Parsed};
+use crate::paths;
+use crate::settings::{ClientSettings, FileLimit, RateLimit, Settings, TlsFiles};
+
+/// Where a value came from, strongest first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A command-line flag.
+    Flag,
+    /// The file named by KMI_ENV_PATH.
+    EnvFile(PathBuf),
+    /// The process environment.
+    Environment,
+    /// A `.env` found by default.
+    FoundEnvFile(PathBuf),
+    /// Nobody set it.
+    Default,
+}
+
+impl Source {
+    /// One word or two for tables.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Source::Flag => "flag",
+            Source::EnvFile(_) => "file",
+            Source::Environment => "environment",
+            Source::FoundEnvFile(_) => "found file",
+            Source::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag => f.write_str("a command-line flag"),
+            Source::EnvFile(file) | Source::FoundEnvFile(file) => write!(f, "{}", file.display()),
+            Source::Environment => f.write_str("the environment"),
+            Source::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// A value as it was written. No `Debug`: it may be a secret.
+#[derive(Clone)]
+struct Raw {
+    text: String,
+    source: Source,
+}
+
+/// The strongest value of each variable that somebody set.
+#[derive(Clone, Default)]
+pub struct RawValues(BTreeMap<&'static str, Raw>);
+
+impl fmt::Debug for RawValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, raw)| (name, &raw.source))).finish()
+    }
+}
+
+impl RawValues {
+    /// Sets a value unless a stronger source has set it. Empty means unset where the default is empty.
+    pub fn set(&mut self, variable: &'static Variable, text: &str, source: Source) {
+        if text.trim().is_empty() && variable.default.is_empty() {
+            return;
+        }
+        let stays = self.0.get(variable.name).is_some_and(|raw| raw.source < source);
+        if !stays {
+            self.0.insert(variable.name, Raw { text: text.to_owned(), source });
+        }
+    }
+
+    /// Where the value of a variable comes from.
+    #[must_use]
+    pub fn source(&self, variable: &Variable) -> &Source {
+        self.0.get(variable.name).map_or(&Source::Default, |raw| &raw.source)
+    }
+
+    fn get(&self, variable: &Variable) -> Option<&Raw> {
+        self.0.get(variable.name)
+    }
+}
+
+/// What is known of the machine and the person, besides `KMI_` variables.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Stands for `~`.
+    pub home: Option<PathBuf>,
+    /// Relative paths of flags and the environment start here; those in a file start at the file's folder.
+    pub cwd: Option<PathBuf>,
+    /// The user's name.
+    pub user: String,
+    /// What `local` means.
+    pub local_zone: TimeZone,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// `HTTPS_PROXY` or `https_proxy`
+    pub https_proxy: Option<Secret>,
+    /// `NO_PROXY` or `no_proxy`
+    pub no_proxy: Option<String>,
+    /// The settings file in use.
+    pub env_file: Option<PathBuf>,
+    /// The key directory that exists, for when nobody names one.
+    pub found_auths_dir: Option<PathBuf>,
+}
+
+/// Resolves everything that `kmid` reads. `None` when an issue is an error.
+#[must_use]
+pub fn resolve(raw: &RawValues, facts: &Facts) -> (Option<Settings>, Vec<Issue>) {
+    let mut reader = Reader::new(raw, facts);
+    let settings = reader.settings();
+    cross_checks(&mut reader, &settings);
+    reader.finish(settings)
+}
+
+/// Resolves only what `kmi` reads; settings of the daemon's are not even looked at.
+#[must_use]
+pub fn resolve_client(raw: &RawValues, facts: &Facts) -> (Option<ClientSettings>, Vec<Issue>) {
+    let mut reader = Reader::new(raw, facts);
+    let client = reader.client();
+    reader.finish(client)
+}
+
+/// The path a variable names, as the resolver would read it; `None` when nobody set it or it is not a path.
+pub(crate) fn named_path(raw: &RawValues, facts: &Facts, variable: &'static Variable) -> Option<PathBuf> {
+    Reader::new(raw, facts).optional_path(variable)
+}
+
+struct Reader<'a> {
+    raw: &'a RawValues,
+    facts: &'a Facts,
+    issues: Vec<Issue>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(raw: &'a RawValues, facts: &'a Facts) -> Self {
+        Self { raw, facts, issues: Vec::new() }
+    }
+
+    fn finish<T>(self, settings: T) -> (Option<T>, Vec<Issue>) {
+        let failed = self.issues.iter().any(|issue| issue.error);
+        ((!failed).then_some(settings), self.issues)
+    }
+
+    /// The parsed value, or the default with an issue noted.
+    fn get<T>(&mut self, variable: &'static Variable, parse: impl Fn(&str) -> Parsed<T>) -> T {
+        if let Some(raw) = self.raw.get(variable) {
+            match parse(&raw.text) {
+                Ok(value) => return value,
+                Err(allowed) => self.refuse(variable, &allowed),
+            }
+        }
+        match parse(variable.default) {
+            Ok(value) => value,
+            Err(_) => unreachable!("the table's own defaults parse; a test holds that"),
+        }
+    }
+
+    /// Notes what was wrong and what is allowed; a secret's value is not shown.
+    fn refuse(&mut self, variable: &Variable, allowed: &str) {
+        let raw = self.raw.get(variable);
+        let message = match raw {
+            // a URL may carry a password
+            Some(raw) if !variable.secret && !raw.text.contains("://") => {
+                format!("{} is not allowed; {allowed}", shortened(&raw.text))
+            }
+            _ => format!("this value is not allowed; {allowed}"),
+        };
+        let source = raw.map(|raw| raw.source.clone());
+        self.issues.push(Issue::error(variable.name, message, source));
+    }
+
+    fn flag(&mut self, variable: &'static Variable) -> bool {
+        self.get(variable, parse::boolean)
+    }
+
+    fn whole(&mut self, variable: &'static Variable, low: u32, high: u32) -> u32 {
+        let value = self.get(variable, parse::whole(low.into(), high.into()));
+        u32::try_from(value).unwrap_or(high)
+    }
+
+    fn seconds(&mut self, variable: &'static Variable, low: u32, high: u32) -> Duration {
+        Duration::from_secs(self.whole(variable, low, high).into())
+    }
+
+    /// Seconds where 0 means none.
+    fn optional_seconds(&mut self, variable: &'static Variable, high: u32) -> Option<Duration> {
+        Some(self.seconds(variable, 0, high)).filter(|duration| !duration.is_zero())
+    }
+
+    fn rates(&mut self, second: &'static Variable, minute: &'static Variable) -> RateLimit {
+        let mut rate = |variable| Some(self.whole(variable, 0, 1_000_000)).filter(|limit| *limit > 0);
+        RateLimit { per_second: rate(second), per_minute: rate(minute) }
+    }
+
+    fn files(&mut self, size: &'static Variable, backups: &'static Variable) -> FileLimit {
+        let max_bytes = u64::from(self.whole(size, 1, 10_240)) << 20;
+        FileLimit { max_bytes, backups: self.whole(backups, 0, 100) }
+    }
+
+    fn mebibytes(&mut self, variable: &'static Variable, high: u32) -> usize {
+        usize::try_from(u64::from(self.whole(variable, 0, high)) << 20).unwrap_or(usize::MAX)
+    }
+
+    fn optional_path(&mut self, variable: &'static Variable) -> Option<PathBuf> {
+        let raw = self.raw.get(variable)?;
+        let base = match &raw.source {
+            Source::EnvFile(file) | Source::FoundEnvFile(file) => file.parent(),
+            Source::Flag | Source::Environment | Source::Default => self.facts.cwd.as_deref(),
+        };
+        match paths::expand(&raw.text, base, self.facts.home.as_deref()) {
+            Ok(path) => Some(path),
+            Err(allowed) => {
+                self.refuse(variable, &allowed);
+                None
+            }
+        }
+    }
+
+    fn state_dir(&mut self) -> PathBuf {
+        if self.raw.get(&env::STATE_DIR).is_some() {
+            return self.optional_path(&env::STATE_DIR).unwrap_or_default();
+        }
+        paths::expand(env::STATE_DIR.default, None, self.facts.home.as_deref()).unwrap_or_else(|why| {
+            self.refuse(&env::STATE_DIR, &why);
+            PathBuf::new()
+        })
+    }
+
+    fn socket(&mut self, state_dir: &Path) -> PathBuf {
+        let socket = match self.raw.get(&env::SOCKET) {
+            Some(raw) if cfg!(windows) => PathBuf::from(pipe_name(&raw.text)),
+            Some(_) => self.optional_path(&env::SOCKET).unwrap_or_default(),
+            None if cfg!(windows) => PathBuf::from(pipe_name(&format!("kmid-{}", self.facts.user))),
+            None => state_dir.join("kmid.sock"),
+        };
+        let length = socket.as_os_str().len();
+        if !cfg!(windows) && length > LONGEST_SOCKET {
+            let message = format!(
+                "the path of the control socket has {length} bytes and the system allows {LONGEST_SOCKET}; set \
+                 KMI_SOCKET or KMI_STATE_DIR to a shorter path"
+            );
+            self.issues.push(Issue::error(
+                env::SOCKET.name,
+                message,
+                Some(self.raw.source(&env::SOCKET).clone()),
+            ));
+        }
+        socket
+    }
+
+    fn client(&mut self) -> ClientSettings {
+        let state_dir = self.state_dir();
+        let actor = self.get(&env::AUDIT_ACTOR, parse::name);
+        ClientSettings {
+            env_file: self.facts.env_file.clone(),
+            socket: self.socket(&state_dir),
+            state_dir,
+            no_autostart: self.flag(&env::NO_AUTOSTART),
+            timezone: self.get(&env::TIMEZONE, parse::timezone(&self.facts.local_zone)),
+            locale: self.get(&env::LOCALE, parse::locale),
+            plain: self.flag(&env::PLAIN),
+            no_color: self.flag(&env::NO_COLOR) || self.facts.no_color,
+            audit_actor: if actor.is_empty() { self.facts.user.clone() } else { actor },
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let ClientSettings {
+            env_file,
+            state_dir,
+            socket,
+            no_autostart,
+            timezone,
+            locale,
+            plain,
+            no_color,
+            audit_actor,
+        } = self.client();
+        Settings {
+            env_file,
+            state_dir,
+            socket,
+            auths_dir: match self.raw.get(&env::AUTHS_DIR) {
+                Some(_) => self.optional_path(&env::AUTHS_DIR),
+                None => self.facts.found_auths_dir.clone(),
+            },
+            dry_run: self.flag(&env::DRY_RUN),
+            write_config: self.flag(&env::WRITE_CONFIG),
+            auto_rotate_allowed: self.flag(&env::AUTO_ROTATE_ALLOWED),
+            no_autostart,
+            auto_rotate_e2e: self.flag(&env::AUTO_ROTATE_E2E),
+            rotate_on_tie: self.flag(&env::ROTATE_ON_TIE),
+            rotate_include_warn: self.flag(&env::ROTATE_INCLUDE_WARN),
+            session_affinity: self.flag(&env::SESSION_AFFINITY),
+            rotation_cooldown: self.seconds(&env::ROTATION_COOLDOWN_SECONDS, 1, MONTH),
+            payment_block: self.optional_seconds(&env::PAYMENT_BLOCK_SECONDS, YEAR),
+            require_usage_before_request: self.flag(&env::REQUIRE_USAGE_BEFORE_REQUEST),
+            fail_open_on_empty_cache: self.flag(&env::FAIL_OPEN_ON_EMPTY_CACHE),
+            usage_cache: self.optional_seconds(&env::USAGE_CACHE_SECONDS, MONTH),
+            blocklist_recheck: self.optional_seconds(&env::BLOCKLIST_RECHECK_SECONDS, MONTH),
+            blocklist_recheck_max: self.whole(&env::BLOCKLIST_RECHECK_MAX, 0, 1000) as usize,
+            upstream_base_url: self.get(&env::UPSTREAM_BASE_URL, parse::base_url),
+            upstream_http: self.get(&env::UPSTREAM_HTTP, parse::upstream_http),
+            upstream_allowlist: self.get(&env::UPSTREAM_ALLOWLIST, parse::allowlist),
+            proxy_listen: self.get(&env::PROXY_LISTEN, parse::listen_addr),
+            proxy_base_path: self.get(&env::PROXY_BASE_PATH, parse::base_path),
+            proxy_allow_remote: self.flag(&env::PROXY_ALLOW_REMOTE),
+            proxy_token: self.get(&env::PROXY_TOKEN, parse::token),
+            proxy_tls: self.tls(),
+            proxy_tls_terminated: self.flag(&env::PROXY_TLS_TERMINATED),
+            proxy_require_tls: self.flag(&env::PROXY_REQUIRE_TLS),
+            proxy_limit: self.rates(&env::PROXY_MAX_RPS, &env::PROXY_MAX_RPM),
+            proxy_limit_per_key: self.rates(&env::PROXY_MAX_RPS_PER_KEY, &env::PROXY_MAX_RPM_PER_KEY),
+            proxy_retry_max: self.whole(&env::PROXY_RETRY_MAX, 0, 20),
+            proxy_retry_base: Duration::from_millis(self.whole(&env::PROXY_RETRY_BASE_MS, 0, 60_000).into()),
+            proxy_failover_max: self.whole(&env::PROXY_FAILOVER_MAX, 0, 100),
+            proxy_replay: self.mebibytes(&env::PROXY_REPLAY_MB, 1024),
+            proxy_replay_total: self.mebibytes(&env::PROXY_REPLAY_TOTAL_MB, 65_536),
+            proxy_connect_timeout: self.seconds(&env::PROXY_CONNECT_TIMEOUT_SECONDS, 1, 600),
+            proxy_idle_timeout: self.seconds(&env::PROXY_IDLE_TIMEOUT_SECONDS, 1, 86_400),
+            proxy_drain: self.seconds(&env::PROXY_DRAIN_SECONDS, 0, 3600),
+            trace_files: self.files(&env::TRACE_MAX_MB, &env::TRACE_BACKUPS),
+            trace_prompts: self.flag(&env::TRACE_PROMPTS),
+            log_files: self.files(&env::LOG_MAX_MB, &env::LOG_BACKUPS),
+            log_level: self.get(&env::LOG_LEVEL, parse::log_level),
+            timezone,
+            locale,
+            plain,
+            no_color,
+            enforce_file_perms: self.flag(&env::ENFORCE_FILE_PERMS),
+            audit_actor,
+            https_proxy: self.facts.https_proxy.clone(),
+            no_proxy: self.facts.no_proxy.clone(),
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        for (variable, other) in
+            [(&env::PROXY_TLS_CERT, &env::PROXY_TLS_KEY), (&env::PROXY_TLS_KEY, &env::PROXY_TLS_CERT)]
+        {
+            if self.raw.get(variable).is_some() && self.raw.get(other).is_none() {
+                let message = format!("it needs {} too; set both or neither", other.name);
+                let source = self.raw.source(variable).clone();
+                self.issues.push(Issue::error(variable.name, message, Some(source)));
+            }
+        }
+        let (cert, key) = (self.optional_path(&env::PROXY_TLS_CERT), self.optional_path(&env::PROXY_TLS_KEY));
+        Some(TlsFiles { cert: cert?, key: key? })
+    }
+}
+
+const MONTH: u32 = 30 * 86_400;
+const YEAR: u32 = 365 * 86_400;
+
+/// `sun_path` with its closing zero byte taken off: 108 bytes on Linux, 104 on macOS and the BSDs.
+const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A named pipe's full name.
+fn pipe_name(text: &str) -> String {
+    const PREFIX: &str = r"\\.\pipe\";
+    let name = text.trim();
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    let safe = |c: char| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '_' };
+    format!("{PREFIX}{}", name.chars().map(safe).collect::<String>())
+}
+
+/// A value for a message: quoted, on one line, not endless.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let start: String = text.chars().take(LONGEST).collect();
+    let dots = if start.len() < text.len() { "..." } else { "" };
+    format!("\"{}{dots}\"", start.escape_debug())
+}
+
+/// Rules that concern more than one setting.
+fn cross_checks(reader: &mut Reader<'_>, settings: &Settings) {
+    let source = |variable| Some(reader.raw.source(variable).clone());
+    let mut issues = Vec::new();
+    if settings.proxy_replay_total < settings.proxy_replay {
+        let message = "it must be at least KMI_PROXY_REPLAY_MB, or no body of that size could be collected";
+        issues.push(Issue::error(
+            env::PROXY_REPLAY_TOTAL_MB.name,
+            message,
+            source(&env::PROXY_REPLAY_TOTAL_MB),
+        ));
+    }
+    if !settings.upstream_allowlist.permits(&settings.upstream_base_url) {
+        let message = "KMI_UPSTREAM_ALLOWLIST does not name its host; keys without a base URL of their own will be refused";
+        issues.push(Issue::warning(env::UPSTREAM_BASE_URL.name, message, source(&env::UPSTREAM_BASE_URL)));
+    }
+    if !settings.proxy_listen.is_loopback() {
+        let missing = missing_for_remote(settings);
+        if !missing.is_empty() {
+            let message = format!(
+                "other machines can reach {}, which needs {}; or listen on 127.0.0.1",
+                settings.proxy_listen,
+                missing.join(", and ")
+            );
+            issues.push(Issue::error(env::PROXY_LISTEN.name, message, source(&env::PROXY_LISTEN)));
+        }
+    }
+    reader.issues.append(&mut issues);
+}
+
+fn missing_for_remote(settings: &Settings) -> Vec<&'static str> {
+    let has_tls =
+        settings.proxy_tls.is_some() || settings.proxy_tls_terminated || !settings.proxy_require_tls;
+    [
+        (settings.proxy_allow_remote, "KMI_PROXY_ALLOW_REMOTE=1"),
+        (settings.proxy_token.is_some(), "KMI_PROXY_TOKEN"),
+        (
+            has_tls,
+            "TLS (KMI_PROXY_TLS_CERT with KMI_PROXY_TLS_KEY, or KMI_PROXY_TLS_TERMINATED=1 when TLS ends in front of \
+             it, or KMI_PROXY_REQUIRE_TLS=0 at your own risk)",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(there, what)| (!there).then_some(what))
+    .collect()
+}

@@ -112,6 +112,29 @@ pub struct Settings {
     pub no_proxy: Option<String>,
 }
 
+/// The settings that `kmi` reads: a bad setting of the daemon's must not keep `kmi` from saying so.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The settings file in use, if any.
+    pub env_file: Option<PathBuf>,
+    /// KMI_STATE_DIR
+    pub state_dir: PathBuf,
+    /// KMI_SOCKET: a path, or on Windows a pipe's name
+    pub socket: PathBuf,
+    /// KMI_NO_AUTOSTART
+    pub no_autostart: bool,
+    /// KMI_TIMEZONE
+    pub timezone: jiff::tz::TimeZone,
+    /// KMI_LOCALE
+    pub locale: Locale,
+    /// KMI_PLAIN
+    pub plain: bool,
+    /// KMI_NO_COLOR, NO_COLOR
+    pub no_color: bool,
+    /// KMI_AUDIT_ACTOR
+    pub audit_actor: String,
+}
+
 /// The HTTP version spoken to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamHttp {
@@ -123,13 +146,30 @@ pub enum UpstreamHttp {
     Auto,
 }
 
+impl std::fmt::Display for UpstreamHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            UpstreamHttp::Http1 => "1.1",
+            UpstreamHttp::Http2 => "2",
+            UpstreamHttp::Auto => "auto",
+        })
+    }
+}
+
 /// An address to listen on; the host is an IP address or `localhost`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddr {
-    /// IP address, or a name that resolves to one
+    /// IP address (IPv6 without brackets), or a name that resolves to one
     pub host: String,
     /// 0 = any free
     pub port: u16,
+}
+
+impl std::fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
 }
 
 impl ListenAddr {
@@ -176,4 +216,13 @@ pub enum Locale {
     En,
     /// Russian
     Ru,
+}
+
+impl std::fmt::Display for Locale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Locale::En => "en",
+            Locale::Ru => "ru",
+        })
+    }
 }

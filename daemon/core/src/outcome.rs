@@ -177,3 +177,26 @@ impl Outcome {
         }
     }
 }
+
+impl BlockReason {
+    /// The stable word used in JSON and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidKey => "invalid_key",
+            Self::Payment => "payment",
+            Self::Banned => "banned",
+            Self::Balance => "balance",
+        }
+    }
+}
+
+/// The words that a cooldown's reason can be, so that a restored one is a known word again.
+#[must_use]
+pub fn reason_word(text: &str) -> &'static str {
+    match text {
+        "quota" => "quota",
+        "rate_limited" => "rate_limited",
+        _ => "exhausted",
+    }
+}

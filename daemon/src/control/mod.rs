@@ -1,4 +1,17 @@
 //! The control socket: JSON-RPC 2.0 for `kmi` and any other client.
+//!
+//! listener -> session -> dispatch -> `handlers/<noun>` -> state -> convert -> result, or a feed that becomes a stream.
+
+mod backlog;
+mod convert;
+mod dispatch;
+mod feed;
+mod handlers;
+pub mod listener;
+mod session;
+mod since;
+mod socket;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! The only door to the pool.
 
+pub mod atomic_file;
+mod load;
+mod migrations;
+pub mod store;
+pub mod trace;
+
 use std::sync::Arc;
 
 use kmid_core::key::Key;

@@ -1,1 +1,178 @@
 //! The way to the API: connections, TLS, transport faults, and the embedded simulator.
+
+pub mod body;
+pub mod connect;
+pub mod connection;
+pub mod fault;
+mod idle;
+pub mod request_body;
+pub mod simulator;
+pub mod tls;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use kmid_config::settings::UpstreamHttp;
+use kmid_core::key::BaseUrl;
+use kmid_core::outcome::{Fault, FaultKind, Phase};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::body::UpstreamBody;
+use self::connect::Connector;
+use self::connection::{Connection, Http2};
+use self::fault::SendError;
+use self::idle::IdleConnections;
+use self::request_body::RequestBody;
+
+/// How often idle connections are looked through for those that stood too long.
+const REAP_EVERY: Duration = Duration::from_secs(30);
+
+/// What a request to the upstream may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// KMI_PROXY_CONNECT_TIMEOUT_SECONDS: name, TCP and TLS together.
+    pub connect: Duration,
+    /// KMI_PROXY_IDLE_TIMEOUT_SECONDS: the longest silence.
+    pub idle: Duration,
+}
+
+/// A client of the API: connections are kept, reused, and driven inside the futures of the requests that use them,
+/// so that no other task hands each chunk over.
+pub struct Upstream {
+    connector: Connector,
+    http: UpstreamHttp,
+    idle: Mutex<IdleConnections>,
+    http2: Mutex<Vec<(BaseUrl, Http2)>>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+impl Upstream {
+    /// A client without connections. `tasks` takes the HTTP/2 drivers and simulator connections, which end with
+    /// `cancel`.
+    #[must_use]
+    pub fn new(connector: Connector, http: UpstreamHttp, tasks: TaskTracker, cancel: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            connector,
+            http,
+            idle: Mutex::new(IdleConnections::default()),
+            http2: Mutex::new(Vec::new()),
+            tasks,
+            cancel,
+        })
+    }
+
+    /// Whether answers come from the embedded simulator.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.connector.is_simulated()
+    }
+
+    /// Sends a request to the host of `base` and waits for the head of its response.
+    ///
+    /// `request` makes the request; it is asked a second time when a reused connection turns out to have been closed
+    /// before any byte of a response, and says `None` when its body cannot be sent again.
+    ///
+    /// # Errors
+    /// The transport's fault with its cause, or that the client's own body broke.
+    pub async fn send(
+        self: &Arc<Self>,
+        base: &BaseUrl,
+        limits: Limits,
+        request: &mut (dyn FnMut() -> Option<Request<RequestBody>> + Send),
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let mut fresh_only = false;
+        loop {
+            let Some(request) = request() else {
+                return Err(SendError::new(Phase::Send, FaultKind::Closed, "the request body cannot be sent again"));
+            };
+            // A body that can be sent once must not meet a connection that may just have been closed.
+            let reuse = !fresh_only && request.body().can_be_replayed();
+            if let Some(http2) = self.live_http2(base) {
+                return http2.send(request, limits).await;
+            }
+            let idle = if reuse { self.take_idle(base) } else { None };
+            let reused = idle.is_some();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => match self.connect(base, limits).await? {
+                    Connected::Http1(connection) => connection,
+                    Connected::Http2(http2) => return http2.send(request, limits).await,
+                },
+            };
+            match connection.send(request, limits, Arc::clone(self)).await {
+                Err(error) if reused && error.nothing_came && !error.client_broke => fresh_only = true,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn connect(&self, base: &BaseUrl, limits: Limits) -> Result<Connected, SendError> {
+        let timeout = || SendError::new(Phase::Connect, FaultKind::Timeout, "connecting took too long");
+        tokio::time::timeout(limits.connect, async {
+            let stream = self.connector.connect(base, self.http, &self.tasks, &self.cancel).await?;
+            if stream.is_http2 {
+                let http2 = Http2::handshake(stream, &self.tasks, &self.cancel).await?;
+                let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|(url, http2)| url.authority() != base.authority() && !http2.is_closed());
+                all.push((base.clone(), http2.clone()));
+                Ok(Connected::Http2(http2))
+            } else {
+                Connection::handshake(stream, base).await.map(Connected::Http1)
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(timeout()))
+    }
+
+    fn live_http2(&self, base: &BaseUrl) -> Option<Http2> {
+        if self.http == UpstreamHttp::Http1 {
+            return None;
+        }
+        let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, http2)| !http2.is_closed());
+        all.iter().find(|(url, _)| url.authority() == base.authority()).map(|(_, http2)| http2.clone())
+    }
+
+    fn take_idle(&self, base: &BaseUrl) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take(base)
+    }
+
+    fn keep(&self, connection: Connection) {
+        if !self.cancel.is_cancelled() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).keep(connection);
+        }
+    }
+
+    /// Closes connections that stood idle for too long, until cancelled.
+    pub async fn reap(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => break,
+                () = tokio::time::sleep(REAP_EVERY) => {}
+            }
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).reap();
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+enum Connected {
+    Http1(Connection),
+    Http2(Http2),
+}
+
+/// The fault that a transport error amounts to.
+#[must_use]
+pub fn timeout_fault(phase: Phase) -> Fault {
+    Fault { phase, kind: FaultKind::Timeout }
+}

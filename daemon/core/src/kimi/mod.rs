@@ -1,5 +1,8 @@
-//! Facts about the Kimi API: its error table, its quota answer, its usage figures.
+//! Facts about the Kimi API: its error table, its quota answer, its wires and usage figures.
 
 pub mod error;
 pub mod quota;
+pub mod retry_after;
+pub mod sse;
 pub mod usage;
+pub mod wire;

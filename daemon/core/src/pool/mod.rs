@@ -1,4 +1,218 @@
 //! All keys with their states; the one thing that decides.
 
+mod choose;
+mod entry;
+mod record;
+mod rotate;
+mod rules;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 pub mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::choose::{Obstacle, Refusal, RefusedKey};
+use self::entry::Entry;
+pub use self::record::Effect;
+pub use self::rotate::{RotateError, Rotated};
+pub use self::rules::Rules;
+use self::snapshot::{KeyRecord, Snapshot};
+use self::view::PoolView;
+use crate::key::{Fingerprint, Key};
+use crate::rate::RateWindow;
+use crate::time::Time;
+
+/// Records of keys that are gone are kept so long, in case the file comes back.
+const KEEP_GONE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// And at most so many of them.
+const KEEP_GONE_MAX: usize = 1000;
+
+/// How keys are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Only a person switches.
+    Manual,
+    /// The active key until it cannot serve, then the next that can.
+    Failover,
+    /// Round robin per request.
+    Auto,
+}
+
+impl Mode {
+    /// The word used in JSON and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Failover => "failover",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// The right to use one key for one attempt. Ends exactly once, in [`Pool::record`].
+#[derive(Debug)]
+pub struct Lease {
+    /// The key to use.
+    pub key: Arc<Key>,
+    /// This request decides whether a half-open key is good.
+    pub probe: bool,
+    /// The round-robin position after this lease.
+    pub rotation_index: u64,
+}
+
+/// All keys with their states.
+#[derive(Debug)]
+pub struct Pool {
+    rules: Rules,
+    entries: Vec<Entry>,
+    active: Option<Fingerprint>,
+    auto: bool,
+    rotation_index: u64,
+    last_refresh: Option<Time>,
+    rate: RateWindow,
+    gone: BTreeMap<Fingerprint, KeyRecord>,
+    by_label: BTreeMap<String, KeyRecord>,
+}
+
+impl Pool {
+    /// A pool without keys that remembers what `snapshot` knows.
+    #[must_use]
+    pub fn new(rules: Rules, snapshot: Snapshot) -> Self {
+        Self {
+            rules,
+            entries: Vec::new(),
+            active: snapshot.active,
+            auto: snapshot.auto_rotate,
+            rotation_index: snapshot.rotation_index,
+            last_refresh: snapshot.last_health_refresh,
+            rate: RateWindow::default(),
+            gone: snapshot.keys,
+            by_label: snapshot.by_label,
+        }
+    }
+
+    /// Puts new rules in force.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Replaces the keys, given in pool order. State is kept by fingerprint: a key that stays keeps its counters and
+    /// leases, a key that comes back finds its record, a key replaced under the same label starts clean.
+    pub fn set_keys(&mut self, keys: Vec<Key>, now: Time) {
+        let mut old: BTreeMap<Fingerprint, Entry> =
+            self.entries.drain(..).map(|entry| (entry.key.fingerprint, entry)).collect();
+        for key in keys.into_iter().map(Arc::new) {
+            let entry = match old.remove(&key.fingerprint) {
+                Some(mut entry) => {
+                    // A person who edits the file of a key that was refused wants it tried again.
+                    if entry.key.base_url != key.base_url {
+                        entry.block = None;
+                        entry.cooldown = None;
+                    }
+                    entry.key = key;
+                    entry
+                }
+                None => self.remembered(key, now),
+            };
+            self.entries.push(entry);
+        }
+        for (fingerprint, entry) in old {
+            self.gone.insert(fingerprint, entry.record(now));
+        }
+        self.forget_gone(now);
+        let known = |active: &Fingerprint| self.entries.iter().any(|e| e.key.fingerprint == *active);
+        if !self.active.as_ref().is_some_and(known) {
+            let first = self.entries.iter().find(|e| !e.key.disabled).or(self.entries.first());
+            if let Some(first) = first {
+                self.active = Some(first.key.fingerprint);
+            }
+        }
+    }
+
+    fn remembered(&mut self, key: Arc<Key>, now: Time) -> Entry {
+        let record = self.gone.remove(&key.fingerprint).or_else(|| self.by_label.remove(&*key.label));
+        let mut entry = Entry::new(key);
+        if let Some(record) = record {
+            entry.restore(&record, now);
+        }
+        entry
+    }
+
+    fn forget_gone(&mut self, now: Time) {
+        self.gone.retain(|_, record| record.last_seen.is_none_or(|seen| now.since(seen) < KEEP_GONE));
+        while self.gone.len() > KEEP_GONE_MAX {
+            let oldest = self.gone.iter().min_by_key(|(_, record)| record.last_seen).map(|(f, _)| *f);
+            oldest.map(|oldest| self.gone.remove(&oldest));
+        }
+    }
+
+    /// When the next request may pass the limit over all keys; counts it when that is now (`None`).
+    pub fn admit(&mut self, now: Time) -> Option<Time> {
+        let limit = self.rules.limit;
+        let until = self.rate.blocked_until(limit, now);
+        if until.is_none() {
+            self.rate.pass(limit, now);
+        }
+        until
+    }
+
+    /// What survives a restart.
+    #[must_use]
+    pub fn snapshot(&self, now: Time) -> Snapshot {
+        let mut keys = self.gone.clone();
+        keys.extend(self.entries.iter().map(|entry| (entry.key.fingerprint, entry.record(now))));
+        Snapshot {
+            active: self.active,
+            auto_rotate: self.auto,
+            rotation_index: self.rotation_index,
+            last_health_refresh: self.last_refresh,
+            keys,
+            by_label: self.by_label.clone(),
+        }
+    }
+
+    /// A picture for readers.
+    #[must_use]
+    pub fn view(&self, now: Time) -> PoolView {
+        PoolView {
+            keys: self.entries.iter().map(|entry| entry.view(now)).collect(),
+            active: self.active_index(),
+            auto: self.auto && self.rules.allowed,
+            allowed: self.rules.allowed,
+            mode: self.mode(),
+            rotation_index: self.rotation_index,
+            last_refresh: self.last_refresh,
+        }
+    }
+
+    /// The key with this label.
+    #[must_use]
+    pub fn key(&self, label: &str) -> Option<&Arc<Key>> {
+        self.entries.iter().map(|entry| &entry.key).find(|key| &*key.label == label)
+    }
+
+    /// All keys in pool order.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.entries.iter().map(|entry| &entry.key)
+    }
+
+    fn active_index(&self) -> Option<usize> {
+        self.index_of(self.active?)
+    }
+
+    fn index_of(&self, fingerprint: Fingerprint) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.key.fingerprint == fingerprint)
+    }
+
+    /// The keys that share an account with this one, itself included: limits belong to the account.
+    fn same_account(&self, index: usize) -> Vec<usize> {
+        let account = self.entries[index].account();
+        (0..self.entries.len())
+            .filter(|&i| i == index || (account.is_some() && self.entries[i].account() == account))
+            .collect()
+    }
+}

@@ -55,6 +55,8 @@ pub struct PoolView {
     pub auto: bool,
     /// KMI_AUTO_ROTATE_ALLOWED
     pub allowed: bool,
+    /// How keys are chosen.
+    pub mode: super::Mode,
     /// The round-robin position.
     pub rotation_index: u64,
     /// When a quota was last read.

@@ -1,9 +1,14 @@
 //! What an account has left, as `/usages` says it.
 
+mod field;
+mod name;
+mod parse;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::parse::parse;
 use crate::time::Time;
 
 /// One answer of `/usages`, every known shape brought into one.
@@ -58,12 +63,4 @@ impl Quota {
     pub fn worst(&self) -> Option<&Window> {
         self.windows.iter().min_by(|a, b| a.percent_left.total_cmp(&b.percent_left))
     }
-}
-
-/// Reads an answer of `/usages`. Never panics, whatever the bytes.
-///
-/// # Errors
-/// When the body is not JSON or names no quota.
-pub fn parse(_body: &[u8], _now: Time) -> Result<Quota, QuotaError> {
-    Err(QuotaError::NoQuota)
 }

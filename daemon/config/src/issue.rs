@@ -1,0 +1,62 @@
+//! What is wrong with the settings, all of it at once.
+
+use std::fmt;
+
+use crate::resolve::Source;
+
+/// Something about one variable that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Whether the settings cannot be used because of it; else it is a warning.
+    pub error: bool,
+    /// The variable, or the file when the file itself is the trouble.
+    pub subject: String,
+    /// What was wrong and what is allowed; never a secret.
+    pub message: String,
+    /// Where the value came from.
+    pub source: Option<Source>,
+}
+
+impl Issue {
+    pub(crate) fn error(
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        source: Option<Source>,
+    ) -> Self {
+        Self { error: true, subject: subject.into(), message: message.into(), source }
+    }
+
+    pub(crate) fn warning(
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        source: Option<Source>,
+    ) -> Self {
+        Self { error: false, ..Self::error(subject, message, source) }
+    }
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.message)?;
+        match &self.source {
+            Some(source) => write!(f, " (from {source})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The settings cannot be used; every issue is listed, one a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct BadSettings {
+    /// At least one is an error; warnings are among them.
+    pub issues: Vec<Issue>,
+}
+
+impl fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used:")?;
+        self.issues
+            .iter()
+            .try_for_each(|issue| write!(f, "\n  {}{issue}", if issue.error { "" } else { "warning: " }))
+    }
+}

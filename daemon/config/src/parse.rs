@@ -1,0 +1,347 @@
+//! One reader a kind of value: text -> value, or what would have been allowed.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use jiff::tz::{Offset, TimeZone};
+use kmid_core::key::{Allowlist, BaseUrl, Secret};
+
+use crate::settings::{ListenAddr, Locale, UpstreamHttp};
+
+/// What is allowed, as the end of a sentence. It never repeats the value.
+pub(crate) type Parsed<T> = Result<T, String>;
+
+fn expected<T>(what: impl Into<String>) -> Parsed<T> {
+    Err(what.into())
+}
+
+/// `1 true yes on` and `0 false no off` in any case.
+///
+/// # Errors
+/// Anything else, also the empty text.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => expected("use 1, true, yes, on or 0, false, no, off"),
+    }
+}
+
+/// A whole number from `low` to `high`.
+pub(crate) fn whole(low: u64, high: u64) -> impl Fn(&str) -> Parsed<u64> {
+    move |text| match text.trim().parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => expected(format!("use a whole number from {low} to {high}")),
+    }
+}
+
+/// `host:port`; the host is an IP address (IPv6 in brackets) or a host name.
+pub(crate) fn listen_addr(text: &str) -> Parsed<ListenAddr> {
+    const ALLOWED: &str = "use host:port, for example 127.0.0.1:54123, [::1]:54123 or localhost:0";
+    let text = text.trim();
+    let Some((host, port)) = text.rsplit_once(':') else { return expected(ALLOWED) };
+    // `u16::from_str` would take a leading plus sign
+    let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let Some(port) = digits.and_then(|port| port.parse().ok()) else { return expected(ALLOWED) };
+    let host = match host.strip_prefix('[') {
+        Some(v6) => match v6.strip_suffix(']').filter(|v6| v6.parse::<Ipv6Addr>().is_ok()) {
+            Some(v6) => v6,
+            None => return expected(ALLOWED),
+        },
+        None if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) || is_host_name(host) => host,
+        None => return expected(ALLOWED),
+    };
+    Ok(ListenAddr { host: host.to_ascii_lowercase(), port })
+}
+
+/// Letters, digits, dots, dashes; not four numbers that are no address.
+fn is_host_name(host: &str) -> bool {
+    let labels_are_good = host.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    });
+    let last_is_a_number = host.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    host.len() <= 253 && labels_are_good && !last_is_a_number
+}
+
+/// A path that starts with a slash and ends without one; `/` becomes the empty text.
+pub(crate) fn base_path(text: &str) -> Parsed<String> {
+    const ALLOWED: &str =
+        "use a path such as /kmi-rotor/v1 of letters, digits and . _ ~ -, or / for no base path";
+    let text = text.trim();
+    if text.is_empty() {
+        return expected(ALLOWED);
+    }
+    let path = text.trim_matches('/');
+    if path.is_empty() {
+        return Ok(String::new());
+    }
+    let good = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+    };
+    if path.len() <= 200 && path.split('/').all(good) { Ok(format!("/{path}")) } else { expected(ALLOWED) }
+}
+
+/// An https URL.
+pub(crate) fn base_url(text: &str) -> Parsed<BaseUrl> {
+    BaseUrl::parse(text).map_err(|why| format!("{why}; use for example https://api.kimi.com/coding/v1"))
+}
+
+/// Hosts and `*.domain`, separated by commas.
+pub(crate) fn allowlist(text: &str) -> Parsed<Allowlist> {
+    let entries = text.split(',').map(|entry| entry.trim().to_ascii_lowercase()).filter(|e| !e.is_empty());
+    let entries: Vec<String> = entries.collect();
+    let good = |entry: &String| {
+        is_host_name(entry.strip_prefix("*.").unwrap_or(entry))
+            || entry.parse::<std::net::Ipv4Addr>().is_ok()
+            || entry
+                .strip_prefix('[')
+                .and_then(|e| e.strip_suffix(']'))
+                .is_some_and(|e| e.parse::<Ipv6Addr>().is_ok())
+    };
+    if entries.iter().all(good) {
+        Ok(Allowlist(entries))
+    } else {
+        expected(
+            "use host names separated by commas, without scheme, port or path; *.example.com allows every host \
+             below example.com; leave it empty for any https host",
+        )
+    }
+}
+
+/// `1.1`, `2` or `auto`.
+pub(crate) fn upstream_http(text: &str) -> Parsed<UpstreamHttp> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1.1" => Ok(UpstreamHttp::Http1),
+        "2" => Ok(UpstreamHttp::Http2),
+        "auto" => Ok(UpstreamHttp::Auto),
+        _ => expected("use 1.1, 2 or auto"),
+    }
+}
+
+/// `en` or `ru`.
+pub(crate) fn locale(text: &str) -> Parsed<Locale> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "en" => Ok(Locale::En),
+        "ru" => Ok(Locale::Ru),
+        _ => expected("use en or ru"),
+    }
+}
+
+/// `local`, `UTC`, an offset or an IANA name.
+pub(crate) fn timezone(local: &TimeZone) -> impl Fn(&str) -> Parsed<TimeZone> {
+    let local = local.clone();
+    move |text| {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("local") {
+            return Ok(local.clone());
+        }
+        if text.eq_ignore_ascii_case("utc") {
+            return Ok(TimeZone::UTC);
+        }
+        let known = match text.as_bytes() {
+            [b'+' | b'-', ..] => offset(text),
+            // an absolute path or `..` must not reach the zone database on disk
+            _ if text.split('/').any(|part| part.is_empty() || part.starts_with('.')) => None,
+            _ => TimeZone::get(text).ok(),
+        };
+        known.ok_or_else(|| {
+            "use local, UTC, an offset such as +03:00, or an IANA name such as Europe/Moscow".to_owned()
+        })
+    }
+}
+
+/// `+03:00` or `+0300`.
+fn offset(text: &str) -> Option<TimeZone> {
+    let (sign, digits) = text.split_at(1);
+    let digits = digits.replacen(':', "", 1);
+    if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes): (i32, i32) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    let seconds = (hours * 60 + minutes) * 60;
+    let whole = Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()?;
+    (hours < 24 && minutes < 60).then(|| TimeZone::fixed(whole))
+}
+
+/// A level or a tracing filter. A bare word must be a level: tracing would take a mistyped level for a module's name
+/// and log nothing.
+pub(crate) fn log_level(text: &str) -> Parsed<String> {
+    const ALLOWED: &str =
+        "use error, warn, info, debug or trace, or a tracing filter such as info,kmid::proxy=debug";
+    let text = text.trim();
+    if text.is_empty() || text.len() > 500 || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return expected(ALLOWED);
+    }
+    // Span filters have commas and equal signs of their own; the daemon's parser judges those.
+    if text.contains(['[', '{']) || text.split(',').all(is_directive) {
+        Ok(text.to_owned())
+    } else {
+        expected(ALLOWED)
+    }
+}
+
+fn is_directive(part: &str) -> bool {
+    let is_level = |level: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(level))
+    };
+    match part.trim().split_once('=') {
+        Some((target, level)) => {
+            !target.is_empty()
+                && target.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+                && is_level(level)
+        }
+        None => is_level(part.trim()),
+    }
+}
+
+/// A token that fits into a header: printable ASCII without blanks. Empty = none.
+pub(crate) fn token(text: &str) -> Parsed<Option<Secret>> {
+    let text = text.trim();
+    match text.bytes().all(|b| b.is_ascii_graphic()) && text.len() <= 512 {
+        true => Ok((!text.is_empty()).then(|| Secret::new(text))),
+        false => expected("use up to 512 printable ASCII characters without blanks"),
+    }
+}
+
+/// A name of one line.
+pub(crate) fn name(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    if text.chars().count() <= 100 && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        expected("use a name of at most 100 characters on one line")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refuses<T>(parse: impl Fn(&str) -> Parsed<T>, texts: &[&str]) {
+        for text in texts {
+            assert!(parse(text).is_err(), "{text:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn booleans_are_strict() {
+        for text in ["1", "true", "YES", " on "] {
+            assert_eq!(boolean(text), Ok(true), "{text}");
+        }
+        for text in ["0", "False", "no", "OFF"] {
+            assert_eq!(boolean(text), Ok(false), "{text}");
+        }
+        refuses(boolean, &["", "2", "y", "enabled", "truee", "01"]);
+    }
+
+    #[test]
+    fn numbers_have_a_range() {
+        assert_eq!(whole(1, 10)("10"), Ok(10));
+        refuses(whole(1, 10), &["", "0", "11", "-1", "1.5", "1e1", "ten", "99999999999999999999999"]);
+    }
+
+    #[test]
+    fn listen_addresses() {
+        let addr = |text: &str| listen_addr(text).unwrap();
+        assert_eq!(addr("127.0.0.1:54123"), ListenAddr { host: "127.0.0.1".into(), port: 54123 });
+        assert_eq!(addr("[::1]:0"), ListenAddr { host: "::1".into(), port: 0 });
+        assert!(addr("LocalHost:80").is_loopback() && addr("[::1]:80").is_loopback());
+        assert!(!addr("0.0.0.0:80").is_loopback() && !addr("box.lan:80").is_loopback());
+        refuses(
+            listen_addr,
+            &[
+                "",
+                "54123",
+                ":54123",
+                "127.0.0.1",
+                "127.0.0.1:",
+                "127.0.0.1:+80",
+                "127.0.0.1:65536",
+                "::1:80",
+                "[127.0.0.1]:80",
+                "[::1]",
+                "*:80",
+                "1.2.3:80",
+                "256.0.0.1:80",
+                "a b:80",
+                "http://127.0.0.1:80",
+            ],
+        );
+    }
+
+    #[test]
+    fn base_paths_are_normalised() {
+        for (text, path) in
+            [("/kmi-rotor/v1", "/kmi-rotor/v1"), ("kmi-rotor/v1/", "/kmi-rotor/v1"), ("/", ""), ("//", "")]
+        {
+            assert_eq!(base_path(text).as_deref(), Ok(path));
+        }
+        refuses(base_path, &["", "/a//b", "/a/../b", "/.", "/a?b", "/a#b", "/a%2fb", "/a b", "/é", "/a\\b"]);
+    }
+
+    #[test]
+    fn allowlists() {
+        assert_eq!(
+            allowlist(" API.kimi.com , *.moonshot.ai,").unwrap().0,
+            ["api.kimi.com", "*.moonshot.ai"].map(String::from)
+        );
+        assert!(allowlist("").unwrap().0.is_empty());
+        assert_eq!(allowlist("127.0.0.1,[::1]").unwrap().0.len(), 2);
+        refuses(
+            allowlist,
+            &["*", "https://a.b", "a.b/c", "a.b:443", "a.*", "*a.b", "*.", "a b", "-a.b", "кими.рф"],
+        );
+    }
+
+    #[test]
+    fn timezones() {
+        let local = TimeZone::get("Asia/Tokyo").unwrap();
+        let zone = |text: &str| timezone(&local)(text).unwrap();
+        assert_eq!(zone("local"), local);
+        assert_eq!(zone("utc"), TimeZone::UTC);
+        assert_eq!(zone("+03:00").to_fixed_offset().unwrap(), Offset::constant(3));
+        assert_eq!(zone("-0230").to_fixed_offset().unwrap().seconds(), -9000);
+        assert_eq!(zone("Europe/Moscow").iana_name(), Some("Europe/Moscow"));
+        refuses(
+            timezone(&local),
+            &["", "Mars/Olympus", "+3", "+24:00", "+03:60", "+0é:0", "../x", "/etc/localtime"],
+        );
+    }
+
+    #[test]
+    fn log_filters() {
+        for text in ["info", "TRACE", "warn,kmid::proxy=debug", "off", "info,a[b{c=1,d}]=debug"] {
+            assert_eq!(log_level(text).as_deref(), Ok(text));
+        }
+        refuses(log_level, &["", "inof", "info,", "kmid=loud", "=info", "info\nx", "é"]);
+    }
+
+    #[test]
+    fn tokens_fit_into_a_header() {
+        assert!(token("").unwrap().is_none());
+        assert_eq!(token("s3cret").unwrap().unwrap().expose(), "s3cret");
+        refuses(token, &["a b", "a\r\nb", "é", &"x".repeat(513)]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in any::<String>()) {
+            let _ = (boolean(&text), whole(0, 5)(&text), listen_addr(&text), base_path(&text), base_url(&text));
+            let _ = (allowlist(&text), upstream_http(&text), locale(&text), log_level(&text), token(&text), name(&text));
+            let _ = timezone(&TimeZone::UTC)(&text);
+        }
+
+        #[test]
+        fn address_like_text_never_panics(text in "[\\[\\]:0-9a-f.+é-]{0,24}") {
+            let _ = (listen_addr(&text), timezone(&TimeZone::UTC)(&text));
+        }
+    }
+}

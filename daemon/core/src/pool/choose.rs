@@ -1,0 +1,219 @@
+//! Which key gets the next attempt, or why none does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::view::KeyState;
+use super::{Lease, Mode, Pool};
+use crate::key::Fingerprint;
+use crate::time::Time;
+
+/// Slots and probes free up at any moment; a client asks again after this.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What keeps a key from being leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Cooling, blocked or disabled.
+    State,
+    /// Strict mode, and no good reading.
+    NoReading,
+    /// Half-open, and the deciding request is under way.
+    Probing,
+    /// This request already tried it.
+    Tried,
+    /// As many attempts in flight as the account may have.
+    AtCap,
+    /// KMI_PROXY_MAX_RPS_PER_KEY or _RPM_PER_KEY.
+    RateLimited,
+}
+
+/// Why no key can serve.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// How keys were to be chosen.
+    pub mode: Mode,
+    /// The keys that might have served: in manual mode the active one only.
+    pub keys: Vec<RefusedKey>,
+    /// Keys in the pool.
+    pub total: usize,
+}
+
+/// A key that cannot serve, and why.
+#[derive(Debug, Clone)]
+pub struct RefusedKey {
+    /// Its label.
+    pub label: Arc<str>,
+    /// How it stands.
+    pub state: KeyState,
+    /// What keeps it from serving.
+    pub obstacle: Obstacle,
+    /// A stable word for the state.
+    pub reason: Option<&'static str>,
+    /// When it may serve again, where known.
+    pub until: Option<Time>,
+}
+
+impl Refusal {
+    /// The key that is ready first by itself, and when.
+    #[must_use]
+    pub fn soonest(&self) -> Option<(&RefusedKey, Time)> {
+        self.keys.iter().filter_map(|key| Some((key, key.until?))).min_by_key(|(_, until)| *until)
+    }
+
+    /// Whether waiting helps nobody: no keys, or all blocked or disabled.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        self.keys.iter().all(|key| {
+            matches!(key.state, KeyState::Blocked | KeyState::Disabled) && key.obstacle == Obstacle::State
+        })
+    }
+
+    /// Whether this request has tried every key that could serve otherwise.
+    #[must_use]
+    pub fn all_tried(&self) -> bool {
+        self.keys.iter().any(|key| key.obstacle == Obstacle::Tried)
+    }
+}
+
+impl Pool {
+    /// Leases a key for one attempt. `tried` are the keys that this request has tried.
+    ///
+    /// # Errors
+    /// When no key can serve, with the state of each.
+    pub fn lease(&mut self, tried: &[Fingerprint], now: Time) -> Result<Lease, Refusal> {
+        let chosen = match self.mode() {
+            Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),
+            Mode::Failover => self.choose_failover(tried, now),
+            Mode::Auto => self.choose_round_robin(tried, now),
+        };
+        match chosen {
+            Some(index) => Ok(self.grant(index, now)),
+            None => Err(self.refusal(tried, now)),
+        }
+    }
+
+    fn grant(&mut self, index: usize, now: Time) -> Lease {
+        let limit = self.rules.limit_per_key;
+        let entry = &mut self.entries[index];
+        let probe = entry.is_half_open(now);
+        entry.probing |= probe;
+        entry.in_flight += 1;
+        entry.requests += 1;
+        entry.last_used = Some(now);
+        entry.rate.pass(limit, now);
+        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index }
+    }
+
+    /// The active key while it can serve; then the next in pool order, which becomes the active one. A key that is
+    /// merely full for a moment stays active and lends this one request out.
+    fn choose_failover(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
+        let active = self.active_index()?;
+        let obstacle = self.obstacle(active, tried, now);
+        if obstacle.is_none() {
+            return Some(active);
+        }
+        let next = self.after(active).find(|&i| i != active && self.obstacle(i, tried, now).is_none())?;
+        if matches!(obstacle, Some(Obstacle::State | Obstacle::NoReading)) {
+            self.active = Some(self.entries[next].key.fingerprint);
+        }
+        Some(next)
+    }
+
+    fn choose_round_robin(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
+        let count = self.entries.len();
+        let start = usize::try_from(self.rotation_index).unwrap_or(0) % count.max(1);
+        let in_turn = (0..count).map(|step| (start + step) % count);
+        let free: Vec<usize> = in_turn.filter(|&i| self.obstacle(i, tried, now).is_none()).collect();
+        let preferred =
+            free.iter().find(|&&i| self.rules.include_warn || self.entries[i].state(now) != KeyState::Warn);
+        let chosen = *preferred.or(free.first())?;
+        self.rotation_index = ((chosen + 1) % count) as u64;
+        Some(chosen)
+    }
+
+    /// Indices in pool order, beginning behind `index` and ending with it.
+    fn after(&self, index: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.entries.len();
+        (1..=count).map(move |step| (index + step) % count)
+    }
+
+    /// What keeps a key from being leased now; the first that applies.
+    fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
+        let no_reading = self.lacks_reading(index, now);
+        let full = self.account_is_full(index);
+        let limit = self.rules.limit_per_key;
+        let entry = &mut self.entries[index];
+        let half_open = entry.is_half_open(now);
+        if !entry.state(now).serves() && !(half_open && entry.state(now) == KeyState::Blocked) {
+            Some(Obstacle::State)
+        } else if half_open && entry.cooling_until(now).is_some() {
+            Some(Obstacle::State)
+        } else if no_reading {
+            Some(Obstacle::NoReading)
+        } else if tried.contains(&entry.key.fingerprint) {
+            Some(Obstacle::Tried)
+        } else if half_open && entry.probing {
+            Some(Obstacle::Probing)
+        } else if full {
+            Some(Obstacle::AtCap)
+        } else if entry.rate.blocked_until(limit, now).is_some() {
+            Some(Obstacle::RateLimited)
+        } else {
+            None
+        }
+    }
+
+    /// Strict mode: a key serves with a good cached reading only; with fail-open, not before any key has one.
+    fn lacks_reading(&self, index: usize, now: Time) -> bool {
+        if !self.rules.require_reading {
+            return false;
+        }
+        if self.rules.fail_open && self.entries.iter().all(|entry| entry.reading.is_none()) {
+            return false;
+        }
+        match &self.entries[index].reading {
+            None => true,
+            Some((_, read_at)) => self.rules.reading_max_age.is_some_and(|most| now.since(*read_at) > most),
+        }
+    }
+
+    /// Attempts in flight over all keys of the account against the smallest cap known for it.
+    fn account_is_full(&self, index: usize) -> bool {
+        let mut in_flight = 0;
+        let mut most = None;
+        for i in self.same_account(index) {
+            let entry = &self.entries[i];
+            in_flight += entry.in_flight;
+            if let Some(cap) = entry.cap.most(entry.parallel_limit()) {
+                most = Some(most.map_or(cap, |most: u32| most.min(cap)));
+            }
+        }
+        most.is_some_and(|most| in_flight >= most)
+    }
+
+    fn refusal(&mut self, tried: &[Fingerprint], now: Time) -> Refusal {
+        let mode = self.mode();
+        let considered: Vec<usize> = match (mode, self.active_index()) {
+            (Mode::Manual, Some(active)) => vec![active],
+            _ => (0..self.entries.len()).collect(),
+        };
+        let limit = self.rules.limit_per_key;
+        let keys = considered
+            .into_iter()
+            .map(|index| {
+                let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
+                let entry = &mut self.entries[index];
+                let (reason, state_until) = entry.reason(now);
+                let until = match obstacle {
+                    Obstacle::State => state_until.filter(|_| entry.state(now) == KeyState::Cooling),
+                    Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
+                    Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
+                    Obstacle::NoReading | Obstacle::Tried => None,
+                };
+                RefusedKey { label: entry.key.label.clone(), state: entry.state(now), obstacle, reason, until }
+            })
+            .collect();
+        Refusal { mode, keys, total: self.entries.len() }
+    }
+}

@@ -1,0 +1,261 @@
+//! The edit itself, without IO: which values of a config file change, and their bytes.
+
+use std::fmt;
+use std::ops::Range;
+
+use kmid_core::key::{BaseUrl, Fingerprint, Secret};
+use toml_edit::{Item, TableLike};
+
+use super::address::{Address, OwnAddress};
+use super::document::{Config, InUse, table, text};
+
+/// What is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The chosen key.
+    pub secret: &'a Secret,
+    /// Where it may be sent.
+    pub base_url: &'a BaseUrl,
+    /// kmid's own address, which is never written over.
+    pub own: &'a OwnAddress,
+}
+
+/// A config file's text after the edit.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The whole text; holds the key.
+    pub text: String,
+    /// Whether it differs from before.
+    pub changed: bool,
+    /// Parts that stay as they were, and why.
+    pub left_alone: Vec<(Part, LeftAlone)>,
+}
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("changed", &self.changed)
+            .field("left_alone", &self.left_alone)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A part of a config file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    File,
+    /// The provider in use.
+    Provider,
+    /// `services.moonshot_search`
+    Search,
+    /// `services.moonshot_fetch`
+    Fetch,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "the file",
+            Self::Provider => "the provider in use",
+            Self::Search => "services.moonshot_search",
+            Self::Fetch => "services.moonshot_fetch",
+        })
+    }
+}
+
+/// Why a file or a part of it stays as it was. The text follows the name of the part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LeftAlone {
+    /// It does not parse.
+    #[error("is not valid TOML (line {line}) and was left alone; fix it, then run `kmi rotate` again")]
+    NotToml {
+        /// Where the parser stopped.
+        line: usize,
+    },
+    /// It has no provider, or several and no word about which one is used.
+    #[error(
+        "does not say which provider is in use, so no provider's key was written; set default_model in it"
+    )]
+    NoProvider,
+    /// `default_model` leads nowhere.
+    #[error("names a default_model that leads to no provider, so no provider's key was written; correct it")]
+    DanglingModel,
+    /// It is kmid.
+    #[error("points at kmid itself and was left alone; kmid puts the chosen key into each request")]
+    PointsAtKmid,
+    /// It signs in with OAuth.
+    #[error("signs in with OAuth and was left alone; to let a rotation write it, set it up with an API key")]
+    OAuth,
+    /// Its key comes from the environment.
+    #[error("takes its key from the environment and was left alone; put the key into api_key instead")]
+    FromEnvironment,
+    /// It has no key to change.
+    #[error("has no api_key to change and was left alone; add `api_key = \"\"`, then run `kmi rotate` again")]
+    NoKey,
+    /// The key is no text.
+    #[error(
+        "has an api_key that is not a string and was left alone; make it one, then run `kmi rotate` again"
+    )]
+    KeyIsNoText,
+    /// Where the client would send the key is not known.
+    #[error("has no usable base_url and was left alone; add one, then run `kmi rotate` again")]
+    NoBaseUrl,
+    /// The model overrules the provider.
+    #[error(
+        "is overruled by the model's own api_key or base_url and was left alone; remove those from the model"
+    )]
+    ModelOverrules,
+    /// It belongs to somebody else.
+    #[error("is not a Kimi provider and was left alone; choose a Kimi model as default_model")]
+    NotKimi,
+}
+
+/// Puts the key into a config file's text: `api_key` of the provider in use and of the two services, and their
+/// `base_url` where the host differs. All other bytes stay.
+///
+/// Nothing is added: a part without an `api_key` or a `base_url` is left alone, because where a new line belongs
+/// and where the client would send the key cannot be told for sure.
+///
+/// # Errors
+/// When the text as a whole is left alone.
+pub fn edit(text: &str, change: &Change<'_>) -> Result<Edit, LeftAlone> {
+    let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let config = Config::parse(&text[bom..])?;
+    let mut splices = Vec::new();
+    let mut left_alone = Vec::new();
+    let mut note = |part, outcome: Result<Vec<Splice>, LeftAlone>| match outcome {
+        Ok(found) => splices.extend(found),
+        Err(why) => left_alone.push((part, why)),
+    };
+    match config.in_use() {
+        Ok(in_use) => note(Part::Provider, provider_splices(&in_use, change)),
+        Err(why) => note(Part::File, Err(why)),
+    }
+    for (part, name, endpoint) in
+        [(Part::Search, "moonshot_search", "/search"), (Part::Fetch, "moonshot_fetch", "/fetch")]
+    {
+        if let Some(service) = config.service(name) {
+            note(part, splices_of(service, change, &format!("{}{endpoint}", change.base_url)));
+        }
+    }
+    splices.sort_by_key(|splice| splice.at.start);
+    let mut edited = text.to_owned();
+    for splice in splices.iter().rev() {
+        edited.replace_range(bom + splice.at.start..bom + splice.at.end, &splice.with);
+    }
+    let changed = edited != text;
+    Ok(Edit { text: edited, changed, left_alone })
+}
+
+/// What a config file is set to.
+pub(super) struct Current {
+    pub(super) provider: String,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) points_at_kmid: bool,
+}
+
+/// Reads which key a client is configured with.
+pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, LeftAlone> {
+    let config = Config::parse(text_of_file.trim_start_matches('\u{feff}'))?;
+    let InUse { name, provider, model } = config.in_use()?;
+    let key = model
+        .and_then(|model| text(model, "api_key"))
+        .or_else(|| text(provider, "api_key"))
+        .or_else(|| text(table(provider, "env")?, "KIMI_API_KEY"));
+    let points_at_kmid = model.is_some_and(|model| points_at(model, own)) || points_at(provider, own);
+    Ok(Current {
+        provider: name.to_owned(),
+        fingerprint: key.map(|key| Fingerprint::of(&Secret::new(key))),
+        points_at_kmid,
+    })
+}
+
+/// New bytes for a place in the text.
+struct Splice {
+    at: Range<usize>,
+    with: String,
+}
+
+fn provider_splices(in_use: &InUse<'_>, change: &Change<'_>) -> Result<Vec<Splice>, LeftAlone> {
+    let InUse { name, provider, model } = *in_use;
+    if let Some(model) = model {
+        if points_at(model, change.own) {
+            return Err(LeftAlone::PointsAtKmid);
+        }
+        let elsewhere = address(model).is_some_and(|address| !address.same_host(change.base_url));
+        if model.contains_key("api_key") || model.contains_key("oauth") || elsewhere {
+            return Err(LeftAlone::ModelOverrules);
+        }
+    }
+    let kind = text(provider, "type");
+    let address = address(provider);
+    let kimi_host =
+        address.as_ref().is_some_and(|address| address.is_kimi() || address.same_host(change.base_url));
+    let kimi_name = kind.is_none() && ["kimi", "moonshot"].iter().any(|word| name.contains(word));
+    let at_kmid = points_at(provider, change.own);
+    if !(at_kmid || kimi_host || kimi_name || kind == Some("kimi")) {
+        return Err(LeftAlone::NotKimi);
+    }
+    // clients of the Anthropic wire add /v1/messages themselves
+    let full = change.base_url.to_string();
+    let anthropic =
+        kind == Some("anthropic") && address.is_some_and(|address| !address.path().ends_with("/v1"));
+    let url = if anthropic { full.strip_suffix("/v1").unwrap_or(&full) } else { &full };
+    splices_of(provider, change, url)
+}
+
+/// The same for a provider and a service: key, and URL where the host differs.
+fn splices_of(part: &dyn TableLike, change: &Change<'_>, url: &str) -> Result<Vec<Splice>, LeftAlone> {
+    if points_at(part, change.own) {
+        return Err(LeftAlone::PointsAtKmid);
+    }
+    if part.contains_key("oauth") {
+        return Err(LeftAlone::OAuth);
+    }
+    let in_env = |name| table(part, "env").is_some_and(|env| env.contains_key(name));
+    if text(part, "api_key_env").is_some() || (text(part, "api_key").is_none() && in_env("KIMI_API_KEY")) {
+        return Err(LeftAlone::FromEnvironment);
+    }
+    let key = part.get("api_key").ok_or(LeftAlone::NoKey)?;
+    let old_url = part.get("base_url").ok_or(LeftAlone::NoBaseUrl)?;
+    let old_address = old_url.as_str().and_then(Address::parse).ok_or(LeftAlone::NoBaseUrl)?;
+    let mut splices = Vec::new();
+    splices.extend(replacement(key, change.secret.expose()).ok_or(LeftAlone::KeyIsNoText)?);
+    if !old_address.same_host(change.base_url) {
+        splices.extend(replacement(old_url, url).ok_or(LeftAlone::NoBaseUrl)?);
+    }
+    Ok(splices)
+}
+
+/// New bytes for a string that differs; one that is the same keeps its spelling. `None` when it is no string.
+fn replacement(item: &Item, new: &str) -> Option<Option<Splice>> {
+    let at = item.span()?;
+    Some((item.as_str()? != new).then(|| Splice { at, with: basic_string(new) }))
+}
+
+fn address(part: &dyn TableLike) -> Option<Address> {
+    text(part, "base_url").or_else(|| text(table(part, "env")?, "KIMI_BASE_URL")).and_then(Address::parse)
+}
+
+fn points_at(part: &dyn TableLike, own: &OwnAddress) -> bool {
+    address(part).is_some_and(|address| address.is_kmid(own))
+}
+
+/// A TOML basic string.
+fn basic_string(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;

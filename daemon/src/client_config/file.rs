@@ -1,0 +1,167 @@
+//! Reading and writing a config file that belongs to another program.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::edit::{Edit, LeftAlone, Part};
+
+/// A config file is a few kilobytes; what is larger is none.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Why a file was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    /// The file could not be read.
+    #[error("the file could not be read and was left alone: {0}")]
+    Read(#[source] io::Error),
+    /// It is too large, or no regular file.
+    #[error("the file is not a regular file of at most 1 MiB and was left alone")]
+    NotAConfig,
+    /// Not UTF-8.
+    #[error("the file is not UTF-8 text and was left alone; save it as UTF-8, then run `kmi rotate` again")]
+    NotText,
+    /// What stands in it forbids the edit.
+    #[error("{part} {why}", part = Part::File)]
+    LeftAlone {
+        /// The reason.
+        why: LeftAlone,
+    },
+    /// The client wrote it at the same time, again and again.
+    #[error("the file kept changing and was left alone; run `kmi rotate` again")]
+    Busy,
+    /// The backup could not be written.
+    #[error("the file was left alone because its backup could not be written: {0}")]
+    Backup(#[source] io::Error),
+    /// The file could not be written.
+    #[error("the file could not be written and is as it was: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// The file's text; `None` when there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<String>, FileError> {
+    match fs::metadata(path) {
+        // a link that leads nowhere is there, and is reported
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            return Ok(None);
+        }
+        // opening a named pipe would wait for its other end
+        Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAConfig),
+        other => other.map_err(FileError::Read)?,
+    };
+    let file = File::open(path).map_err(FileError::Read)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::Read)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(FileError::NotAConfig);
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| FileError::NotText)
+}
+
+/// Edits the file; `None` when there is no such file.
+///
+/// The file that a symbolic link leads to is replaced, the link stays. The version before the edit is kept as
+/// `config.toml.kmi-backup` beside `path`, readable for its owner only: beside the link rather than its target, because a
+/// target often lies in a shared or versioned folder, where a copy with a key in it does not belong.
+pub(super) fn rewrite(
+    path: &Path,
+    edit: impl Fn(&str) -> Result<Edit, LeftAlone>,
+) -> Result<Option<Edit>, FileError> {
+    // the client may save its settings between our reading and writing
+    for _ in 0..3 {
+        let Some(before) = read(path)? else { return Ok(None) };
+        let edited = edit(&before).map_err(|why| FileError::LeftAlone { why })?;
+        if !edited.changed {
+            return Ok(Some(edited));
+        }
+        let target = path.canonicalize().map_err(FileError::Write)?;
+        let permissions = fs::metadata(&target).map_err(FileError::Write)?.permissions();
+        replace(&backup_path(path), before.as_bytes(), None).map_err(FileError::Backup)?;
+        let new =
+            Temporary::write(&target, edited.text.as_bytes(), Some(permissions)).map_err(FileError::Write)?;
+        if read(path)?.as_deref() == Some(before.as_str()) {
+            new.rename_to(&target).map_err(FileError::Write)?;
+            return Ok(Some(edited));
+        }
+    }
+    Err(FileError::Busy)
+}
+
+fn backup_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".kmi-backup");
+    path.with_file_name(name)
+}
+
+fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    Temporary::write(path, bytes, permissions)?.rename_to(path)
+}
+
+/// A finished file beside the one that it will replace; removed unless renamed.
+struct Temporary {
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Temporary {
+    /// Writes and syncs the new content, mode 0600 from creation on; other permissions come when all is written.
+    fn write(beside: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<Self> {
+        let (path, mut file) = create_beside(beside)?;
+        let temporary = Self { path, renamed: false };
+        file.write_all(bytes)?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
+        file.sync_all()?;
+        Ok(temporary)
+    }
+
+    fn rename_to(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.renamed = true;
+        sync_directory(path);
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // the error that led here is the one to report
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+    // a process with the same id may have left such files when it was killed
+    for _ in 0..100 {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".kmi-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let temporary = path.with_file_name(name);
+        match options.open(&temporary) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            other => return other.map(|file| (temporary, file)),
+        }
+    }
+    Err(last)
+}
+
+/// Makes the rename itself durable. It has happened already, so a failure changes nothing for the caller.
+fn sync_directory(path: &Path) {
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}

@@ -1,0 +1,15 @@
+//! `quota.*`
+
+use kmi_proto::error::RpcError;
+use kmi_proto::methods::keys::LabelParams;
+use kmi_proto::methods::quota::Refreshed;
+
+use super::super::{Context, convert};
+use super::{ask, known_label};
+use crate::command::Command;
+
+pub(in super::super) async fn refresh(context: &Context, params: LabelParams) -> Result<Refreshed, RpcError> {
+    known_label(&context.state.view(), params.label.as_deref())?;
+    let results = ask(context, |reply| Command::RefreshQuota { label: params.label, reply }).await?;
+    Ok(convert::refreshed(results))
+}

@@ -1,0 +1,110 @@
+//! `rotation.*`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kmi_proto::error::{Kind, RpcError};
+use kmi_proto::methods::rotation::{Auto, AutoParams, RotateParams, Rotated};
+use kmid_config::settings::Settings;
+use kmid_core::key::Key;
+
+use super::super::Context;
+use super::super::socket::Peer;
+use super::{Change, audit, refused};
+
+pub(in super::super) async fn rotate(
+    context: &Context,
+    peer: Peer,
+    params: &RotateParams,
+) -> Result<Rotated, RpcError> {
+    let rotation = context.state.rotate(params.to.as_deref()).await.map_err(|why| refused(context, &why))?;
+    let active = rotation.active.label.to_string();
+    if rotation.rotated {
+        let change = Change {
+            action: "key_rotated",
+            from: rotation.previous.as_deref(),
+            to: Some(&active),
+            ..Change::default()
+        };
+        audit(context, peer, &change);
+    }
+    let (written, more) = update_client_config(rotation.active, context.settings.load_full()).await?;
+    let config_written: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    for file in &config_written {
+        let change =
+            Change { action: "config_written", to: Some(&active), file: Some(file), ..Change::default() };
+        audit(context, peer, &change);
+    }
+    let mut warnings = rotation.warnings;
+    warnings.extend(more);
+    Ok(Rotated {
+        active,
+        previous: rotation.previous.map(|label| label.to_string()),
+        rotated: rotation.rotated,
+        reason: rotation.reason.to_owned(),
+        config_written,
+        warnings,
+    })
+}
+
+pub(in super::super) async fn auto(
+    context: &Context,
+    peer: Peer,
+    params: &AutoParams,
+) -> Result<Auto, RpcError> {
+    let word = |on| if on { "on" } else { "off" };
+    let before = context.state.view().auto;
+    context.state.set_auto(params.enabled).await.map_err(|why| refused(context, &why))?;
+    let action = if params.enabled { "auto_rotate_enabled" } else { "auto_rotate_disabled" };
+    let change =
+        Change { action, from: Some(word(before)), to: Some(word(params.enabled)), ..Change::default() };
+    audit(context, peer, &change);
+    Ok(Auto { enabled: params.enabled, reason: None })
+}
+
+/// Brings the chosen key into the clients' config files, unless the settings keep them as they are. Returns the
+/// files written and what else to know.
+async fn update_client_config(
+    key: Key,
+    settings: Arc<Settings>,
+) -> Result<(Vec<PathBuf>, Vec<String>), RpcError> {
+    if let Some(why) = config_stays(&settings) {
+        return Ok((Vec::new(), vec![why.to_owned()]));
+    }
+    tokio::task::spawn_blocking(move || write_client_config(&key, &settings)).await.map_err(|_| {
+        RpcError::new(
+            Kind::Internal,
+            "the key was switched, but writing the clients' config files failed inside; kmid's log says more",
+        )
+    })
+}
+
+/// Why no config file may be written.
+fn config_stays(settings: &Settings) -> Option<&'static str> {
+    stays(settings.dry_run, settings.write_config)
+}
+
+fn stays(dry_run: bool, write_config: bool) -> Option<&'static str> {
+    match (dry_run, write_config) {
+        (true, _) => Some("no client config was written: this is a dry run (KMI_DRY_RUN=1)"),
+        (_, false) => Some("no client config was written: KMI_WRITE_CONFIG=0"),
+        _ => None,
+    }
+}
+
+/// The one call into the room that edits the clients' config files.
+fn write_client_config(_key: &Key, _settings: &Settings) -> (Vec<PathBuf>, Vec<String>) {
+    (Vec::new(), Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_and_the_setting_keep_the_clients_config() {
+        assert!(stays(true, true).is_some_and(|why| why.contains("KMI_DRY_RUN")));
+        assert!(stays(false, false).is_some_and(|why| why.contains("KMI_WRITE_CONFIG")));
+        assert_eq!(stays(false, true), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! Binding the control socket so that only this user can use it: a Unix half and a Windows half.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::traits::tokio::Listener as _;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
+use kmi_proto::endpoint::{self, EndpointError};
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// The user's number, where the system tells it.
+    pub(super) uid: Option<u32>,
+}
+
+/// Why a connection is turned away.
+#[cfg_attr(windows, allow(dead_code, reason = "a pipe's descriptor refuses strangers by itself"))]
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Not the daemon's own user.
+    #[error("user {uid} asked; only the user that runs kmid may")]
+    OtherUser {
+        /// Who it was.
+        uid: u32,
+    },
+    /// The system did not say.
+    #[error("the system does not say which user asked")]
+    Unknown(#[source] io::Error),
+}
+
+/// Why the control socket cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system does not take this path.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Something else is there already.
+    #[error(
+        "{} exists and is not a socket, so it is left alone; move it away or set KMI_SOCKET to another path",
+        .0.display()
+    )]
+    NotASocket(PathBuf),
+    /// Its directory cannot be made.
+    #[error("the directory {} for the control socket cannot be made; check its parent's permissions", path.display())]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket of an earlier run cannot be removed.
+    #[error("the old socket {} cannot be removed; remove it or set KMI_SOCKET to another path", path.display())]
+    Old {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Listening failed.
+    #[error("kmid cannot listen on {}; check its directory or set KMI_SOCKET to another path", path.display())]
+    Listen {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The control socket, bound and not yet served. Dropping it removes the socket file, if that is still the same one.
+#[derive(Debug)]
+pub struct Bound {
+    listener: Listener,
+    file: os::File,
+}
+
+/// Binds the control socket and takes the place of one that an earlier run left behind. Only for the holder of the
+/// instance lock: a socket that another daemon still serves would be displaced, too.
+///
+/// # Errors
+/// When the system does not take the path, something that is no socket is there, or listening fails.
+pub fn bind(path: &Path) -> Result<Bound, BindError> {
+    let path = endpoint::address(path)?;
+    os::make_way(&path)?;
+    let failed = |source| BindError::Listen { path: path.clone(), source };
+    let listener = os::listen(|| {
+        let name = path.as_path().to_fs_name::<GenericFilePath>()?;
+        Ok(ListenerOptions::new().name(name).reclaim_name(false))
+    })
+    .map_err(failed)?;
+    let file = os::File::of(&path).map_err(failed)?;
+    Ok(Bound { listener, file })
+}
+
+impl Bound {
+    /// The next connection, and whether it may speak.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Result<Peer, Refusal>)> {
+        let stream = self.listener.accept().await?;
+        let peer = os::check_peer(&stream);
+        Ok((stream, peer))
+    }
+
+    /// Removes the socket file, so that nobody connects any more.
+    pub(super) fn remove_file(&mut self) {
+        self.file.remove();
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.remove_file();
+    }
+}
+
+#[cfg(unix)]
+mod os {
+    use std::fs::{self, DirBuilder, Permissions};
+    use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+
+    use interprocess::local_socket::traits::StreamCommon;
+    use interprocess::os::unix::local_socket::ListenerOptionsExt;
+
+    use super::{BindError, Listener, ListenerOptions, Path, PathBuf, Peer, Refusal, Stream, io};
+
+    /// The socket file that was bound, by its place and by what it is.
+    #[derive(Debug)]
+    pub(super) struct File {
+        path: PathBuf,
+        identity: (u64, u64),
+        removed: bool,
+    }
+
+    impl File {
+        /// Also makes sure of its mode where binding could not.
+        pub(super) fn of(path: &Path) -> io::Result<Self> {
+            let meta = fs::symlink_metadata(path)?;
+            if meta.permissions().mode() & 0o777 != 0o600 {
+                fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            }
+            Ok(Self { path: path.to_owned(), identity: (meta.dev(), meta.ino()), removed: false })
+        }
+
+        /// Leaves a successor's socket alone.
+        pub(super) fn remove(&mut self) {
+            let same = |meta: fs::Metadata| (meta.dev(), meta.ino()) == self.identity;
+            if !self.removed && fs::symlink_metadata(&self.path).is_ok_and(same) {
+                // Left behind, it is cleaned up by the next start.
+                let _ = fs::remove_file(&self.path);
+            }
+            self.removed = true;
+        }
+    }
+
+    /// Makes the directory and removes the socket of an earlier run.
+    pub(super) fn make_way(path: &Path) -> Result<(), BindError> {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(|source| BindError::Directory { path: parent.to_owned(), source })?;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.file_type().is_socket() => {
+                fs::remove_file(path).map_err(|source| BindError::Old { path: path.to_owned(), source })
+            }
+            Ok(_) => Err(BindError::NotASocket(path.to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Binds with mode 0600 from the start where the system can: Linux, FreeBSD from 14.3, OpenBSD. macOS says
+    /// `Unsupported` (interprocess 2.4 documentation, 2026-11): there the directory and the peer's uid are the guard
+    /// until the mode is set.
+    pub(super) fn listen<'a>(options: impl Fn() -> io::Result<ListenerOptions<'a>>) -> io::Result<Listener> {
+        match options()?.mode(0o600).create_tokio() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => options()?.create_tokio(),
+            bound => bound,
+        }
+    }
+
+    pub(super) fn check_peer(stream: &Stream) -> Result<Peer, Refusal> {
+        let creds = stream.peer_creds().map_err(Refusal::Unknown)?;
+        let Some(uid) = creds.euid() else {
+            return Err(Refusal::Unknown(io::ErrorKind::Unsupported.into()));
+        };
+        if uid == rustix::process::geteuid().as_raw() {
+            Ok(Peer { uid: Some(uid) })
+        } else {
+            Err(Refusal::OtherUser { uid })
+        }
+    }
+}
+
+#[cfg(windows)]
+mod os {
+    use interprocess::os::windows::local_socket::ListenerOptionsExt;
+    use interprocess::os::windows::security_descriptor::SecurityDescriptor;
+
+    use super::{BindError, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io};
+
+    /// Pipes have no file that could stay behind.
+    #[derive(Debug)]
+    pub(super) struct File;
+
+    impl File {
+        pub(super) fn of(_path: &Path) -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) fn remove(&mut self) {}
+    }
+
+    pub(super) fn make_way(_path: &Path) -> Result<(), BindError> {
+        Ok(())
+    }
+
+    /// A protected descriptor with one entry: all access for the pipe's owner, which is the user that makes it
+    /// (SDDL, `OW` = owner rights, Microsoft "SID Strings", 2026-11).
+    pub(super) fn listen<'a>(options: impl Fn() -> io::Result<ListenerOptions<'a>>) -> io::Result<Listener> {
+        let descriptor = SecurityDescriptor::deserialize(widestring::u16cstr!("D:P(A;;GA;;;OW)"))?;
+        options()?.security_descriptor(descriptor).create_tokio()
+    }
+
+    /// The descriptor has let only the owner in.
+    pub(super) fn check_peer(_stream: &Stream) -> Result<Peer, Refusal> {
+        Ok(Peer::default())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_for_this_user_only() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state/kmid.sock");
+        let bound = bind(&path).unwrap();
+        let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let _client = UnixStream::connect(&path).unwrap();
+        let (_stream, peer) = bound.accept().await.unwrap();
+        assert_eq!(peer.unwrap().uid, Some(std::fs::metadata(home.path()).unwrap().uid()));
+        drop(bound);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_gives_way_and_a_successors_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("kmid.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let first = bind(&path).unwrap();
+        let second = bind(&path).unwrap();
+        drop(first);
+        assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_never_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("precious");
+        std::fs::write(&file, "data").unwrap();
+        let link = home.path().join("link");
+        symlink(&file, &link).unwrap();
+        for path in [&file, &link, &home.path().to_owned()] {
+            let error = bind(path).unwrap_err();
+            assert!(matches!(&error, BindError::NotASocket(at) if at == path), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&link).unwrap(), "data");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_too_long_or_has_no_place_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let error = bind(&home.path().join("x".repeat(120))).unwrap_err();
+        assert!(matches!(error, BindError::Endpoint(_)), "{error}");
+        std::fs::write(home.path().join("file"), "").unwrap();
+        let error = bind(&home.path().join("file/kmid.sock")).unwrap_err();
+        assert!(matches!(error, BindError::Directory { .. }), "{error}");
+    }
+}

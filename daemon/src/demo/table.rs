@@ -1,0 +1,341 @@
+//! What the demo shows: a live table on a terminal, lines in a pipe, a summary at the end; pure.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kmid_core::pool::view::{KeyState, KeyView, PoolView};
+use kmid_core::time::Time;
+
+use super::client::Shot;
+use super::story::{Event, KeyTotal, Story};
+
+/// A line of the table's lower half.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A request.
+    Shot(Shot),
+    /// What came of it.
+    Event(Event),
+}
+
+/// How to draw.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Rows of the terminal.
+    pub height: usize,
+    /// Paint states and statuses.
+    pub colour: bool,
+    /// For the times shown.
+    pub timezone: TimeZone,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Paint {
+    Plain,
+    Dim,
+    Good,
+    Notice,
+    Bad,
+}
+
+impl Look {
+    fn paint(&self, text: &str, paint: Paint) -> String {
+        let code = match paint {
+            _ if !self.colour => return text.to_owned(),
+            Paint::Plain => return text.to_owned(),
+            Paint::Dim => "2",
+            Paint::Good => "32",
+            Paint::Notice => "33",
+            Paint::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    fn clock(&self, time: Time) -> String {
+        time.timestamp().to_zoned(self.timezone.clone()).strftime("%H:%M:%S").to_string()
+    }
+
+    /// One column stays free: a terminal may wrap a line that fills it.
+    fn room(&self) -> usize {
+        self.width.saturating_sub(1).clamp(20, 160)
+    }
+}
+
+/// What stands above the table, once: what this is, and how to try it.
+#[must_use]
+pub fn intro(url: &str) -> String {
+    format!(
+        "kmid demo: three demo keys against a simulated Kimi API. Nothing leaves this machine.\n\
+         The proxy is at {url} - try it from another terminal:\n\n  \
+         curl -i {url}/models\n  \
+         curl -i {url}/chat/completions -H \"content-type: application/json\" \
+         -d \"{{\\\"model\\\":\\\"k3\\\",\\\"messages\\\":[{{\\\"role\\\":\\\"user\\\",\\\"content\\\":\\\"hi\\\"}}]}}\"\n\n\
+         The answer's x-kmi-key header says which key served. Ctrl-C ends the demo.\n\n"
+    )
+}
+
+/// The live part: keys above, requests below, the newest last. No line is wider than the terminal.
+#[must_use]
+pub fn frame(entries: &VecDeque<Entry>, view: &PoolView, story: &Story, look: &Look) -> Vec<String> {
+    let mut lines = vec![look.paint(&fit(&keys_header(look), look.room()), Paint::Dim)];
+    lines.extend(view.keys.iter().enumerate().map(|(place, key)| {
+        let active = view.active == Some(place);
+        key_line(key, active, story.keys.iter().find(|total| *total.label == *key.label), look)
+    }));
+    lines.push(String::new());
+    lines.push(look.paint(&fit(&Columns::of(look).header(), look.room()), Paint::Dim));
+    // The key lines, three lines around the table, and one for the cursor are not the table's.
+    let rows = look.height.saturating_sub(lines.len() + 2).clamp(3, 16);
+    let newest = entries.len().saturating_sub(rows);
+    lines.extend(entries.iter().skip(newest).map(|entry| match entry {
+        Entry::Shot(shot) => shot_line(shot, look),
+        Entry::Event(event) => event_line(event, look),
+    }));
+    lines
+}
+
+/// How many entries a frame can show at most.
+pub const MOST_ENTRIES: usize = 16;
+
+const LABEL: usize = 10;
+
+fn keys_header(look: &Look) -> String {
+    match look.room() {
+        0..60 => format!("  {:<LABEL$} {:<8} {:>6}", "key", "state", "served"),
+        _ => format!("  {:<LABEL$} {:>6} {:>8}  {:<10} {}", "key", "served", "tokens", "quota left", "state"),
+    }
+}
+
+fn key_line(key: &KeyView, active: bool, total: Option<&KeyTotal>, look: &Look) -> String {
+    let mark = if active { '*' } else { ' ' };
+    let (served, tokens) = total.map_or((0, 0), |total| (total.served, total.tokens));
+    let label = cell(&key.label, LABEL);
+    let paint = match key.state {
+        KeyState::Ready => Paint::Good,
+        KeyState::Warn => Paint::Notice,
+        KeyState::Cooling | KeyState::Blocked => Paint::Bad,
+        KeyState::Disabled => Paint::Dim,
+    };
+    if look.room() < 60 {
+        let state = look.paint(&cell(key.state.name(), 8), paint);
+        return format!("{mark} {label} {state} {served:>6}");
+    }
+    let left = key.reading.as_ref().and_then(|(quota, _)| quota.worst());
+    let left = left.map_or_else(|| "-".to_owned(), |w| format!("{} {:.0} %", w.name, w.percent_left));
+    let start = format!("{mark} {label} {served:>6} {tokens:>8}  {} ", cell(&left, 10));
+    let state =
+        fit(&standing(key.state, key.reason, key.until, look), look.room().saturating_sub(width(&start)));
+    format!("{start}{}", look.paint(&state, paint))
+}
+
+fn standing(state: KeyState, reason: Option<&str>, until: Option<Time>, look: &Look) -> String {
+    let mut text = state.name().to_owned();
+    if let Some(reason) = reason {
+        let _ = write!(text, ": {reason}");
+    }
+    if let Some(until) = until {
+        let _ = write!(text, ", until {}", look.clock(until));
+    }
+    text
+}
+
+/// Which columns of the request table there is room for.
+struct Columns {
+    time: bool,
+    first_byte: bool,
+    tokens: bool,
+    request_id: bool,
+}
+
+impl Columns {
+    fn of(look: &Look) -> Self {
+        let room = look.room();
+        Self { time: room >= 50, tokens: room >= 58, first_byte: room >= 70, request_id: room >= 110 }
+    }
+
+    fn header(&self) -> String {
+        self.line("#", "time", "request", "served by", "status", "first ms", "ms", "tokens", "request id")
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one argument a column")]
+    fn line(
+        &self,
+        number: &str,
+        time: &str,
+        request: &str,
+        key: &str,
+        status: &str,
+        first_byte: &str,
+        total: &str,
+        tokens: &str,
+        request_id: &str,
+    ) -> String {
+        let mut line = format!("{number:>4} ");
+        if self.time {
+            let _ = write!(line, "{time:<8} ");
+        }
+        let _ = write!(line, "{request:<8} {} {status:>6}", cell(key, LABEL));
+        if self.first_byte {
+            let _ = write!(line, " {first_byte:>8}");
+        }
+        let _ = write!(line, " {total:>6}");
+        if self.tokens {
+            let _ = write!(line, " {tokens:>7}");
+        }
+        if self.request_id {
+            let _ = write!(line, "  {request_id}");
+        }
+        line
+    }
+}
+
+fn shot_line(shot: &Shot, look: &Look) -> String {
+    let line = Columns::of(look).line(
+        &shot.number.to_string(),
+        &look.clock(shot.at),
+        shot.ask.name(),
+        server(shot),
+        &status(shot),
+        &millis(shot.first_byte),
+        &millis(shot.total),
+        &shot.tokens.map_or_else(|| "-".to_owned(), |tokens| (tokens.input + tokens.output).to_string()),
+        shot.request_id.as_deref().unwrap_or("-"),
+    );
+    look.paint(&fit(&line, look.room()), if shot.answered() { Paint::Plain } else { Paint::Bad })
+}
+
+fn event_line(event: &Event, look: &Look) -> String {
+    let paint = match event {
+        Event::Stopped { .. } => Paint::Notice,
+        Event::Failed { .. } => Paint::Bad,
+        Event::Back { .. } | Event::TookOver { .. } => Paint::Good,
+    };
+    look.paint(&fit(&format!("     {}", sentence(event, look)), look.room()), paint)
+}
+
+fn sentence(event: &Event, look: &Look) -> String {
+    match event {
+        Event::Stopped { label, state, reason, until } => {
+            let what = if *state == KeyState::Cooling { "exhausted" } else { state.name() };
+            let mut text = format!("{label} is {what}");
+            if let Some(reason) = reason {
+                let _ = write!(text, " ({reason})");
+            }
+            if let Some(until) = until {
+                let _ = write!(text, " until {}", look.clock(*until));
+            }
+            text
+        }
+        Event::Back { label } => format!("{label} is back"),
+        Event::TookOver { key, from } => format!("{key} took over from {}", from.join(", ")),
+        Event::Failed { message } => format!("failed: {message}"),
+    }
+}
+
+/// One request as a line of text, for pipes.
+#[must_use]
+pub fn shot_text(shot: &Shot, look: &Look) -> String {
+    let mut line = format!(
+        "#{} {} {} key={} status={} first_ms={} ms={}",
+        shot.number,
+        look.clock(shot.at),
+        shot.ask.name(),
+        server(shot),
+        status(shot),
+        millis(shot.first_byte),
+        millis(shot.total),
+    );
+    if let Some(tokens) = shot.tokens {
+        let _ = write!(line, " tokens={}", tokens.input + tokens.output);
+    }
+    if let Some(id) = &shot.request_id {
+        let _ = write!(line, " id={id}");
+    }
+    line
+}
+
+/// One event as a line of text, for pipes.
+#[must_use]
+pub fn event_text(number: u64, event: &Event, look: &Look) -> String {
+    format!("#{number} {}", harmless(&sentence(event, look)))
+}
+
+/// What came of it all.
+#[must_use]
+pub fn summary(story: &Story, view: &PoolView, look: &Look) -> String {
+    let failed = story.requests - story.answered;
+    let mut text = format!(
+        "\n{} in {:.1} s: {} answered, {failed} failed\n",
+        count(story.requests, "request"),
+        story.elapsed.as_secs_f64(),
+        story.answered,
+    );
+    for total in &story.keys {
+        let key = view.keys.iter().find(|key| *key.label == *total.label);
+        let standing = key.map_or_else(String::new, |key| standing(key.state, key.reason, key.until, look));
+        let line = format!(
+            "  {} {:>5} served {:>8} tokens  {standing}",
+            cell(&total.label, LABEL),
+            total.served,
+            total.tokens
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let _ = write!(
+        text,
+        "Keys stopped serving {}; another key took over {}.",
+        count(story.stopped, "time"),
+        count(story.took_over, "time")
+    );
+    text.push_str(if failed == 0 && story.took_over > 0 { " The client noticed nothing.\n" } else { "\n" });
+    text
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn server(shot: &Shot) -> &str {
+    match &shot.key {
+        Some(key) if !shot.by_kmid => key,
+        _ if shot.by_kmid => "kmid",
+        _ => "-",
+    }
+}
+
+fn status(shot: &Shot) -> String {
+    shot.status.map_or_else(|| "-".to_owned(), |status| status.to_string())
+}
+
+fn millis(time: Duration) -> String {
+    time.as_millis().to_string()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Cut to `most` characters.
+fn fit(text: &str, most: usize) -> String {
+    let text = &harmless(text);
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+/// Without anything that a terminal would act on.
+fn harmless(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Cut or filled to exactly `wide` characters.
+fn cell(text: &str, wide: usize) -> String {
+    format!("{:<wide$}", fit(text, wide))
+}

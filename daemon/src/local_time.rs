@@ -1,0 +1,92 @@
+//! Times as people read them in traces and logs: `2026-02-02 12:00:00.123 +0300`, in KMI_TIMEZONE.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::tz::TimeZone;
+use kmid_core::time::Time;
+
+/// The zone in force, shared by all who write times; a reload changes it for everyone at once.
+#[derive(Debug, Clone)]
+pub struct Zone(Arc<ArcSwap<TimeZone>>);
+
+impl Zone {
+    /// Starts with this zone.
+    #[must_use]
+    pub fn new(zone: TimeZone) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(zone)))
+    }
+
+    /// Replaces it.
+    pub fn set(&self, zone: TimeZone) {
+        self.0.store(Arc::new(zone));
+    }
+
+    /// The time in the zone in force.
+    #[must_use]
+    pub fn format(&self, time: Time) -> String {
+        format_time(time, &self.0.load())
+    }
+}
+
+/// The time in this zone. An offset with seconds, as zones had before 1930, is cut to minutes.
+#[must_use]
+pub fn format_time(time: Time, zone: &TimeZone) -> String {
+    let timestamp = time.timestamp();
+    let offset = zone.to_offset(timestamp);
+    let local = offset.to_datetime(timestamp);
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let minutes = minutes.unsigned_abs();
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03} {sign}{:02}{:02}",
+        local.year(),
+        local.month(),
+        local.day(),
+        local.hour(),
+        local.minute(),
+        local.second(),
+        local.millisecond(),
+        minutes / 60,
+        minutes % 60,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn times_follow_the_zone() {
+        let time = Time::parse("2026-02-02T09:00:00.123Z").unwrap();
+        for (zone, text) in [
+            ("UTC", "2026-02-02 09:00:00.123 +0000"),
+            ("Europe/Moscow", "2026-02-02 12:00:00.123 +0300"),
+            ("America/St_Johns", "2026-02-02 05:30:00.123 -0330"),
+            ("Asia/Kathmandu", "2026-02-02 14:45:00.123 +0545"),
+        ] {
+            assert_eq!(format_time(time, &TimeZone::get(zone).unwrap()), text, "{zone}");
+        }
+    }
+
+    #[test]
+    fn summer_time_and_the_ends_of_time() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let summer = Time::parse("2026-07-01T00:00:00Z").unwrap();
+        assert_eq!(format_time(summer, &berlin), "2026-07-01 02:00:00.000 +0200");
+        for time in [Time::from_millis(i64::MIN), Time::from_millis(i64::MAX)] {
+            let zone = TimeZone::fixed(jiff::tz::offset(25));
+            assert!(format_time(time, &zone).ends_with(" +2500"));
+        }
+    }
+
+    #[test]
+    fn a_shared_zone_changes_for_all() {
+        let zone = Zone::new(TimeZone::UTC);
+        let other = zone.clone();
+        zone.set(TimeZone::fixed(jiff::tz::offset(-3)));
+        assert_eq!(other.format(Time::from_millis(0)), "1969-12-31 21:00:00.000 -0300");
+    }
+}

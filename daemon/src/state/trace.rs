@@ -1,0 +1,174 @@
+//! One line of `trace/trace.jsonl` for each finished request.
+//!
+//! The request's path only fills in a [`TraceRecord`] and queues it; the JSON and the log's `proxy_request` event are
+//! made on the writer's thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use kmid_core::key::Fingerprint;
+use kmid_core::kimi::usage::Tokens;
+use kmid_core::time::Time;
+use serde::{Serialize, Serializer};
+
+use crate::line_log::Record;
+use crate::local_time::Zone;
+
+/// The version of the line's fields.
+const SCHEMA_VERSION: u32 = 2;
+
+/// A finished request.
+#[derive(Debug, Clone)]
+pub struct TraceRecord {
+    /// The zone that `ts` is written in.
+    pub zone: Zone,
+    /// The response's true end.
+    pub ended_at: Time,
+    /// The response's `x-kmi-request-id`.
+    pub request_id: Box<str>,
+    /// HTTP method.
+    pub method: Method,
+    /// Path below the base path, without the query.
+    pub endpoint: Box<str>,
+    /// What the client saw; 0 when it saw nothing.
+    pub status: u16,
+    /// From the request's head to the response's end.
+    pub latency: Duration,
+    /// From the request's head to the response's head.
+    pub ttfb: Option<Duration>,
+    /// The key of the last attempt.
+    pub key: Option<(Arc<str>, Fingerprint)>,
+    /// The round-robin position.
+    pub rotation_index: u64,
+    /// Every try upstream.
+    pub attempts: Vec<TraceAttempt>,
+    /// Hash of the session id.
+    pub session: Option<Box<str>>,
+    /// Empty unless KMI_TRACE_PROMPTS=1.
+    pub prompt_hint: Box<str>,
+    /// Empty unless KMI_TRACE_PROMPTS=1.
+    pub prompt_head: Box<str>,
+    /// As the response counted them.
+    pub tokens: Option<Tokens>,
+    /// Request body bytes.
+    pub bytes_up: u64,
+    /// Response body bytes.
+    pub bytes_down: u64,
+    /// Row of the error table, or a refusal of kmid's own.
+    pub error_code: Option<&'static str>,
+    /// `completed`, `client_left`, `upstream_broke`, `refused` or an error row's name.
+    pub outcome: &'static str,
+}
+
+/// One try upstream.
+#[derive(Debug, Clone, Serialize)]
+pub struct TraceAttempt {
+    /// The key it used.
+    pub key_label: Arc<str>,
+    /// The upstream's status, if one came.
+    pub status: Option<u16>,
+    /// What it meant.
+    pub outcome: &'static str,
+    /// How long it took.
+    #[serde(rename = "ms", serialize_with = "as_millis")]
+    pub took: Duration,
+}
+
+/// The line's fields in their order.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    request_id: &'a str,
+    method: &'a str,
+    endpoint: &'a str,
+    status: u16,
+    latency_ms: u64,
+    ttfb_ms: Option<u64>,
+    key_label: Option<&'a str>,
+    key_hash: Option<Fingerprint>,
+    rotation_index: u64,
+    attempts: &'a [TraceAttempt],
+    session: Option<&'a str>,
+    prompt_hint: &'a str,
+    prompt_head: &'a str,
+    tokens: Option<Tokens>,
+    bytes_up: u64,
+    bytes_down: u64,
+    error_code: Option<&'static str>,
+    outcome: &'static str,
+    schema_version: u32,
+}
+
+impl Record for TraceRecord {
+    fn write_line(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let line = Line {
+            ts: self.zone.format(self.ended_at),
+            request_id: &self.request_id,
+            method: self.method.as_str(),
+            endpoint: &self.endpoint,
+            status: self.status,
+            latency_ms: millis(self.latency),
+            ttfb_ms: self.ttfb.map(millis),
+            key_label: self.key.as_ref().map(|(label, _)| &**label),
+            key_hash: self.key.as_ref().map(|(_, fingerprint)| *fingerprint),
+            rotation_index: self.rotation_index,
+            attempts: &self.attempts,
+            session: self.session.as_deref(),
+            prompt_hint: &self.prompt_hint,
+            prompt_head: &self.prompt_head,
+            tokens: self.tokens,
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+            error_code: self.error_code,
+            outcome: self.outcome,
+            schema_version: SCHEMA_VERSION,
+        };
+        if serde_json::to_writer(&mut *out, &line).is_err() {
+            // Neither the fields nor a Vec can fail; half a line would still be worse than none.
+            out.truncate(start);
+        }
+    }
+
+    fn after(&self) {
+        tracing::info!(
+            key = self.key.as_ref().map(|(label, _)| &**label),
+            method = self.method.as_str(),
+            endpoint = &*self.endpoint,
+            status = self.status,
+            latency_ms = millis(self.latency),
+            ttfb_ms = self.ttfb.map(millis),
+            attempts = self.attempts.len(),
+            input_tokens = self.tokens.map(|tokens| tokens.input),
+            cached_tokens = self.tokens.map(|tokens| tokens.cached),
+            output_tokens = self.tokens.map(|tokens| tokens.output),
+            outcome = self.outcome,
+            error_code = self.error_code,
+            request_id = &*self.request_id,
+            "proxy_request"
+        );
+    }
+
+    fn size_hint(&self) -> usize {
+        size_of::<Self>()
+            + self.request_id.len()
+            + self.endpoint.len()
+            + self.session.as_ref().map_or(0, |session| session.len())
+            + self.prompt_hint.len()
+            + self.prompt_head.len()
+            + self.attempts.capacity() * size_of::<TraceAttempt>()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
+}
+
+#[cfg(test)]
+#[path = "trace_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! The trace line, field by field.
+#![allow(clippy::unwrap_used)]
+
+use jiff::tz::TimeZone;
+use kmid_core::key::Secret;
+
+use super::*;
+
+fn record() -> TraceRecord {
+    TraceRecord {
+        zone: Zone::new(TimeZone::fixed(jiff::tz::offset(3))),
+        ended_at: Time::parse("2026-02-02T09:00:00.123Z").unwrap(),
+        request_id: "r1".into(),
+        method: Method::POST,
+        endpoint: "/chat/completions".into(),
+        status: 200,
+        latency: Duration::from_micros(41_900),
+        ttfb: Some(Duration::from_millis(12)),
+        key: Some(("beta".into(), Fingerprint::of(&Secret::new("abc")))),
+        rotation_index: 3,
+        attempts: vec![
+            TraceAttempt {
+                key_label: "alpha".into(),
+                status: Some(403),
+                outcome: "quota",
+                took: Duration::ZERO,
+            },
+            TraceAttempt {
+                key_label: "beta".into(),
+                status: None,
+                outcome: "completed",
+                took: Duration::from_millis(30),
+            },
+        ],
+        session: Some("5e55".into()),
+        prompt_hint: "".into(),
+        prompt_head: "".into(),
+        tokens: Some(Tokens { input: 10, cached: 4, output: 2 }),
+        bytes_up: 100,
+        bytes_down: 200,
+        error_code: None,
+        outcome: "completed",
+    }
+}
+
+fn line(record: &TraceRecord) -> String {
+    let mut out = Vec::new();
+    record.write_line(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_line_has_every_field_in_its_order() {
+    assert_eq!(
+        line(&record()),
+        concat!(
+            r#"{"ts":"2026-02-02 12:00:00.123 +0300","request_id":"r1","method":"POST","#,
+            r#""endpoint":"/chat/completions","status":200,"latency_ms":41,"ttfb_ms":12,"key_label":"beta","#,
+            r#""key_hash":"ba7816bf8f01","rotation_index":3,"attempts":["#,
+            r#"{"key_label":"alpha","status":403,"outcome":"quota","ms":0},"#,
+            r#"{"key_label":"beta","status":null,"outcome":"completed","ms":30}],"session":"5e55","#,
+            r#""prompt_hint":"","prompt_head":"","tokens":{"input":10,"cached":4,"output":2},"bytes_up":100,"#,
+            r#""bytes_down":200,"error_code":null,"outcome":"completed","schema_version":2}"#,
+        )
+    );
+}
+
+#[test]
+fn a_refusal_without_a_key_reads_as_the_wire_type() {
+    let refused = TraceRecord {
+        key: None,
+        attempts: Vec::new(),
+        session: None,
+        tokens: None,
+        ttfb: None,
+        error_code: Some("no_keys_available"),
+        outcome: "refused",
+        endpoint: "/a\n\"b\"".into(),
+        ..record()
+    };
+    let line = line(&refused);
+    assert!(!line.contains('\n'));
+    let entry: kmi_proto::methods::requests::TraceEntry = serde_json::from_str(&line).unwrap();
+    assert_eq!((entry.endpoint.as_str(), entry.outcome.as_str()), ("/a\n\"b\"", "refused"));
+    assert!(entry.key_label.is_none() && entry.attempts.is_empty() && entry.more.is_empty());
+    assert_eq!(serde_json::to_string(&entry).unwrap(), line, "nothing is missing on either side");
+}

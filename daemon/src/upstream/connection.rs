@@ -1,0 +1,199 @@
+//! One connection and the requests on it.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use kmid_core::key::BaseUrl;
+use kmid_core::outcome::{FaultKind, Phase};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::body::UpstreamBody;
+use super::connect::{Moved, Stream};
+use super::fault::SendError;
+use super::request_body::RequestBody;
+use super::{Limits, Upstream};
+
+/// hyper's buffers grow no further: cuts the memory of large uploads by more than half.
+const MOST_BUFFERED: usize = 64 * 1024;
+/// Silence is noticed within a quarter of the limit.
+const TICKS: u32 = 4;
+
+type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
+
+/// An HTTP/1.1 connection with its driver, which runs inside whoever uses it.
+pub struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Box<Driver>,
+    pub(crate) authority: Arc<str>,
+    pub(crate) idle_since: Instant,
+    pub(crate) moved: Arc<Moved>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(crate) async fn handshake(stream: Stream, base: &BaseUrl) -> Result<Self, SendError> {
+        let moved = Arc::clone(&stream.moved);
+        let (sender, driver) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_buf_size(MOST_BUFFERED)
+            .handshake(stream.into_hyper())
+            .await
+            .map_err(|error| SendError::of_hyper(Phase::Connect, error, true))?;
+        Ok(Self {
+            sender,
+            driver: Box::new(driver),
+            authority: base.authority().into(),
+            idle_since: Instant::now(),
+            moved,
+        })
+    }
+
+    /// Sends a request and waits for its response's head; the connection goes with the response's body.
+    pub(crate) async fn send(
+        mut self,
+        request: Request<RequestBody>,
+        limits: Limits,
+        home: Arc<Upstream>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let read_before = self.moved.read();
+        let mut silence = Silence::new(limits.idle);
+        let mut answer = pin!(self.sender.send_request(request));
+        let driver = &mut self.driver;
+        let moved = &self.moved;
+        let response = poll_fn(|cx| {
+            let ended = Pin::new(&mut **driver).poll(cx).is_ready();
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|error| {
+                    SendError::of_hyper(Phase::FirstByte, error, moved.read() == read_before)
+                }));
+            }
+            if ended {
+                let mut error = SendError::new(Phase::FirstByte, FaultKind::Closed, "the connection ended");
+                error.nothing_came = moved.read() == read_before;
+                return Poll::Ready(Err(error));
+            }
+            silence.poll_too_long(moved.total(), cx).map(|()| {
+                let mut error = SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed");
+                // A timeout is no sign that the connection was stale.
+                error.nothing_came = false;
+                Err(error)
+            })
+        })
+        .await?;
+        Ok(response.map(|body| UpstreamBody::http1(body, self, silence, home)))
+    }
+
+    /// Drives the connection's IO. Ready when the connection is over.
+    pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut *self.driver).poll(cx).map(|_| ())
+    }
+
+    /// Whether another request can go out on it. Looks for a close that has come meanwhile.
+    pub(crate) fn is_usable(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_drive(&mut cx).is_pending() && self.sender.is_ready()
+    }
+}
+
+/// An HTTP/2 connection, shared by all requests to its host; its driver is a task of its own.
+#[derive(Debug, Clone)]
+pub struct Http2 {
+    sender: http2::SendRequest<RequestBody>,
+    moved: Arc<Moved>,
+}
+
+impl Http2 {
+    pub(crate) async fn handshake(
+        stream: Stream,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+    ) -> Result<Self, SendError> {
+        let moved = Arc::clone(&stream.moved);
+        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .handshake(stream.into_hyper())
+            .await
+            .map_err(|error| SendError::of_hyper(Phase::Connect, error, true))?;
+        let cancel = cancel.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                ended = driver => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "an HTTP/2 connection to the upstream ended");
+                    }
+                }
+            }
+        });
+        Ok(Self { sender, moved })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(crate) async fn send(
+        mut self,
+        request: Request<RequestBody>,
+        limits: Limits,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let mut silence = Silence::new(limits.idle);
+        let moved = Arc::clone(&self.moved);
+        let mut answer = pin!(self.sender.send_request(request));
+        let response = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(
+                    answer.map_err(|error| SendError::of_hyper(Phase::FirstByte, error, false)),
+                );
+            }
+            silence
+                .poll_too_long(moved.total(), cx)
+                .map(|()| Err(SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed")))
+        })
+        .await?;
+        Ok(response.map(|body| UpstreamBody::http2(body, moved, silence)))
+    }
+}
+
+/// Notices that nothing moves on a connection, without touching a timer for each byte.
+pub(crate) struct Silence {
+    tick: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    seen: u64,
+    quiet_ticks: u32,
+}
+
+impl Silence {
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self { tick: longest / TICKS, sleep: None, seen: 0, quiet_ticks: 0 }
+    }
+
+    /// Ready when `moved`, a count of bytes, has stood still for the longest silence allowed.
+    pub(crate) fn poll_too_long(&mut self, moved: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let tick = self.tick;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(tick)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            self.quiet_ticks = if self.seen == moved { self.quiet_ticks + 1 } else { 0 };
+            self.seen = moved;
+            if self.quiet_ticks >= TICKS {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(Instant::now() + tick);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,107 @@
+//! Transport errors and the faults they amount to.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use kmid_core::outcome::{Fault, FaultKind, Phase};
+
+/// A boxed cause.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a request got no response head, or its response no end.
+#[derive(Debug)]
+pub struct SendError {
+    /// How far it had come, and what happened.
+    pub fault: Fault,
+    /// The client's own request body broke: nobody upstream is to blame.
+    pub client_broke: bool,
+    /// No byte of a response had come.
+    pub nothing_came: bool,
+    source: BoxError,
+}
+
+impl SendError {
+    pub(crate) fn new(phase: Phase, kind: FaultKind, source: impl Into<BoxError>) -> Self {
+        Self { fault: Fault { phase, kind }, client_broke: false, nothing_came: true, source: source.into() }
+    }
+
+    /// From an error of hyper's client.
+    pub(crate) fn of_hyper(phase: Phase, error: hyper::Error, nothing_came: bool) -> Self {
+        let kind = if error.is_parse() {
+            FaultKind::Protocol
+        } else if error.is_timeout() {
+            FaultKind::Timeout
+        } else {
+            FaultKind::Closed
+        };
+        let client_broke = error.is_user() && find::<ClientBroke>(&error).is_some();
+        Self { fault: Fault { phase, kind }, client_broke, nothing_came, source: error.into() }
+    }
+
+    /// From an error while connecting.
+    pub(crate) fn of_connect(error: impl Into<BoxError>) -> Self {
+        let source: BoxError = error.into();
+        // hyper-util marks failed look-ups by their text only.
+        let kind = if chain(&*source).any(|cause| cause.to_string().starts_with("dns error")) {
+            FaultKind::Dns
+        } else if chain(&*source).any(|cause| cause.is::<rustls::Error>()) {
+            FaultKind::Tls
+        } else {
+            match find::<io::Error>(&*source).map(io::Error::kind) {
+                Some(io::ErrorKind::TimedOut) => FaultKind::Timeout,
+                Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => FaultKind::Closed,
+                _ => FaultKind::Refused,
+            }
+        };
+        Self::new(Phase::Connect, kind, source)
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let doing = match self.fault.phase {
+            Phase::Connect => "connecting to the upstream",
+            Phase::Send => "sending the request upstream",
+            Phase::FirstByte => "waiting for the upstream's answer",
+            Phase::Body => "reading the upstream's answer",
+        };
+        let what = match self.fault.kind {
+            FaultKind::Dns => "its name did not resolve",
+            FaultKind::Refused => "it cannot be reached",
+            FaultKind::Tls => "TLS failed",
+            FaultKind::Timeout => "nothing came for too long",
+            FaultKind::Closed => "the connection was closed",
+            FaultKind::Protocol => "it did not speak HTTP",
+            FaultKind::Truncated => "the stream ended without its terminal event",
+        };
+        write!(f, "{doing}: {what}")
+    }
+}
+
+impl Error for SendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// The client went away while its request body was being sent on.
+#[derive(Debug)]
+pub struct ClientBroke(pub BoxError);
+
+impl fmt::Display for ClientBroke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client's request body broke off")
+    }
+}
+
+impl Error for ClientBroke {}
+
+/// An error and all its causes.
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}

@@ -1,0 +1,87 @@
+//! Request bodies on their way upstream.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::fault::{BoxError, ClientBroke};
+
+/// A request body: collected, and then able to be sent again, or passed on as it comes.
+#[derive(Debug, Default)]
+pub struct RequestBody {
+    collected: VecDeque<Bytes>,
+    left: u64,
+    trailers: Option<HeaderMap>,
+    rest: Option<Incoming>,
+}
+
+impl RequestBody {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A collected body; the chunks are shared, not copied.
+    #[must_use]
+    pub fn collected(chunks: &[Bytes], trailers: Option<HeaderMap>) -> Self {
+        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { collected: chunks.iter().cloned().collect(), left, trailers, rest: None }
+    }
+
+    /// What was read so far, and then the rest as it comes.
+    #[must_use]
+    pub fn streaming(chunks: Vec<Bytes>, rest: Incoming) -> Self {
+        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { collected: chunks.into(), left, trailers: None, rest: Some(rest) }
+    }
+
+    pub(crate) fn can_be_replayed(&self) -> bool {
+        self.rest.is_none()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(chunk) = self.collected.pop_front() {
+            self.left -= chunk.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        };
+        let frame = ready!(Pin::new(rest).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| Box::new(ClientBroke(error.into())) as BoxError)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.collected.is_empty() && self.trailers.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            None if self.trailers.is_some() => SizeHint::new(),
+            None => SizeHint::with_exact(self.left),
+            Some(rest) => {
+                let hint = rest.size_hint();
+                let mut sum = SizeHint::new();
+                sum.set_lower(hint.lower() + self.left);
+                if let Some(upper) = hint.upper() {
+                    sum.set_upper(upper + self.left);
+                }
+                sum
+            }
+        }
+    }
+}
