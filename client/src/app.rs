@@ -1,8 +1,10 @@
 //! What every command works with.
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
+use kmid_config::settings::ClientSettings;
 use serde::Serialize;
 
 use crate::args::Global;
@@ -11,7 +13,7 @@ use crate::output::View;
 use crate::output::json;
 use crate::output::locale::Messages;
 use crate::output::style::Look;
-use crate::settings::{ClientSettings, Loaded};
+use crate::settings::Loaded;
 use crate::tr;
 
 /// One run of `kmi`.
@@ -31,8 +33,8 @@ pub(crate) struct App {
     pub(crate) json: bool,
     /// Whether stdout is a terminal.
     pub(crate) terminal: bool,
-    /// Whether `--socket` was given.
-    pub(crate) socket_given: bool,
+    /// `--socket`, if it was given.
+    pub(crate) socket_flag: Option<PathBuf>,
     /// Whether the daemon may be started on demand.
     pub(crate) may_start: bool,
 }
@@ -54,7 +56,7 @@ impl App {
             look,
             json: global.json,
             terminal,
-            socket_given: global.socket.is_some(),
+            socket_flag: global.socket.clone(),
             may_start: !global.no_start && !settings.no_autostart,
             settings,
             settings_errors: loaded.errors,

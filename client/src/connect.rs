@@ -1,5 +1,6 @@
 //! The way to the daemon: opens the control socket and starts `kmid` when it is wanted and allowed.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,8 +50,8 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
             match start {
                 Start::No => return Ok(None),
                 Start::OnDemand if !app.may_start => return Ok(None),
-                Start::OnDemand => launch(app, &["--no-folder"], &[])?,
-                Start::Asked => launch(app, &[], &[])?,
+                Start::OnDemand => launch(app, &[vec!["--no-folder".into()], socket_flag(app)].concat())?,
+                Start::Asked => launch(app, &socket_flag(app))?,
             }
             let Some(stream) = open(app)? else {
                 return Err(Failure::new(
@@ -208,15 +209,11 @@ fn open(app: &App) -> Outcome<Option<Stream>> {
 ///
 /// # Errors
 /// When it cannot be found or does not come up; it says why on stderr itself.
-pub(crate) fn launch(app: &App, flags: &[&str], variables: &[(&str, PathBuf)]) -> Outcome<()> {
+pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
     let program = kmid(app)?;
     app.note(&tr!(app.messages, "starting", program = program.display().to_string()));
     let mut command = Command::new(&program);
     command.arg("--detach").args(flags).stdin(Stdio::null()).stdout(Stdio::null());
-    if app.socket_given {
-        command.env("KMI_SOCKET", &app.settings.socket);
-    }
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
     let status = command.status().map_err(|error| cannot_run(app, &program, &error))?;
     if status.success() {
         return Ok(());
@@ -226,6 +223,11 @@ pub(crate) fn launch(app: &App, flags: &[&str], variables: &[(&str, PathBuf)]) -
     Err(Failure::new(exit, tr!(app.messages, "error-start", status = status.to_string()))
         .next(tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string()))
         .into())
+}
+
+/// `--socket`, handed on.
+pub(crate) fn socket_flag(app: &App) -> Vec<OsString> {
+    app.socket_flag.iter().flat_map(|path| ["--socket".into(), path.clone().into_os_string()]).collect()
 }
 
 /// The failure to run a program.

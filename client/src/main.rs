@@ -26,7 +26,8 @@ fn main() -> ExitCode {
     let Some(command) = command else {
         return finish(args::print_help().map(|()| Exit::Ok).map_err(exit::unwritable), None);
     };
-    let app = App::new(&global, settings::load(global.socket.clone()));
+    let in_folder = matches!(command, args::Command::Proxy(_));
+    let app = App::new(&global, settings::load(global.socket.as_deref(), in_folder));
     finish(commands::run(&app, command), Some(&app))
 }
 

@@ -1,35 +1,14 @@
-//! What `kmi` itself needs to know before it talks to the daemon.
+//! What `kmi` itself needs to know before it talks to the daemon, by the resolver that both programs share.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use jiff::tz::TimeZone;
-
-use crate::output::locale::Locale;
-
-/// The settings of the client.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientSettings {
-    /// KMI_ENV_PATH or the settings file found by default
-    pub(crate) env_file: Option<PathBuf>,
-    /// KMI_STATE_DIR
-    pub(crate) state_dir: PathBuf,
-    /// KMI_SOCKET: a path, or on Windows a pipe's name
-    pub(crate) socket: PathBuf,
-    /// KMI_TIMEZONE
-    pub(crate) timezone: TimeZone,
-    /// KMI_LOCALE
-    pub(crate) locale: Locale,
-    /// KMI_PLAIN
-    pub(crate) plain: bool,
-    /// KMI_NO_COLOR, NO_COLOR
-    pub(crate) no_color: bool,
-    /// KMI_NO_AUTOSTART
-    pub(crate) no_autostart: bool,
-    /// KMI_AUTO_ROTATE_E2E
-    pub(crate) auto_rotate_e2e: bool,
-    /// KMI_PROXY_TOKEN
-    pub(crate) proxy_token: Option<kmid_core::key::Secret>,
-}
+use kmid_config::env;
+use kmid_config::issue::BadSettings;
+use kmid_config::load::{self, Launch};
+use kmid_config::outside::Outside;
+use kmid_config::resolve::resolve_access;
+use kmid_config::settings::{ClientSettings, Locale, ProxyAccess};
 
 /// Settings with everything that is wrong with them; wrong ones stand at their defaults so that errors can be shown.
 #[derive(Debug)]
@@ -42,65 +21,63 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Resolves the settings; `socket` is the flag that beats `KMI_SOCKET`.
-pub(crate) fn load(socket: Option<PathBuf>) -> Loaded {
-    let mut errors = Vec::new();
-    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut flag =
-        |name: &str, default: bool| match text(name).as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None => default,
-            Some("1" | "true" | "yes" | "on") => true,
-            Some("0" | "false" | "no" | "off") => false,
-            Some(_) => {
-                errors.push(format!("{name}: expected 1 or 0"));
-                default
-            }
-        };
-    let plain = flag("KMI_PLAIN", false);
-    let no_color = flag("KMI_NO_COLOR", false) || text("NO_COLOR").is_some();
-    let no_autostart = flag("KMI_NO_AUTOSTART", false);
-    let auto_rotate_e2e = flag("KMI_AUTO_ROTATE_E2E", true);
-    let home = std::env::home_dir().unwrap_or_default();
-    let expand = |value: String| match value.strip_prefix("~/") {
-        Some(rest) => home.join(rest),
-        None => PathBuf::from(value),
+/// Resolves the settings; `socket` is the flag that beats `KMI_SOCKET`. Only a command that reads the folder it was
+/// typed in says so by `in_folder`.
+pub(crate) fn load(socket: Option<&Path>, in_folder: bool) -> Loaded {
+    let outside = Outside::capture();
+    let launch = Launch {
+        flags: socket.map(|path| (env::SOCKET.name, path.as_os_str().to_owned())).into_iter().collect(),
+        folder: outside.cwd.clone().filter(|_| in_folder),
+        found_env_file: None,
     };
-    let state_dir = text("KMI_STATE_DIR").map_or_else(|| home.join(".kmi"), expand);
-    let default_socket = || {
-        if cfg!(windows) {
-            PathBuf::from(format!(r"\\.\pipe\kmid-{}", text("USERNAME").unwrap_or_default()))
-        } else {
-            state_dir.join("kmid.sock")
+    let texts = |issues: &[kmid_config::issue::Issue], errors: bool| {
+        issues.iter().filter(|issue| issue.error == errors).map(ToString::to_string).collect()
+    };
+    match load::load_client(&launch, &outside) {
+        Ok(loaded) => {
+            Loaded { settings: loaded.settings, errors: Vec::new(), warnings: texts(&loaded.warnings, false) }
         }
-    };
-    let socket = socket.or_else(|| text("KMI_SOCKET").map(expand)).unwrap_or_else(default_socket);
-    let locale = match text("KMI_LOCALE").as_deref() {
-        None | Some("en") => Locale::En,
-        Some("ru") => Locale::Ru,
-        Some(_) => {
-            errors.push("KMI_LOCALE: expected en or ru".to_owned());
-            Locale::En
-        }
-    };
-    let timezone = match text("KMI_TIMEZONE").as_deref() {
-        None | Some("local") => TimeZone::system(),
-        Some("UTC") => TimeZone::UTC,
-        Some(name) => TimeZone::get(name).unwrap_or_else(|_| {
-            errors.push("KMI_TIMEZONE: expected local, UTC, +03:00 or an IANA name".to_owned());
-            TimeZone::system()
-        }),
-    };
-    let settings = ClientSettings {
-        env_file: text("KMI_ENV_PATH").map(expand),
-        state_dir,
-        socket,
-        timezone,
-        locale,
-        plain,
-        no_color,
-        no_autostart,
-        auto_rotate_e2e,
-        proxy_token: text("KMI_PROXY_TOKEN").map(|token| kmid_core::key::Secret::new(&token)),
-    };
-    Loaded { settings, errors, warnings: Vec::new() }
+        Err(bad) => Loaded {
+            errors: texts(&bad.issues, true),
+            warnings: texts(&bad.issues, false),
+            settings: without_wrong_ones(&launch, outside, &bad),
+        },
+    }
+}
+
+/// The settings as far as they can be used, so that what is wrong is told in the person's language.
+fn without_wrong_ones(launch: &Launch, mut outside: Outside, bad: &BadSettings) -> ClientSettings {
+    for issue in &bad.issues {
+        outside.vars.remove(&issue.subject);
+    }
+    let defaults = Outside { vars: BTreeMap::new(), ..outside.clone() };
+    [outside, defaults]
+        .iter()
+        .find_map(|outside| Some(load::load_client(launch, outside).ok()?.settings))
+        .unwrap_or_else(nothing_known)
+}
+
+/// For a person without a home: enough to show an error with.
+fn nothing_known() -> ClientSettings {
+    ClientSettings {
+        env_file: None,
+        state_dir: PathBuf::from(".kmi"),
+        socket: PathBuf::from(".kmi/kmid.sock"),
+        no_autostart: true,
+        timezone: jiff::tz::TimeZone::system(),
+        locale: Locale::En,
+        plain: false,
+        no_color: false,
+        audit_actor: String::new(),
+    }
+}
+
+/// What to know as a client of the proxy. The daemon may have been started in another folder: its settings file
+/// stands for the one that would be found from here.
+pub(crate) fn access(daemon_env_file: Option<&str>) -> ProxyAccess {
+    let launch = Launch { found_env_file: daemon_env_file.map(PathBuf::from), ..Launch::default() };
+    match load::load_client(&launch, &Outside::capture()) {
+        Ok(loaded) => resolve_access(&loaded.raw),
+        Err(_) => ProxyAccess { token: None, auto_rotate_e2e: true },
+    }
 }

@@ -16,7 +16,7 @@ use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span};
 use crate::output::table::{self, Column};
-use crate::tr;
+use crate::{settings, tr};
 
 pub(crate) fn run(app: &App, args: &E2eArgs) -> Outcome {
     let mut daemon = connect::require(app, Start::OnDemand)?;
@@ -67,7 +67,8 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
     let list = daemon
         .ask::<typed::KeysList>(&ListParams::default())
         .map_err(|error| connect::failure(app, error))?;
-    let caller = Caller::new(Duration::from_secs_f64(args.timeout), app.settings.proxy_token.clone());
+    let token = settings::access(status.daemon.env_file.as_deref()).token;
+    let caller = Caller::new(Duration::from_secs_f64(args.timeout), token);
     let mut window = VecDeque::new();
     let mut failed = BTreeMap::new();
     let mut answered = 0;

@@ -15,7 +15,7 @@ use crate::args::KimiArgs;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::Caller;
-use crate::tr;
+use crate::{settings, tr};
 
 /// The model when the upstream names none (kimi-upstream.md, 2026-11).
 const DEFAULT_MODEL: &str = "kimi-for-coding";
@@ -33,7 +33,7 @@ pub(crate) fn run(app: &App, args: &KimiArgs) -> Outcome {
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     drop(daemon);
     let generation = generation(&program);
-    let token = app.settings.proxy_token.clone();
+    let token = settings::access(status.daemon.env_file.as_deref()).token;
     let key = token.as_ref().map_or(PLACEHOLDER, |token| token.expose()).to_owned();
     let model = || match std::env::var("KIMI_MODEL_NAME") {
         // The person's own choice stands.

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
-use crate::tr;
+use crate::{settings, tr};
 
 pub(crate) fn run(app: &App, args: &ProxyArgs) -> Outcome {
     if args.foreground {
@@ -25,7 +25,7 @@ pub(crate) fn run(app: &App, args: &ProxyArgs) -> Outcome {
     if app.json {
         app.print_json(&json!({"url": status.proxy.url, "mode": status.mode, "proxy": status.proxy}))?;
     } else {
-        let token = app.settings.proxy_token.is_some();
+        let token = settings::access(status.daemon.env_file.as_deref()).token.is_some();
         app.print(&render(&app.view(), &status, token))?;
     }
     Ok(Exit::Ok)
@@ -61,9 +61,7 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: bool) -> String {
 fn foreground(app: &App) -> Outcome {
     let program = connect::kmid(app)?;
     let mut command = Command::new(&program);
-    if app.socket_given {
-        command.env("KMI_SOCKET", &app.settings.socket);
-    }
+    command.args(connect::socket_flag(app));
     become_program(app, command)
 }
 

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span};
-use crate::tr;
+use crate::{settings, tr};
 
 pub(crate) fn run(app: &App, args: &RotateArgs) -> Outcome {
     let mut daemon = connect::require(app, Start::OnDemand)?;
@@ -63,7 +63,7 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
     let auto = daemon
         .ask::<typed::RotationAuto>(&AutoParams { enabled })
         .map_err(|error| connect::failure(app, error))?;
-    let check = auto.enabled && enabled && app.settings.auto_rotate_e2e && several_keys(app, daemon)?;
+    let check = auto.enabled && enabled && wants_check(app, daemon)?;
     if !app.json {
         app.print(&render_auto(&app.view(), &auto))?;
     }
@@ -82,12 +82,13 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
     Ok(report.exit())
 }
 
-/// With one key there is nothing to spread.
-fn several_keys(app: &App, daemon: &mut Daemon) -> Outcome<bool> {
+/// Unless it is turned off, and with more than one key to spread over.
+fn wants_check(app: &App, daemon: &mut Daemon) -> Outcome<bool> {
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let counts = status.keys;
-    Ok(counts.total.saturating_sub(counts.disabled + counts.blocked + counts.exhausted) > 1)
+    let several = counts.total.saturating_sub(counts.disabled + counts.blocked + counts.exhausted) > 1;
+    Ok(several && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e)
 }
 
 pub(crate) fn render_auto(view: &View<'_>, auto: &Auto) -> String {

@@ -3,20 +3,11 @@
 use std::fmt;
 
 use fluent_bundle::{FluentArgs, FluentBundle, FluentResource, FluentValue};
+pub(crate) use kmid_config::settings::Locale;
 use unic_langid::LanguageIdentifier;
 
 const EN: &str = include_str!("../messages/en.ftl");
 const RU: &str = include_str!("../messages/ru.ftl");
-
-/// The language of everything a person reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Locale {
-    /// English
-    #[default]
-    En,
-    /// Russian
-    Ru,
-}
 
 /// The messages of one language.
 pub(crate) struct Messages {

@@ -45,7 +45,8 @@ fn a_path_too_long_for_a_socket_is_a_usage_error() {
 /// listened on into its place.
 fn side_by_side(home: &Home, daemon: &Daemon) -> std::path::PathBuf {
     daemon.listen(&home.state().join("hidden"));
-    let script = "#!/bin/sh\necho \"$@\" >\"$HOME/called\"\nmv \"$HOME/.kmi/hidden\" \"${KMI_SOCKET:-$HOME/.kmi/kmid.sock}\"\n";
+    let script =
+        "#!/bin/sh\necho \"$@\" >\"$HOME/called\"\nmv \"$HOME/.kmi/hidden\" \"${3:-$HOME/.kmi/kmid.sock}\"\n";
     home.script("kmid", script);
     home.copy()
 }
@@ -68,7 +69,10 @@ fn proxy_starts_it_with_the_folder_and_with_the_socket_that_was_named() {
     let mut command = home.command_of(&kmi, ["proxy", "--socket"]);
     let run = Run::of(output(command.arg(&socket).env("KMI_NO_AUTOSTART", "1"))).code(0);
     assert!(run.out.contains("KIMI_BASE_URL=http://127.0.0.1:1/kmi-rotor/v1"), "{}", run.out);
-    assert_eq!(std::fs::read_to_string(home.path().join("called")).unwrap(), "--detach\n");
+    assert_eq!(
+        std::fs::read_to_string(home.path().join("called")).unwrap(),
+        format!("--detach --socket {}\n", socket.display())
+    );
 }
 
 #[test]

@@ -193,3 +193,21 @@ fn kimi_runs_through_the_proxy() {
     std::fs::remove_dir_all(home.path().join("bin")).unwrap();
     assert!(home.kmi("kimi").code(1).err.contains("no Kimi client was found"));
 }
+
+#[test]
+fn the_token_comes_from_the_settings_file_of_the_daemon() {
+    let home = Home::new();
+    let (folder, url) = (home.path().join("project"), proxy(&["alpha"]));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(".env"), "KMI_PROXY_TOKEN=from-the-file\n").unwrap();
+    let mut with_file = status(&url, std::process::id());
+    with_file["daemon"]["env_file"] = json!(folder.join(".env"));
+    Daemon::new().on("daemon.status", Answer::Result(with_file)).listen(&home.socket());
+    home.script("kimi", "#!/usr/bin/env python\nimport kimi_cli\n");
+    home.script("python", "#!/bin/sh\necho \"$KIMI_API_KEY\"\n");
+    assert_eq!(home.kmi("kimi").code(0).out, "from-the-file\n");
+    let run = Run::of(output(home.command(["kimi"]).env("KMI_PROXY_TOKEN", "stronger"))).code(0);
+    assert_eq!(run.out, "stronger\n");
+    let run = home.kmi("proxy").code(0);
+    assert!(run.out.contains("$KMI_PROXY_TOKEN") && !run.out.contains("from-the-file"), "{}", run.out);
+}

@@ -40,13 +40,16 @@ fn proxy_restart_keeps_the_paths() {
         .on("daemon.status", Answer::Result(old))
         .on("daemon.stop", Answer::Goodbye)
         .listen(&home.socket());
-    let script = "#!/bin/sh\necho \"$* $KMI_ENV_PATH $KMI_AUTHS_DIR $KMI_STATE_DIR\" >\"$HOME/called\"\n";
+    let script = "#!/bin/sh\necho \"$*\" >\"$HOME/called\"\n";
     home.script("kmid", script);
     let kmi = home.copy();
     let run = Run::of(output(&mut home.command_of(&kmi, ["proxy-restart"]))).code(0);
     assert!(run.out.starts_with("kmid runs again"), "{}", run.out);
     let called = std::fs::read_to_string(home.path().join("called")).unwrap();
-    assert_eq!(called, format!("--detach --no-folder /e/.env /e/_auths {}\n", home.state().display()));
+    let (state, socket) = (home.state(), home.socket());
+    let paths =
+        format!("--state-dir {} --socket {} --auths-dir /e/_auths", state.display(), socket.display());
+    assert_eq!(called, format!("--detach --no-folder {paths} --found-env-file /e/.env\n"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::http::Caller;
 use crate::kimi_config;
 use crate::output::View;
 use crate::output::time::parse;
-use crate::tr;
+use crate::{settings, tr};
 
 /// How long the proxy may take for `/models`, which may go to the upstream.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -164,7 +164,7 @@ fn proxy(app: &App, status: &Status) -> Check {
         // The certificate is the person's own; kmi carries no TLS to check it with.
         return Check::ok("proxy", tr!(messages, "doctor-proxy-tls", url = url));
     }
-    let caller = Caller::new(PROXY_TIMEOUT, app.settings.proxy_token.clone());
+    let caller = Caller::new(PROXY_TIMEOUT, settings::access(status.daemon.env_file.as_deref()).token);
     match caller.get(&format!("{url}/models")) {
         Ok(answer) if !answer.is_from_kmid() => Check::fail(
             "proxy",
