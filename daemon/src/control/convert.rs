@@ -8,12 +8,13 @@ use kmi_proto::methods::daemon::{
     CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, Reloaded, RequestCounts,
     RotationStatus, Status,
 };
-use kmi_proto::methods::keys::{Errors, Key, KeyList, Window};
+use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
 use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
+use crate::client_config::Configured;
 use crate::command;
 use crate::state::{Refused, RequestTotals};
 
@@ -117,10 +118,17 @@ fn rotation(view: &PoolView) -> RotationStatus {
     }
 }
 
-pub(super) fn key_list(view: &PoolView, issues: Vec<command::Issue>) -> KeyList {
+pub(super) fn key_list(view: &PoolView, issues: Vec<command::Issue>, clients: Vec<Configured>) -> KeyList {
     let keys = view.keys.iter().enumerate().map(|(place, one)| key(one, view.active == Some(place)));
     let about_keys = issues.into_iter().filter(|issue| issue.kind == "key_file").map(issue);
-    KeyList { keys: keys.collect(), issues: about_keys.collect() }
+    let clients = clients.into_iter().map(|client| ConfiguredClient {
+        path: client.path.display().to_string(),
+        provider: client.provider,
+        fingerprint: client.fingerprint.map(|fingerprint| fingerprint.to_string()),
+        points_at_kmid: client.points_at_kmid,
+        problem: client.problem,
+    });
+    KeyList { keys: keys.collect(), issues: about_keys.collect(), clients: clients.collect() }
 }
 
 fn key(key: &KeyView, active: bool) -> Key {

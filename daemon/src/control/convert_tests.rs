@@ -71,7 +71,7 @@ pub(in super::super) fn view() -> PoolView {
 
 #[test]
 fn a_key_has_the_fields_of_the_specification() {
-    let list = serde_json::to_value(key_list(&view(), Vec::new())).unwrap();
+    let list = serde_json::to_value(key_list(&view(), Vec::new(), Vec::new())).unwrap();
     let expected = serde_json::json!({
         "label": "alpha", "state": "cooling", "reason": "quota", "until": "2026-11-23T15:00:00.000Z", "active": true,
         "masked": "...abcd", "fingerprint": "ba7816bf8f01", "account": "u-1", "email": "a@example.org",
@@ -89,7 +89,7 @@ fn a_key_has_the_fields_of_the_specification() {
 #[test]
 fn only_key_files_are_listed_with_the_keys() {
     let issue = |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: "m".to_owned() };
-    let list = key_list(&view(), vec![issue("key_file"), issue("settings")]);
+    let list = key_list(&view(), vec![issue("key_file"), issue("settings")], Vec::new());
     assert_eq!(list.issues.len(), 1);
     assert_eq!((list.issues[0].kind.as_str(), list.issues[0].level.as_str()), ("key_file", "error"));
 }

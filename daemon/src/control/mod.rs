@@ -21,6 +21,7 @@ use kmid_config::settings::Settings;
 use kmid_core::time::Time;
 use tokio::sync::mpsc;
 
+use crate::client_config::{Homes, OwnAddress};
 use crate::command::Command;
 use crate::line_log::LineLog;
 use crate::state::State;
@@ -44,4 +45,18 @@ pub struct Context {
     pub started_at: Time,
     /// Where the proxy listens.
     pub proxy_addr: SocketAddr,
+    /// Where the Kimi clients keep their config files.
+    pub homes: Arc<Homes>,
+}
+
+impl Context {
+    /// Where kmid listens, as a client would write it down.
+    #[must_use]
+    pub fn own_address(&self) -> OwnAddress {
+        OwnAddress {
+            host: self.proxy_addr.ip().to_string(),
+            port: self.proxy_addr.port(),
+            base_path: self.settings.load().proxy_base_path.clone(),
+        }
+    }
 }

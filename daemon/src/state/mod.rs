@@ -1,27 +1,55 @@
 //! The only door to the pool.
 
 pub mod atomic_file;
+mod issues;
+mod lease;
 mod load;
 mod migrations;
 pub mod store;
+mod totals;
 pub mod trace;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kmid_core::key::Key;
-use kmid_core::pool::view::PoolView;
+use kmid_core::key::{Fingerprint, Key};
+use kmid_core::kimi::quota::Quota;
+use kmid_core::outcome::Outcome;
+use kmid_core::pool::snapshot::Snapshot;
+use kmid_core::pool::view::{KeyState, PoolView};
+use kmid_core::pool::{self, Effect, Pool, Refusal, RotateError, Rules};
+use kmid_core::time::Time;
+use tokio::sync::Notify;
 
+use self::issues::Issues;
+pub use self::issues::Origin;
+pub use self::lease::Lease;
+use self::store::Store;
+pub use self::totals::RequestTotals;
+use self::trace::TraceRecord;
+use crate::clock;
 use crate::command::Issue;
+use crate::line_log::RecordLog;
 
-/// The pool, its counters and its memory.
+/// The pool, its memory on disk, its counters and its traces.
 #[derive(Debug)]
-pub struct State {}
+pub struct State {
+    pool: Arc<Mutex<Pool>>,
+    store: Store,
+    counters: totals::Counters,
+    issues: Issues,
+    trace: RecordLog<TraceRecord>,
+    /// Keys whose quota should be read soon.
+    stale: Mutex<BTreeSet<Fingerprint>>,
+    keys_or_quota_wanted: Notify,
+}
 
 /// What a rotation did.
 #[derive(Debug, Clone)]
 pub struct Rotation {
     /// The key that is active now, with its secret, for the clients' config files.
-    pub active: Key,
+    pub active: Arc<Key>,
     /// Label of the key that was.
     pub previous: Option<Arc<str>>,
     /// Whether they differ.
@@ -62,58 +90,258 @@ pub enum Refused {
         states: String,
     },
     /// The state file could not be written.
-    #[error("the change could not be saved: {0}")]
+    #[error("the change is in force but could not be saved: {0}")]
     NotSaved(String),
 }
 
-/// Requests since start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RequestTotals {
-    /// Finished and in flight.
-    pub total: u64,
-    /// Now.
-    pub in_flight: u64,
-    /// Finished with an error that the client saw.
-    pub failed: u64,
-}
-
 impl State {
+    /// Starts with what `snapshot` remembers; `state_file` is written from now on.
+    ///
+    /// # Errors
+    /// When the store's thread cannot start.
+    pub fn start(
+        rules: Rules,
+        snapshot: Snapshot,
+        state_file: &Path,
+        trace: RecordLog<TraceRecord>,
+    ) -> std::io::Result<Arc<Self>> {
+        let pool = Arc::new(Mutex::new(Pool::new(rules, snapshot)));
+        let source = Arc::clone(&pool);
+        let store =
+            Store::start(state_file.to_owned(), Box::new(move || lock(&source).snapshot(clock::now())))?;
+        Ok(Arc::new(Self {
+            pool,
+            store,
+            counters: totals::Counters::default(),
+            issues: Issues::default(),
+            trace,
+            stale: Mutex::default(),
+            keys_or_quota_wanted: Notify::new(),
+        }))
+    }
+
+    /// Replaces the keys; leases in flight end as they were.
+    pub fn set_keys(&self, keys: Vec<Key>) {
+        lock(&self.pool).set_keys(keys, clock::now());
+        self.store.changed();
+        self.keys_or_quota_wanted.notify_one();
+    }
+
+    /// Puts new rules in force.
+    pub fn set_rules(&self, rules: Rules) {
+        lock(&self.pool).set_rules(rules);
+    }
+
     /// The pool as it is now.
+    #[must_use]
     pub fn view(&self) -> PoolView {
-        unreachable!("the pool comes with the next commit")
+        lock(&self.pool).view(clock::now())
+    }
+
+    /// All keys in pool order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Arc<Key>> {
+        lock(&self.pool).keys().cloned().collect()
+    }
+
+    /// When the next request may pass the limit over all keys; counts it when that is now (`None`).
+    pub fn admit(&self) -> Option<Time> {
+        lock(&self.pool).admit(clock::now())
+    }
+
+    /// Leases a key for one attempt.
+    ///
+    /// # Errors
+    /// When no key can serve, with the state of each.
+    pub fn lease(self: &Arc<Self>, tried: &[Fingerprint]) -> Result<Lease, Refusal> {
+        let inner = lock(&self.pool).lease(tried, clock::now())?;
+        Ok(Lease::new(Arc::clone(self), inner))
+    }
+
+    fn record(&self, lease: pool::Lease, outcome: &Outcome) {
+        let effects = lock(&self.pool).record(lease, outcome, clock::now(), fastrand::u64(..));
+        self.store.changed();
+        self.carry_out(effects);
+    }
+
+    /// Takes in a reading of a key's quota.
+    pub fn record_quota(&self, fingerprint: Fingerprint, reading: Result<&Quota, &str>) {
+        let effects = {
+            let mut pool = lock(&self.pool);
+            match reading {
+                Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
+                Err(error) => {
+                    pool.record_quota_error(fingerprint, error);
+                    Vec::new()
+                }
+            }
+        };
+        self.store.changed();
+        self.carry_out(effects);
+    }
+
+    /// A blocked key answered a live `/usages` well: its next request decides. Whether it was blocked.
+    pub fn half_open(&self, fingerprint: Fingerprint) -> bool {
+        let was_blocked = lock(&self.pool).half_open(fingerprint);
+        self.store.changed();
+        was_blocked
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Cooled { label, until, reason: reason @ "rate_limited" } => {
+                    tracing::warn!(key = %label, %until, reason, "proxy_key_rate_limited");
+                }
+                Effect::Cooled { label, until, reason } => {
+                    tracing::warn!(key = %label, %until, reason, "proxy_key_cooling");
+                }
+                Effect::Blocked { label, until, reason } => {
+                    let until = until.map(|until| until.to_string());
+                    tracing::error!(key = %label, until, reason = reason.name(), "proxy_key_blocked");
+                }
+                Effect::Unblocked { label } => tracing::info!(key = %label, "proxy_key_unblocked"),
+                Effect::ReadQuota(fingerprint) => {
+                    self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
+                    self.keys_or_quota_wanted.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Returns when keys changed or a key's quota should be read soon.
+    pub async fn refresh_wanted(&self) {
+        self.keys_or_quota_wanted.notified().await;
+    }
+
+    /// The keys whose quota should be read soon; asks once for each.
+    #[must_use]
+    pub fn take_stale(&self) -> BTreeSet<Fingerprint> {
+        std::mem::take(&mut *self.stale.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A request has begun.
+    pub fn begin_request(&self) {
+        self.counters.begin();
+    }
+
+    /// A request has ended: counts it and writes its trace line.
+    pub fn end_request(&self, record: TraceRecord) {
+        let failed = record.status == 0 || record.status >= 400 || record.outcome == "upstream_broke";
+        self.counters.finish(failed && record.outcome != "client_left");
+        self.trace.push(record);
     }
 
     /// Requests since start.
+    #[must_use]
     pub fn requests(&self) -> RequestTotals {
-        RequestTotals::default()
+        self.counters.totals()
     }
 
-    /// Key files that could not be used, settings warnings, lost lines.
+    /// Replaces the issues of one origin.
+    pub fn set_issues(&self, origin: Origin, issues: Vec<Issue>) {
+        self.issues.set(origin, issues);
+    }
+
+    /// Key files that could not be used, settings warnings, an unwritable state.
+    #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
-        Vec::new()
+        let mut issues = self.issues.all();
+        issues.extend(self.store.issue());
+        issues
     }
 
     /// Switches to the best key or to the named one; on disk before it returns.
     ///
     /// # Errors
     /// When there is nothing to switch to.
-    pub async fn rotate(&self, _to: Option<&str>) -> Result<Rotation, Refused> {
-        Err(Refused::NoKeys)
+    pub async fn rotate(&self, to: Option<&str>) -> Result<Rotation, Refused> {
+        let rotated = {
+            let mut pool = lock(&self.pool);
+            pool.rotate(to, clock::now()).map_err(|error| refused(error, to, &pool))?
+        };
+        self.save().await?;
+        let warnings = if rotated.state.serves() {
+            Vec::new()
+        } else {
+            vec![format!("{} is {} now and may not serve", rotated.active.label, rotated.state.name())]
+        };
+        Ok(Rotation {
+            rotated: rotated.previous.as_ref() != Some(&rotated.active.label),
+            active: rotated.active,
+            previous: rotated.previous,
+            reason: rotated.reason,
+            warnings,
+        })
     }
 
     /// Turns automatic rotation on or off; on disk before it returns.
     ///
     /// # Errors
     /// When it is not allowed.
-    pub async fn set_auto(&self, _enabled: bool) -> Result<(), Refused> {
-        Err(Refused::NotAllowed)
+    pub async fn set_auto(&self, enabled: bool) -> Result<(), Refused> {
+        if !lock(&self.pool).set_auto(enabled) {
+            return Err(Refused::NotAllowed);
+        }
+        self.save().await
     }
 
     /// Clears blocks and cooldowns of one key or all; on disk before it returns. Returns the labels cleared.
     ///
     /// # Errors
     /// When no key has that label.
-    pub async fn unblock(&self, _label: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
-        Err(Refused::NoKeys)
+    pub async fn unblock(&self, label: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
+        let cleared = {
+            let mut pool = lock(&self.pool);
+            if let Some(label) = label
+                && pool.key(label).is_none()
+            {
+                return Err(refused(RotateError::UnknownLabel, Some(label), &pool));
+            }
+            pool.unblock(label, clock::now())
+        };
+        self.save().await?;
+        Ok(cleared)
+    }
+
+    async fn save(&self) -> Result<(), Refused> {
+        self.store.save_now().await.map_err(|error| Refused::NotSaved(error.to_string()))
+    }
+
+    /// Writes out what is still in memory. Blocks: call it where that is allowed.
+    pub fn close(&self) {
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "state_not_saved");
+        }
+        self.trace.lines().close();
+    }
+}
+
+fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refused(error: RotateError, to: Option<&str>, pool: &Pool) -> Refused {
+    let label = to.unwrap_or_default().to_owned();
+    match error {
+        RotateError::NoKeys => Refused::NoKeys,
+        RotateError::UnknownLabel => {
+            let known: Vec<&str> = pool.keys().map(|key| &*key.label).collect();
+            Refused::UnknownLabel { label, known: known.join(", ") }
+        }
+        RotateError::Disabled => Refused::Disabled { label },
+        RotateError::NoneServes => {
+            let view = pool.view(clock::now());
+            let states: Vec<String> = view
+                .keys
+                .iter()
+                .map(|key| match key.until {
+                    Some(until) => format!("{} is {} until {until}", key.label, key.state.name()),
+                    None if key.state == KeyState::Disabled => format!("{} is disabled", key.label),
+                    None => format!("{} is {} ({})", key.label, key.state.name(), key.reason.unwrap_or("-")),
+                })
+                .collect();
+            Refused::NoneServes { states: states.join(", ") }
+        }
     }
 }

@@ -18,6 +18,24 @@ pub struct KeyList {
     /// Key files that could not be used.
     #[serde(default)]
     pub issues: Vec<super::daemon::Issue>,
+    /// What the Kimi clients on this machine are configured with.
+    #[serde(default)]
+    pub clients: Vec<ConfiguredClient>,
+}
+
+/// A Kimi client's config file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfiguredClient {
+    /// The file.
+    pub path: String,
+    /// The provider in use.
+    pub provider: Option<String>,
+    /// Fingerprint of the key written there, if there is one.
+    pub fingerprint: Option<String>,
+    /// The provider is kmid itself, so that key is not the one that is used.
+    pub points_at_kmid: bool,
+    /// Why nothing can be said, if so.
+    pub problem: Option<String>,
 }
 
 /// One key as people see it; never the secret.

@@ -1,11 +1,14 @@
 //! `keys.*`
 
+use std::sync::Arc;
+
 use kmi_proto::error::RpcError;
 use kmi_proto::methods::keys::{KeyList, LabelParams, ListParams, Rechecked, Unblocked};
 
 use super::super::socket::Peer;
 use super::super::{Context, convert};
 use super::{Change, ask, audit, known_label, refused};
+use crate::client_config;
 use crate::command::Command;
 
 pub(in super::super) async fn list(context: &Context, params: &ListParams) -> Result<KeyList, RpcError> {
@@ -13,7 +16,11 @@ pub(in super::super) async fn list(context: &Context, params: &ListParams) -> Re
         // What failed stands at the keys themselves, as `refresh_error`.
         ask(context, |reply| Command::RefreshQuota { label: None, reply }).await?;
     }
-    Ok(convert::key_list(&context.state.view(), context.state.issues()))
+    let (homes, own) = (Arc::clone(&context.homes), context.own_address());
+    let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own));
+    // Which key the clients hold is an extra: without it the list is still right.
+    let clients = clients.await.unwrap_or_default();
+    Ok(convert::key_list(&context.state.view(), context.state.issues(), clients))
 }
 
 pub(in super::super) async fn unblock(

@@ -11,6 +11,7 @@ use kmid_core::key::Key;
 use super::super::Context;
 use super::super::socket::Peer;
 use super::{Change, audit, refused};
+use crate::client_config;
 
 pub(in super::super) async fn rotate(
     context: &Context,
@@ -28,7 +29,7 @@ pub(in super::super) async fn rotate(
         };
         audit(context, peer, &change);
     }
-    let (written, more) = update_client_config(rotation.active, context.settings.load_full()).await?;
+    let (written, more) = update_client_config(context, rotation.active).await?;
     let config_written: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
     for file in &config_written {
         let change =
@@ -65,13 +66,15 @@ pub(in super::super) async fn auto(
 /// Brings the chosen key into the clients' config files, unless the settings keep them as they are. Returns the
 /// files written and what else to know.
 async fn update_client_config(
-    key: Key,
-    settings: Arc<Settings>,
+    context: &Context,
+    key: Arc<Key>,
 ) -> Result<(Vec<PathBuf>, Vec<String>), RpcError> {
-    if let Some(why) = config_stays(&settings) {
+    if let Some(why) = config_stays(&context.settings.load()) {
         return Ok((Vec::new(), vec![why.to_owned()]));
     }
-    tokio::task::spawn_blocking(move || write_client_config(&key, &settings)).await.map_err(|_| {
+    let (homes, own) = (Arc::clone(&context.homes), context.own_address());
+    let written = tokio::task::spawn_blocking(move || client_config::write(&homes, &key, &own)).await;
+    written.map(|done| (done.written, done.warnings)).map_err(|_| {
         RpcError::new(
             Kind::Internal,
             "the key was switched, but writing the clients' config files failed inside; kmid's log says more",
@@ -90,11 +93,6 @@ fn stays(dry_run: bool, write_config: bool) -> Option<&'static str> {
         (_, false) => Some("no client config was written: KMI_WRITE_CONFIG=0"),
         _ => None,
     }
-}
-
-/// The one call into the room that edits the clients' config files.
-fn write_client_config(_key: &Key, _settings: &Settings) -> (Vec<PathBuf>, Vec<String>) {
-    (Vec::new(), Vec::new())
 }
 
 #[cfg(test)]

@@ -1,0 +1,138 @@
+//! Who may send requests: pure.
+
+use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use http::{Method, Uri};
+use kmid_core::key::Secret;
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// Its Host names another machine: a web page that made its name point here.
+    ForeignHost,
+    /// It comes from a web page.
+    WebPage,
+    /// The token is missing or wrong.
+    Token,
+    /// A CONNECT request, or another form of proxying.
+    Tunnel,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    /// Whether only this machine can reach the listener.
+    pub loopback: bool,
+    /// KMI_PROXY_TOKEN
+    pub token: Option<&'a Secret>,
+}
+
+/// Lets a request in, or says why not. No web site may spend the user's keys: a browser sends `Origin`, or
+/// `Sec-Fetch-Site`, which scripts cannot forge. Node sends `Sec-Fetch-Mode` alone and passes.
+///
+/// # Errors
+/// The first rule that the request breaks.
+pub fn admit(door: Door<'_>, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), NotAdmitted> {
+    if *method == Method::CONNECT {
+        return Err(NotAdmitted::Tunnel);
+    }
+    if headers.contains_key(ORIGIN) {
+        return Err(NotAdmitted::WebPage);
+    }
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    if sites.any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin")) {
+        return Err(NotAdmitted::WebPage);
+    }
+    if door.loopback && !names_loopback(uri, headers) {
+        return Err(NotAdmitted::ForeignHost);
+    }
+    match door.token {
+        Some(token) if !presents(token, headers) => Err(NotAdmitted::Token),
+        _ => Ok(()),
+    }
+}
+
+/// Every name that the request gives for its target is this machine, on any port (`ssh -L`).
+fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut names = headers.get_all(HOST).iter().peekable();
+    let has_host = names.peek().is_some() || uri.authority().is_some();
+    let host_headers = names.all(|host| host.to_str().is_ok_and(|host| host_is_loopback(without_port(host))));
+    has_host && host_headers && uri.authority().is_none_or(|authority| host_is_loopback(authority.host()))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(_) => host.find(']').map_or(host, |end| &host[..=end]),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+fn host_is_loopback(host: &str) -> bool {
+    let name = host.trim_matches(['[', ']']).trim_end_matches('.');
+    name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// The token as `Authorization: Bearer`, `x-api-key` or `x-kmi-proxy-token`; compared in constant time.
+fn presents(token: &Secret, headers: &HeaderMap) -> bool {
+    let bearer = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).and_then(|value| {
+        let (scheme, rest) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    });
+    let plain = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let given = [bearer, plain("x-api-key"), plain("x-kmi-proxy-token")];
+    given.into_iter().flatten().fold(false, |found, given| token.matches(given) | found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn check(token: Option<&Secret>, uri: &str, pairs: &[(&'static str, &'static str)]) -> Result<(), NotAdmitted> {
+        admit(Door { loopback: true, token }, &Method::POST, &uri.parse().unwrap(), &headers(pairs))
+    }
+
+    #[test]
+    fn hosts() {
+        for host in ["127.0.0.1:54123", "localhost", "LOCALHOST:9", "[::1]:80", "127.9.9.9", "a.localhost:1", "::1"] {
+            assert_eq!(check(None, "/x", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.1:54123", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+            assert_eq!(check(None, "/x", &[("host", host)]), Err(NotAdmitted::ForeignHost), "{host}");
+        }
+        assert_eq!(check(None, "/x", &[]), Err(NotAdmitted::ForeignHost));
+        let absolute = check(None, "http://evil.example/x", &[("host", "localhost")]);
+        assert_eq!(absolute, Err(NotAdmitted::ForeignHost));
+    }
+
+    #[test]
+    fn web_pages() {
+        let host = ("host", "localhost");
+        assert_eq!(check(None, "/x", &[host, ("origin", "null")]), Err(NotAdmitted::WebPage));
+        assert_eq!(check(None, "/x", &[host, ("sec-fetch-site", "cross-site")]), Err(NotAdmitted::WebPage));
+        assert_eq!(check(None, "/x", &[host, ("sec-fetch-site", "same-site")]), Err(NotAdmitted::WebPage));
+        assert_eq!(check(None, "/x", &[host, ("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(check(None, "/x", &[host, ("sec-fetch-mode", "cors")]), Ok(()));
+    }
+
+    #[test]
+    fn tokens() {
+        let token = Secret::new("let-me-in");
+        let host = ("host", "localhost");
+        for pair in [
+            ("authorization", "Bearer let-me-in"),
+            ("authorization", "bearer let-me-in"),
+            ("x-api-key", "let-me-in"),
+            ("x-kmi-proxy-token", "let-me-in"),
+        ] {
+            assert_eq!(check(Some(&token), "/x", &[host, pair]), Ok(()), "{pair:?}");
+        }
+        for pair in [("authorization", "Basic let-me-in"), ("x-api-key", "let-me-in2"), ("x-other", "let-me-in")] {
+            assert_eq!(check(Some(&token), "/x", &[host, pair]), Err(NotAdmitted::Token), "{pair:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which endpoint a request's path names: pure.
+
+/// Why a path is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadPath {
+    /// Not below the base path.
+    Outside,
+    /// A segment, a slash or a character that could lead out of the base path upstream.
+    Trick,
+}
+
+/// The endpoint below the base path, beginning with a slash, as the client wrote it (`/chat/completions`).
+///
+/// # Errors
+/// When the path is not below the base path, or could leave it on the way: dot segments, empty segments, encoded
+/// slashes or backslashes, encoded control characters.
+pub fn endpoint<'a>(path: &'a str, base_path: &str) -> Result<&'a str, BadPath> {
+    if has_tricks(path) {
+        return Err(BadPath::Trick);
+    }
+    let rest = path.strip_prefix(base_path).ok_or(BadPath::Outside)?;
+    if rest.starts_with('/') { Ok(rest) } else { Err(BadPath::Outside) }
+}
+
+fn has_tricks(path: &str) -> bool {
+    path.split('/').skip(1).rev().enumerate().any(|(from_end, segment)| {
+        let decoded = decode(segment);
+        let empty_inside = segment.is_empty() && from_end > 0;
+        empty_inside
+            || decoded == b"."
+            || decoded == b".."
+            || decoded.iter().any(|&byte| matches!(byte, b'/' | b'\\') || byte.is_ascii_control())
+            // `%252e`: a second decoding behind us would see dots.
+            || decode_bytes(&decoded).iter().all(|&byte| byte == b'.') && !decoded.is_empty()
+    })
+}
+
+fn decode(segment: &str) -> Vec<u8> {
+    decode_bytes(segment.as_bytes())
+}
+
+fn decode_bytes(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                out.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
+                rest = after;
+            }
+            _ => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "/kmi-rotor/v1";
+
+    #[test]
+    fn endpoints_below_the_base_path() {
+        for (path, expected) in [
+            ("/kmi-rotor/v1/models", "/models"),
+            ("/kmi-rotor/v1/files/a%20b", "/files/a%20b"),
+            ("/kmi-rotor/v1/", "/"),
+            ("/kmi-rotor/v1/files/", "/files/"),
+            ("/kmi-rotor/v1/files/..a", "/files/..a"),
+            ("/kmi-rotor/v1/files/a%25b", "/files/a%25b"),
+        ] {
+            assert_eq!(endpoint(path, BASE), Ok(expected), "{path}");
+        }
+        assert_eq!(endpoint("/models", ""), Ok("/models"));
+    }
+
+    #[test]
+    fn paths_that_lead_elsewhere() {
+        for path in ["/", "/kmi-rotor/v1", "/kmi-rotor/v1models", "/other/v1/models", "*", "/kmi-rotor/v2/models"] {
+            assert_eq!(endpoint(path, BASE), Err(BadPath::Outside), "{path}");
+        }
+        for path in [
+            "/kmi-rotor/v1/../v2/models",
+            "/kmi-rotor/v1/%2e%2E/admin",
+            "/kmi-rotor/v1/.%2e/admin",
+            "/kmi-rotor/v1/./models",
+            "/kmi-rotor/v1//models",
+            "//kmi-rotor/v1/models",
+            "/kmi-rotor/v1/..%2fadmin",
+            "/kmi-rotor/v1/a%2Fb",
+            "/kmi-rotor/v1/a%5cb",
+            "/kmi-rotor/v1/a\\b",
+            "/kmi-rotor/v1/%252e%252e/admin",
+            "/kmi-rotor/v1/a%00",
+        ] {
+            assert_eq!(endpoint(path, BASE), Err(BadPath::Trick), "{path}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Headers on their way through: pure. What is not named here passes byte for byte.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use kmid_core::key::Key;
+use kmid_core::kimi::wire::Wire;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+
+/// Hop-by-hop whether `Connection` names them or not (RFC 9110 7.6.1, RFC 9112 for Transfer-Encoding).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// A key or host that does not fit into a header. Checked when keys are loaded; kept as a type so that nothing
+/// unfit can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key cannot stand in a header")]
+pub struct Unfit;
+
+/// Turns the client's headers into those that go upstream with `key`, in place and in order. Call it once a
+/// request with [`for_upstream`], then for each attempt with [`with_key`].
+pub fn for_upstream(headers: &mut HeaderMap) {
+    let wants_trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
+    remove_hop_by_hop(headers);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    // Expectations are answered by this hop: the body is collected here.
+    headers.remove(EXPECT);
+    headers.remove(VIA);
+    headers.remove(FORWARDED);
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-forwarded-") || name.as_str().starts_with("x-kmi-"))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// Puts the key where the client had its own, or where the wire expects it, never in both places; and the host.
+///
+/// # Errors
+/// When the key or the host does not fit into a header.
+pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Unfit> {
+    let used_api_key = headers.contains_key(X_API_KEY);
+    let used_bearer = headers.contains_key(AUTHORIZATION);
+    let as_api_key = match (used_api_key, used_bearer) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => wire == Wire::Anthropic,
+    };
+    let (keep, drop) = if as_api_key { (X_API_KEY, AUTHORIZATION) } else { (AUTHORIZATION, X_API_KEY) };
+    let secret = key.secret.expose();
+    let value = if as_api_key { HeaderValue::from_str(secret) } else { HeaderValue::try_from(format!("Bearer {secret}")) };
+    let mut value = value.map_err(|_| Unfit)?;
+    value.set_sensitive(true);
+    headers.remove(drop);
+    headers.insert(keep, value);
+    headers.insert(HOST, HeaderValue::try_from(key.base_url.authority()).map_err(|_| Unfit)?);
+    Ok(())
+}
+
+/// Takes what belongs to the upstream's connection, and names of ours, out of a response's headers.
+pub fn for_client(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    for name in ["x-kmi-key", "x-kmi-request-id", "x-kmi-origin"] {
+        headers.remove(name);
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // A client that lists these asks to lose its own request.
+        .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    let has = |text: &str| {
+        text.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(token)))
+    };
+    value.to_str().is_ok_and(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use kmid_core::key::{BaseUrl, Fingerprint, Secret};
+
+    use super::*;
+
+    fn key() -> Key {
+        let secret = Secret::new("sk-kimi-real");
+        Key {
+            label: "alpha".into(),
+            fingerprint: Fingerprint::of(&secret),
+            secret,
+            base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
+            priority: 0,
+            disabled: false,
+            email: None,
+            source: "alpha.env".into(),
+        }
+    }
+
+    fn rewritten(pairs: &[(&'static str, &'static str)], wire: Wire) -> Vec<(String, String)> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        for_upstream(&mut headers);
+        with_key(&mut headers, &key(), wire).unwrap();
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn identity_and_order_stay_and_the_key_stands_where_the_clients_stood() {
+        let sent = [
+            ("host", "127.0.0.1:54123"),
+            ("user-agent", "KimiCLI/1.50.0"),
+            ("authorization", "Bearer client"),
+            ("x-msh-platform", "kimi_cli"),
+            ("x-stainless-arch", "x64"),
+            ("x-stainless-arch", "again"),
+        ];
+        let expected = [
+            ("host", "api.kimi.com"),
+            ("user-agent", "KimiCLI/1.50.0"),
+            ("authorization", "Bearer sk-kimi-real"),
+            ("x-msh-platform", "kimi_cli"),
+            ("x-stainless-arch", "x64"),
+            ("x-stainless-arch", "again"),
+        ];
+        assert_eq!(rewritten(&sent, Wire::OpenAi), pairs(&expected));
+    }
+
+    #[test]
+    fn never_both_forms_of_the_key() {
+        let host = ("host", "localhost");
+        let api = [("host", "api.kimi.com"), ("x-api-key", "sk-kimi-real")];
+        let bearer = [("host", "api.kimi.com"), ("authorization", "Bearer sk-kimi-real")];
+        assert_eq!(rewritten(&[host, ("x-api-key", "c")], Wire::OpenAi), pairs(&api));
+        assert_eq!(rewritten(&[host], Wire::Anthropic), pairs(&api));
+        assert_eq!(rewritten(&[host], Wire::OpenAi), pairs(&bearer));
+        let both = [host, ("x-api-key", "c"), ("authorization", "Bearer c")];
+        assert_eq!(rewritten(&both, Wire::Anthropic), pairs(&api));
+        assert_eq!(rewritten(&both, Wire::OpenAi), pairs(&bearer));
+    }
+
+    #[test]
+    fn what_belongs_to_this_hop_stays_here() {
+        let sent = [
+            ("host", "localhost"),
+            ("connection", "keep-alive, X-Private"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "trailers, deflate"),
+            ("upgrade", "websocket"),
+            ("expect", "100-continue"),
+            ("via", "1.1 x"),
+            ("forwarded", "for=x"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-kmi-proxy-token", "t"),
+            ("x-msh-version", "1"),
+        ];
+        let expected = [
+            ("host", "api.kimi.com"),
+            ("x-msh-version", "1"),
+            ("te", "trailers"),
+            ("connection", "TE"),
+            ("authorization", "Bearer sk-kimi-real"),
+        ];
+        let mut got = rewritten(&sent, Wire::OpenAi);
+        let mut expected = pairs(&expected);
+        got.sort();
+        expected.sort();
+        assert_eq!(got, expected);
+    }
+}
