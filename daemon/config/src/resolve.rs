@@ -12,7 +12,7 @@ use crate::env::{self, Variable};
 use crate::issue::Issue;
 use crate::parse::{self, Parsed};
 use crate::paths;
-use crate::settings::{ClientSettings, FileLimit, RateLimit, Settings, TlsFiles};
+use crate::settings::{ClientSettings, FileLimit, ProxyAccess, RateLimit, Settings, TlsFiles};
 
 /// Where a value came from, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,6 +132,17 @@ pub fn resolve_client(raw: &RawValues, facts: &Facts) -> (Option<ClientSettings>
     let mut reader = Reader::new(raw, facts);
     let client = reader.client();
     reader.finish(client)
+}
+
+/// Resolves what `kmi` needs as a client of the proxy. A value that is wrong counts as unset: it is the daemon's to
+/// report.
+#[must_use]
+pub fn resolve_access(raw: &RawValues) -> ProxyAccess {
+    let text = |variable: &'static Variable| raw.get(variable).map_or(variable.default, |raw| &raw.text);
+    ProxyAccess {
+        token: parse::token(text(&env::PROXY_TOKEN)).unwrap_or_default(),
+        auto_rotate_e2e: parse::boolean(text(&env::AUTO_ROTATE_E2E)).unwrap_or(true),
+    }
 }
 
 /// The path a variable names, as the resolver would read it; `None` when nobody set it or it is not a path.

@@ -135,6 +135,15 @@ pub struct ClientSettings {
     pub audit_actor: String,
 }
 
+/// What `kmi` has to know of the daemon's settings to be a client of its proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyAccess {
+    /// KMI_PROXY_TOKEN
+    pub token: Option<Secret>,
+    /// KMI_AUTO_ROTATE_E2E
+    pub auto_rotate_e2e: bool,
+}
+
 /// The HTTP version spoken to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamHttp {

@@ -1,0 +1,314 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Steers kmid, the local proxy for your own Kimi API keys, and shows what it does.
+#[derive(Debug, Parser)]
+#[command(name = "kmi", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage or settings, 3 kmid is not running, \
+                        4 kmi and kmid do not fit together.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(flatten)]
+    modes: Modes,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Print JSON instead of words
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No boxes, bars or colours
+    #[arg(long, global = true)]
+    pub(crate) plain: bool,
+    /// No colours
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Control socket to talk to
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Never start kmid
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
+}
+
+/// Commands spelled as flags, as old scripts do.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Modes {
+    /// The same as `kmi status`
+    #[arg(long)]
+    status: bool,
+    /// The same as `kmi health`
+    #[arg(long, visible_alias = "all")]
+    health: bool,
+    /// The same as `kmi health --current`
+    #[arg(long)]
+    current: bool,
+    /// The same as `kmi rotate`
+    #[arg(long)]
+    rotate: bool,
+    /// The same as `kmi rotate auto`
+    #[arg(long, alias = "auto_rotate")]
+    auto_rotate: bool,
+    /// The same as `kmi trace`
+    #[arg(long)]
+    trace: bool,
+}
+
+impl Modes {
+    fn command(&self) -> Option<Command> {
+        let health = |current| Command::Health(HealthArgs { all: false, current, refresh: false });
+        if self.status {
+            Some(Command::Status)
+        } else if self.health {
+            Some(health(false))
+        } else if self.current {
+            Some(health(true))
+        } else if self.rotate {
+            Some(Command::Rotate(RotateArgs { mode: None, to: None }))
+        } else if self.auto_rotate {
+            Some(Command::Rotate(RotateArgs { mode: Some(RotateMode::Auto), to: None }))
+        } else if self.trace {
+            Some(Command::Trace(TraceArgs { since: None, lines: DEFAULT_TRACE_LINES, no_follow: false }))
+        } else {
+            None
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Summary: mode, proxy, keys, rotation, alerts
+    Status,
+    /// Every key: state, quota windows, errors
+    Health(HealthArgs),
+    /// Switch to the best key, or turn automatic rotation on or off
+    Rotate(RotateArgs),
+    /// Make sure that kmid runs and show how to point a client at it
+    Proxy(ProxyArgs),
+    /// Stop kmid
+    ProxyStop(ProxyStopArgs),
+    /// Restart kmid with the paths it was started with
+    ProxyRestart,
+    /// Show kmid's logs
+    ProxyLogs(ProxyLogsArgs),
+    /// Live view of requests
+    Trace(TraceArgs),
+    /// Send requests through the proxy and show how they spread over the keys
+    E2e(E2eArgs),
+    /// Check everything and say how to fix what is wrong
+    Doctor(DoctorArgs),
+    /// Run the Kimi client through the proxy
+    Kimi(KimiArgs),
+}
+
+/// `kmi health`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HealthArgs {
+    /// Every key (the default)
+    #[arg(long, conflicts_with = "current")]
+    pub(crate) all: bool,
+    /// Only the key that the Kimi client is configured with
+    #[arg(long)]
+    pub(crate) current: bool,
+    /// Ask the upstream for fresh quotas first
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+/// `kmi rotate`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RotateArgs {
+    /// Automatic rotation on or off; without it: switch to the best key now
+    #[arg(value_enum)]
+    pub(crate) mode: Option<RotateMode>,
+    /// Switch to this key
+    #[arg(long, value_name = "LABEL", conflicts_with = "mode")]
+    pub(crate) to: Option<String>,
+}
+
+/// Automatic rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RotateMode {
+    /// On.
+    Auto,
+    /// Off.
+    Off,
+}
+
+/// `kmi proxy`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxyArgs {
+    /// Stay in this terminal
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Accepted for old scripts; the background is the default
+    #[arg(long, hide = true, conflicts_with = "foreground")]
+    pub(crate) daemon: bool,
+}
+
+/// `kmi proxy-stop`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxyStopArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// End at once instead of waiting for requests in flight
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// `kmi proxy-logs`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxyLogsArgs {
+    /// Go on with what happens next (the default)
+    #[arg(long, overrides_with = "no_follow")]
+    pub(crate) follow: bool,
+    /// Only what is there
+    #[arg(long, overrides_with = "follow")]
+    pub(crate) no_follow: bool,
+    /// At most so many old lines
+    #[arg(short = 'n', long, default_value_t = 200)]
+    pub(crate) lines: usize,
+    /// The log for people, proxy.out (the default)
+    #[arg(long, conflicts_with = "app")]
+    pub(crate) daemon: bool,
+    /// The log for programs, kmi.log
+    #[arg(long)]
+    pub(crate) app: bool,
+    /// Only what is newer: 30s, 10m, 1h, 2d or an ISO time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Accepted for old scripts
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub(crate) sleep: Option<f64>,
+}
+
+const DEFAULT_TRACE_LINES: usize = 20;
+
+/// `kmi trace`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TraceArgs {
+    /// Start with what is newer: 30s, 10m, 1h, 2d or an ISO time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// At most so many old requests
+    #[arg(short = 'n', long, default_value_t = DEFAULT_TRACE_LINES)]
+    pub(crate) lines: usize,
+    /// Only what is there
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}
+
+/// `kmi e2e`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct E2eArgs {
+    /// Requests to send
+    #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) requests: u32,
+    /// Requests between two pauses
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: u32,
+    /// Judge by the last so many answers
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) window: u32,
+    /// Path below the proxy's base path
+    #[arg(long, default_value = "/models")]
+    pub(crate) endpoint: String,
+    /// Least confidence, in percent, that counts as success
+    #[arg(long, default_value_t = 95.0, value_parser = percent)]
+    pub(crate) min_confidence: f64,
+    /// Seconds to wait for an answer
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) timeout: f64,
+    /// Seconds between batches
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
+    pub(crate) pause: f64,
+    /// How the proxy is spoken to
+    #[arg(long, default_value = "http", value_parser = ["http", "https"])]
+    pub(crate) scheme: String,
+}
+
+impl Default for E2eArgs {
+    fn default() -> Self {
+        Self {
+            requests: 50,
+            batch: 10,
+            window: 50,
+            endpoint: "/models".to_owned(),
+            min_confidence: 95.0,
+            timeout: 10.0,
+            pause: 0.5,
+            scheme: "http".to_owned(),
+        }
+    }
+}
+
+/// `kmi doctor`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// Ask the upstream about blocked keys and lift the blocks of those that answer well
+    #[arg(long)]
+    pub(crate) recheck_keys: bool,
+    /// Lift every block and cooldown
+    #[arg(long)]
+    pub(crate) clear_blocklist: bool,
+}
+
+/// `kmi kimi`
+#[derive(Debug, Clone, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct KimiArgs {
+    /// Passed to the Kimi client as they are
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value),
+        _ => Err("expected seconds from 0 to 86400".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("expected a percentage from 0 to 100".to_owned()),
+    }
+}
+
+/// Parses the command line; the command is `None` when there was none, and the help is due.
+pub(crate) fn parse<I, T>(args: I) -> Result<(Global, Option<Command>), clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let cli = Cli::try_parse_from(args)?;
+    match (cli.command, cli.modes.command()) {
+        (Some(_), Some(_)) => Err(Cli::command().error(
+            ErrorKind::ArgumentConflict,
+            "two modes at once: give either a command or one of --status, --health, --all, --current, \
+             --rotate, --auto-rotate, --trace",
+        )),
+        (command, mode) => Ok((cli.global, command.or(mode))),
+    }
+}
+
+/// Prints the help, shown when nothing was asked for.
+pub(crate) fn print_help() -> std::io::Result<()> {
+    Cli::command().print_help()
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,215 @@
+//! What the daemon knows, and whether its proxy answers.
+
+use std::time::Duration;
+
+use kmi_proto::client::ClientError;
+use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::daemon::{Issue, Status};
+use kmi_proto::methods::keys::{Key, KeyList, ListParams};
+
+use super::Check;
+use crate::app::App;
+use crate::connect::{self, Daemon, VERSION};
+use crate::http::Caller;
+use crate::kimi_config;
+use crate::output::View;
+use crate::output::time::parse;
+use crate::{settings, tr};
+
+/// How long the proxy may take for `/models`, which may go to the upstream.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
+    let status = match client.ask::<typed::DaemonStatus>(&Empty {}) {
+        Ok(status) => status,
+        Err(error) => return vec![unanswered(app, error)],
+    };
+    let view = app.view();
+    let mut checks = of_status(&view, &status);
+    checks.push(proxy(app, &status));
+    match client.ask::<typed::KeysList>(&ListParams::default()) {
+        Ok(list) => {
+            checks.extend(of_keys(&view, &list, &status));
+            checks.extend(clients(app, &list, &status));
+        }
+        Err(error) => checks.push(unanswered(app, error)),
+    }
+    checks
+}
+
+fn unanswered(app: &App, error: ClientError) -> Check {
+    let failure = connect::failure(app, error);
+    Check::fail("daemon", failure.what, failure.next.unwrap_or_default())
+}
+
+/// The process, its version, its sources and its own complaints.
+pub(super) fn of_status(view: &View<'_>, status: &Status) -> Vec<Check> {
+    let messages = view.messages;
+    let daemon = &status.daemon;
+    let mut checks = vec![Check::ok(
+        "daemon",
+        tr!(
+            messages,
+            "doctor-running",
+            version = daemon.version.as_str(),
+            pid = daemon.pid.to_string(),
+            span = view.span(daemon.uptime_seconds)
+        ),
+    )];
+    checks.push(if daemon.version == VERSION {
+        Check::ok("version", tr!(messages, "doctor-same-version", version = VERSION))
+    } else {
+        let theirs = daemon.version.as_str();
+        let detail = tr!(messages, "doctor-version-skew", ours = VERSION, theirs = theirs);
+        Check::warn("version", detail, tr!(messages, "next-restart"))
+    });
+    let none = tr!(messages, "doctor-none");
+    checks.push(Check::ok(
+        "sources",
+        tr!(
+            messages,
+            "doctor-sources",
+            env = daemon.env_file.as_deref().unwrap_or(&none),
+            auths = daemon.auths_dir.as_deref().unwrap_or(&none),
+            state = daemon.state_dir.as_str(),
+        ),
+    ));
+    checks.push(if status.mode == "live" {
+        Check::ok("mode", view.word("mode", &status.mode))
+    } else {
+        Check::warn("mode", tr!(messages, "doctor-dry-run"), tr!(messages, "doctor-dry-run-fix"))
+    });
+    // Key files are told with the keys.
+    checks.extend(
+        status.issues.iter().filter(|issue| issue.kind != "key_file").map(|issue| complaint(view, issue)),
+    );
+    checks
+}
+
+fn complaint(view: &View<'_>, issue: &Issue) -> Check {
+    let name = match issue.kind.as_str() {
+        "settings" => "settings",
+        "log_loss" => "logs",
+        "key_file" => "key_files",
+        _ => "state",
+    };
+    let detail = format!("{}: {}", issue.subject, issue.message);
+    let fix = view.messages.find(&format!("doctor-{}-fix", name.replace('_', "-"))).unwrap_or_default();
+    if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) }
+}
+
+/// Keys, their files, their states and the age of their readings.
+pub(super) fn of_keys(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
+    let messages = view.messages;
+    let mut checks: Vec<Check> = list.issues.iter().map(|issue| complaint(view, issue)).collect();
+    if list.keys.is_empty() {
+        checks.push(Check::fail(
+            "keys",
+            tr!(messages, "doctor-no-keys"),
+            tr!(messages, "doctor-no-keys-fix"),
+        ));
+        return checks;
+    }
+    let serving = list.keys.iter().filter(|key| matches!(key.state.as_str(), "ready" | "warn")).count();
+    checks.push(if serving == 0 {
+        Check::fail("keys", tr!(messages, "doctor-none-serves"), tr!(messages, "doctor-none-serves-fix"))
+    } else {
+        Check::ok("keys", tr!(messages, "health-serving", count = serving, total = list.keys.len()))
+    });
+    for key in list.keys.iter().filter(|key| key.state == "blocked") {
+        let reason = key.reason.as_deref().map_or_else(String::new, |reason| view.word("reason", reason));
+        let detail = tr!(messages, "doctor-blocked", key = key.label.as_str(), reason = reason);
+        checks.push(Check::warn("keys", detail, tr!(messages, "doctor-blocked-fix")));
+    }
+    checks.extend(readings(view, list, status));
+    checks
+}
+
+fn readings(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
+    let messages = view.messages;
+    let every = status.cache.usage_refresh_seconds;
+    if every == 0 {
+        return vec![Check::warn("quota", tr!(messages, "cache-off"), tr!(messages, "doctor-quota-off-fix"))];
+    }
+    // Two rounds may be missed before a reading counts as old.
+    let old = i64::try_from(every.saturating_mul(2).saturating_add(60)).unwrap_or(i64::MAX);
+    let mut checks = Vec::new();
+    for key in list.keys.iter().filter(|key| key.state != "disabled") {
+        let label = key.label.as_str();
+        let detail = match (newest(key), &key.refresh_error) {
+            (None, Some(why)) => tr!(messages, "doctor-quota-failed", key = label, why = why.as_str()),
+            (None, None) => tr!(messages, "doctor-quota-none", key = label),
+            (Some(time), _) if view.now.as_second() - time.as_second() > old => {
+                tr!(messages, "doctor-quota-old", key = label, when = view.relative(time))
+            }
+            _ => continue,
+        };
+        checks.push(Check::warn("quota", detail, tr!(messages, "doctor-quota-fix")));
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("quota", tr!(messages, "doctor-quota-fresh")));
+    }
+    checks
+}
+
+fn newest(key: &Key) -> Option<jiff::Timestamp> {
+    key.windows.iter().filter_map(|window| parse(&window.read_at)).max()
+}
+
+/// Asks for the model list as a client would; any answer that is kmid's shows that the way is open.
+fn proxy(app: &App, status: &Status) -> Check {
+    let messages = &app.messages;
+    let url = status.proxy.url.as_str();
+    if url.starts_with("https:") {
+        // The certificate is the person's own; kmi carries no TLS to check it with.
+        return Check::ok("proxy", tr!(messages, "doctor-proxy-tls", url = url));
+    }
+    let caller = Caller::new(PROXY_TIMEOUT, settings::access(status.daemon.env_file.as_deref()).token);
+    match caller.get(&format!("{url}/models")) {
+        Ok(answer) if !answer.is_from_kmid() => Check::fail(
+            "proxy",
+            tr!(messages, "doctor-proxy-other", url = url),
+            tr!(messages, "doctor-proxy-other-fix"),
+        ),
+        Ok(answer) if answer.status.is_success() => {
+            Check::ok("proxy", tr!(messages, "doctor-proxy-ok", url = url))
+        }
+        Ok(answer) => Check::warn(
+            "proxy",
+            tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
+            tr!(messages, "doctor-proxy-status-fix"),
+        ),
+        Err(error) => Check::fail(
+            "proxy",
+            tr!(messages, "doctor-proxy-down", url = url, why = error.to_string()),
+            tr!(messages, "next-restart"),
+        ),
+    }
+}
+
+/// Where the Kimi clients on this machine point.
+fn clients(app: &App, list: &KeyList, status: &Status) -> Vec<Check> {
+    let messages = &app.messages;
+    let configured = kimi_config::read_all();
+    let mut checks = Vec::new();
+    for config in &configured {
+        let path = config.path.display().to_string();
+        let own =
+            config.fingerprint().and_then(|print| list.keys.iter().find(|key| key.fingerprint == print));
+        checks.push(if config.points_at(&status.proxy.url) {
+            Check::ok("clients", tr!(messages, "doctor-client-proxy", path = path))
+        } else if let Some(key) = own {
+            Check::ok("clients", tr!(messages, "doctor-client-key", path = path, key = key.label.as_str()))
+        } else {
+            Check::warn(
+                "clients",
+                tr!(messages, "doctor-client-other", path = path),
+                tr!(messages, "doctor-client-other-fix"),
+            )
+        });
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("clients", tr!(messages, "doctor-no-clients")));
+    }
+    checks
+}

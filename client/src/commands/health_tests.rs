@@ -1,0 +1,27 @@
+use super::*;
+use crate::fixtures;
+
+#[test]
+fn every_key_in_every_look() {
+    let list = fixtures::keys();
+    let shown: Vec<Shown<'_>> =
+        list.keys.iter().map(|key| Shown { key, configured: key.label == "alpha" }).collect();
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &shown, &list)));
+}
+
+#[test]
+fn no_key_and_none_that_serves() {
+    let mut list = fixtures::keys();
+    list.keys.remove(0);
+    list.issues.clear();
+    let none = KeyList { keys: Vec::new(), issues: Vec::new() };
+    let show = |list: &KeyList| fixtures::looks(|view| render(view, &mark(list, &[]), list));
+    insta::assert_snapshot!(format!("{}\n\n{}", show(&list), show(&none)));
+}
+
+#[test]
+fn json_marks_the_configured_key() {
+    let list = fixtures::keys();
+    let shown = Shown { key: &list.keys[0], configured: true };
+    insta::assert_snapshot!(crate::output::json::document(&shown).unwrap_or_default());
+}

@@ -1,0 +1,217 @@
+//! `kmi kimi`: runs the Kimi client with the proxy wired in.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kmi_proto::method::{Empty, typed};
+use serde::Deserialize;
+
+use super::proxy::become_program;
+use crate::app::App;
+use crate::args::KimiArgs;
+use crate::connect::{self, Start};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::http::Caller;
+use crate::{settings, tr};
+
+/// The model when the upstream names none (kimi-upstream.md, 2026-11).
+const DEFAULT_MODEL: &str = "kimi-for-coding";
+
+/// What a client sends as its key when the proxy wants no token: kmid replaces it.
+const PLACEHOLDER: &str = "kmi";
+
+/// A model list that takes longer is not worth waiting for: there is a default.
+const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(app: &App, args: &KimiArgs) -> Outcome {
+    let program = find(app)?;
+    let mut daemon = connect::require(app, Start::OnDemand)?;
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    drop(daemon);
+    let generation = generation(&program);
+    let token = settings::access(status.daemon.env_file.as_deref()).token;
+    let key = token.as_ref().map_or(PLACEHOLDER, |token| token.expose()).to_owned();
+    let model = || match std::env::var("KIMI_MODEL_NAME") {
+        // The person's own choice stands.
+        Ok(name) if !name.is_empty() => Model { id: name, context_length: None },
+        _ => model(&Caller::new(MODELS_TIMEOUT, token.clone()), &status.proxy.url),
+    };
+    let mut command = Command::new(&program);
+    command.args(&args.args).envs(environment(generation, &status.proxy.url, &key, model));
+    become_program(app, command)
+}
+
+/// Which family of Kimi client a program belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// kimi-cli (Python): reads `KIMI_BASE_URL` and `KIMI_API_KEY`.
+    Cli,
+    /// kimi-code (Node): reads the `KIMI_MODEL_*` family only.
+    Code,
+    /// Cannot be told from its files: gets both.
+    Unknown,
+}
+
+fn find(app: &App) -> Outcome<PathBuf> {
+    let suffixes: &[&str] = if cfg!(windows) { &[".exe", ".cmd"] } else { &[""] };
+    suffixes
+        .iter()
+        .flat_map(|suffix| connect::on_path(&format!("kimi{suffix}")))
+        .find(|path| connect::is_program(path))
+        .ok_or_else(|| {
+            Failure::new(Exit::Failed, tr!(app.messages, "kimi-not-found"))
+                .next(tr!(app.messages, "kimi-not-found-next"))
+                .into()
+        })
+}
+
+/// Tells the generation by looking at the file, never by starting it: the `kimi` of kimi-cli 1.52 is a stub that
+/// downloads an installer (kimi-upstream.md, 2026-11).
+fn generation(program: &Path) -> Generation {
+    let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+    let mut head = Vec::new();
+    if let Ok(file) = std::fs::File::open(&real) {
+        // A launcher names what it launches in its first lines.
+        let _ = file.take(4096).read_to_end(&mut head);
+    }
+    judge(&real, &String::from_utf8_lossy(&head))
+}
+
+fn judge(path: &Path, head: &str) -> Generation {
+    let folder_is = |name: &str| path.components().any(|part| part.as_os_str() == OsStr::new(name));
+    // npm `@moonshot-ai/kimi-code` has its program in dist/main.mjs; PyPI `kimi-cli` installs an entry point that
+    // imports kimi_cli (both as of 2026-11).
+    if folder_is("kimi-code") || folder_is(".kimi-code") || head.contains("@moonshot-ai/kimi-code") {
+        return Generation::Code;
+    }
+    if folder_is("kimi-cli") || head.contains("kimi_cli") {
+        return Generation::Cli;
+    }
+    let shebang = head.lines().next().filter(|line| line.starts_with("#!")).unwrap_or_default();
+    if shebang.contains("node") || shebang.contains("bun") {
+        Generation::Code
+    } else if shebang.contains("python") {
+        Generation::Cli
+    } else {
+        Generation::Unknown
+    }
+}
+
+/// The variables that point a client at the proxy.
+fn environment(
+    generation: Generation,
+    url: &str,
+    key: &str,
+    model: impl FnOnce() -> Model,
+) -> Vec<(&'static str, OsString)> {
+    let mut variables: Vec<(&'static str, OsString)> = Vec::new();
+    if generation != Generation::Code {
+        variables.push(("KIMI_BASE_URL", url.into()));
+        variables.push(("KIMI_API_KEY", key.into()));
+    }
+    if generation != Generation::Cli {
+        let model = model();
+        variables.push(("KIMI_MODEL_NAME", model.id.into()));
+        variables.push(("KIMI_MODEL_API_KEY", key.into()));
+        variables.push(("KIMI_MODEL_BASE_URL", url.into()));
+        // Only this type sends the identity headers that the upstream checks (kimi-upstream.md, 2026-11).
+        variables.push(("KIMI_MODEL_PROVIDER_TYPE", "kimi".into()));
+        if let Some(length) = model.context_length {
+            variables.push(("KIMI_MODEL_MAX_CONTEXT_SIZE", length.to_string().into()));
+        }
+    }
+    variables
+}
+
+/// A model of the upstream's `/models`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Model {
+    id: String,
+    context_length: Option<u64>,
+}
+
+fn model(caller: &Caller, url: &str) -> Model {
+    let listed = caller.get(&format!("{url}/models")).ok().filter(|answer| answer.status.is_success());
+    listed
+        .and_then(|answer| choose(&answer.body))
+        .unwrap_or_else(|| Model { id: DEFAULT_MODEL.to_owned(), context_length: None })
+}
+
+/// The default model if it is listed, else the first one.
+fn choose(body: &str) -> Option<Model> {
+    #[derive(Deserialize)]
+    struct Models {
+        data: Vec<Model>,
+    }
+    let models = serde_json::from_str::<Models>(body).ok()?.data;
+    models.iter().find(|model| model.id == DEFAULT_MODEL).or(models.first()).cloned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generation_shows_in_the_file() {
+        let cases = [
+            (
+                "/usr/lib/node_modules/@moonshot-ai/kimi-code/dist/main.mjs",
+                "#!/usr/bin/env node\n",
+                Generation::Code,
+            ),
+            ("/home/a/.kimi-code/bin/kimi", "\u{7f}ELF", Generation::Code),
+            ("/home/a/.local/share/uv/tools/kimi-cli/bin/kimi", "\u{7f}ELF", Generation::Cli),
+            ("/venv/bin/kimi", "#!/venv/bin/python3\nfrom kimi_cli.__main__ import main\n", Generation::Cli),
+            ("/opt/kimi", "#!/usr/bin/env node\n", Generation::Code),
+            ("/opt/kimi", "#!/usr/bin/python3\n", Generation::Cli),
+            (
+                r"C:\npm\kimi.cmd",
+                "node \"%~dp0\\node_modules\\@moonshot-ai/kimi-code\\dist\\main.mjs\" %*",
+                Generation::Code,
+            ),
+            ("/opt/kimi", "#!/bin/sh\nexec something\n", Generation::Unknown),
+            ("/opt/kimi", "", Generation::Unknown),
+        ];
+        for (path, head, expected) in cases {
+            assert_eq!(judge(Path::new(path), head), expected, "{path} {head}");
+        }
+    }
+
+    #[test]
+    fn each_generation_gets_its_variables() {
+        let names = |generation| {
+            let model = || Model { id: "k3".into(), context_length: Some(262_144) };
+            environment(generation, "http://p", "token", model)
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect::<Vec<_>>()
+        };
+        let cli = ["KIMI_BASE_URL", "KIMI_API_KEY"];
+        let code = [
+            "KIMI_MODEL_NAME",
+            "KIMI_MODEL_API_KEY",
+            "KIMI_MODEL_BASE_URL",
+            "KIMI_MODEL_PROVIDER_TYPE",
+            "KIMI_MODEL_MAX_CONTEXT_SIZE",
+        ];
+        assert_eq!(names(Generation::Cli), cli);
+        assert_eq!(names(Generation::Code), code);
+        assert_eq!(names(Generation::Unknown), [&cli[..], &code[..]].concat());
+    }
+
+    #[test]
+    fn the_model_comes_from_the_list() {
+        let of = |body: &str| choose(body).map(|model| (model.id, model.context_length));
+        let two = r#"{"data":[{"id":"k3"},{"id":"kimi-for-coding","context_length":262144,"x":1}]}"#;
+        assert_eq!(of(two), Some(("kimi-for-coding".to_owned(), Some(262_144))));
+        assert_eq!(of(r#"{"data":[{"id":"k3"}]}"#), Some(("k3".to_owned(), None)));
+        for body in ["", "{}", r#"{"data":[]}"#, "<html>"] {
+            assert_eq!(of(body), None, "{body}");
+        }
+    }
+}

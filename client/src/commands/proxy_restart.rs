@@ -1,0 +1,73 @@
+//! `kmi proxy-restart`
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::daemon::DaemonStatus;
+use kmid_config::env;
+use kmid_config::load::Launch;
+
+use crate::app::App;
+use crate::commands::proxy_stop::stop;
+use crate::connect::{self, Start};
+use crate::exit::{Exit, Outcome};
+use crate::tr;
+
+pub(crate) fn run(app: &App) -> Outcome {
+    let Some(mut daemon) = connect::find(app, Start::No)? else {
+        connect::require(app, Start::OnDemand)?;
+        return report(app);
+    };
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    // The program is looked for before the old one ends, so that a missing one does not leave nothing running.
+    connect::kmid(app)?;
+    stop(app, daemon, &status, false)?;
+    let mut flags = vec![OsString::from("--no-folder")];
+    flags.extend(same_paths(app, &status.daemon).to_args());
+    connect::launch(app, &flags)?;
+    report(app)
+}
+
+/// The paths that the old daemon resolved, for the new one to keep.
+fn same_paths(app: &App, daemon: &DaemonStatus) -> Launch {
+    let mut flags: Vec<(&'static str, OsString)> = vec![
+        (env::STATE_DIR.name, (&daemon.state_dir).into()),
+        (env::SOCKET.name, app.settings.socket.clone().into_os_string()),
+    ];
+    flags.extend(daemon.auths_dir.as_ref().map(|path| (env::AUTHS_DIR.name, path.into())));
+    let mut launch = Launch { flags, ..Launch::default() };
+    if let Some(file) = &daemon.env_file {
+        if was_found(daemon, Path::new(file)) {
+            launch.found_env_file = Some(file.into());
+        } else {
+            launch.flags.push((env::ENV_PATH.name, file.into()));
+        }
+    }
+    launch
+}
+
+/// Whether a settings file is one that is found by default, which is weaker than the environment, and not one that a
+/// person named.
+fn was_found(daemon: &DaemonStatus, file: &Path) -> bool {
+    let beside_keys = daemon.auths_dir.as_deref().and_then(|path| Path::new(path).parent());
+    let folders = [Some(Path::new(&daemon.state_dir)), beside_keys];
+    folders.into_iter().flatten().any(|folder| file == folder.join(".env"))
+}
+
+fn report(app: &App) -> Outcome {
+    let mut daemon = connect::require(app, Start::No)?;
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    if app.json {
+        app.print_json(
+            &serde_json::json!({"restarted": true, "pid": status.daemon.pid, "url": status.proxy.url}),
+        )?;
+    } else {
+        let pid = status.daemon.pid.to_string();
+        let url = status.proxy.url.as_str();
+        app.print(&format!("{}\n", tr!(app.messages, "restart-done", pid = pid, url = url)))?;
+    }
+    Ok(Exit::Ok)
+}

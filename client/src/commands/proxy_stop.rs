@@ -1,0 +1,100 @@
+//! `kmi proxy-stop`
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::time::Duration;
+
+use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::daemon::{Status, StopParams};
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::ProxyStopArgs;
+use crate::connect::{self, Daemon, Start};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::tr;
+
+/// Longest wait for a drain; KMI_PROXY_DRAIN_SECONDS is 30 by default.
+const LONGEST_DRAIN: Duration = Duration::from_secs(600);
+
+/// How often the end of the process is looked for once its socket has closed.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
+    let mut daemon = connect::require(app, Start::No)?;
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    if !args.yes
+        && !app.json
+        && io::stdin().is_terminal()
+        && io::stderr().is_terminal()
+        && !agreed(app, &status)
+    {
+        app.note(&tr!(app.messages, "stop-kept"));
+        return Ok(Exit::Failed);
+    }
+    stop(app, daemon, &status, args.force)?;
+    if app.json {
+        app.print_json(&json!({"stopped": true, "pid": status.daemon.pid}))?;
+    } else {
+        app.print(&format!("{}\n", tr!(app.messages, "stop-done", pid = status.daemon.pid.to_string())))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Asks on stderr, so that stdout stays clean; anything but a yes is a no.
+fn agreed(app: &App, status: &Status) -> bool {
+    let question = match status.requests.in_flight {
+        0 => tr!(app.messages, "stop-ask"),
+        count => tr!(app.messages, "stop-ask-in-flight", count = count),
+    };
+    let _ = write!(io::stderr(), "{question} ").and_then(|()| io::stderr().flush());
+    let mut answer = String::new();
+    if io::stdin().read_line(&mut answer).is_err() {
+        return false;
+    }
+    let answer = answer.trim().to_lowercase();
+    tr!(app.messages, "stop-yes").split(' ').any(|yes| yes == answer)
+}
+
+/// Stops the daemon and returns when its process has ended.
+pub(crate) fn stop(app: &App, mut daemon: Daemon, status: &Status, force: bool) -> Outcome<()> {
+    daemon.ask::<typed::DaemonStop>(&StopParams { force }).map_err(|error| connect::failure(app, error))?;
+    if !force && status.requests.in_flight > 0 {
+        app.note(&tr!(app.messages, "stop-draining", count = status.requests.in_flight));
+    }
+    connect::patience(&daemon, Some(LONGEST_DRAIN));
+    // The daemon closes its connections when it ends: reading up to there is waiting without polling.
+    let mut rest = [0; 1024];
+    let mut stream = daemon.get_ref();
+    while matches!(stream.read(&mut rest), Ok(read) if read > 0) {}
+    if ended(status.daemon.pid) {
+        return Ok(());
+    }
+    let pid = status.daemon.pid.to_string();
+    Err(Failure::new(Exit::Failed, tr!(app.messages, "error-stop", pid = pid))
+        .next(tr!(app.messages, "error-stop-next"))
+        .into())
+}
+
+/// Waits for the process to be gone after its socket has closed; flushing its last lines takes a moment.
+fn ended(pid: u32) -> bool {
+    #[cfg(unix)]
+    {
+        let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+            return true;
+        };
+        for _ in 0..LONGEST_DRAIN.as_millis() / LOOK_EVERY.as_millis() {
+            if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+                return true;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        false
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = pid;
+        std::thread::sleep(LOOK_EVERY);
+        true
+    }
+}

@@ -1,0 +1,37 @@
+use super::*;
+use crate::fixtures;
+
+fn rotated(previous: Option<&str>, rotated: bool, reason: &str) -> Rotated {
+    Rotated {
+        active: "beta".into(),
+        previous: previous.map(str::to_owned),
+        rotated,
+        reason: reason.into(),
+        config_written: if rotated { vec!["/home/a/.kimi/config.toml".into()] } else { Vec::new() },
+        warnings: vec!["/home/a/.kimi-code/config.toml: the provider signs in with OAuth; left alone".into()],
+    }
+}
+
+#[test]
+fn from_to_and_why() {
+    let cases = [
+        rotated(Some("alpha"), true, "best"),
+        rotated(None, true, "chosen"),
+        rotated(Some("beta"), false, "already_best"),
+        rotated(Some("alpha"), true, "reason_of_tomorrow"),
+    ];
+    insta::assert_snapshot!(fixtures::looks(|view| cases.iter().map(|case| render(view, case)).collect()));
+}
+
+#[test]
+fn automatic_rotation() {
+    let cases = [
+        Auto { enabled: true, reason: None },
+        Auto { enabled: false, reason: Some("already_off".into()) },
+        Auto { enabled: true, reason: Some("only one key can serve".into()) },
+    ];
+    insta::assert_snapshot!(fixtures::looks(|view| cases
+        .iter()
+        .map(|case| render_auto(view, case))
+        .collect()));
+}

@@ -1,0 +1,39 @@
+use super::*;
+use crate::fixtures;
+
+#[test]
+fn the_summary_in_every_look() {
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &fixtures::status())));
+}
+
+#[test]
+fn a_fresh_daemon_without_keys() {
+    let mut status = fixtures::status();
+    status.mode = "live".into();
+    status.keys = kmi_proto::methods::daemon::KeyCounts::default();
+    status.active_key = None;
+    status.last_health_refresh = None;
+    status.cache.usage_refresh_seconds = 0;
+    status.cache.blocklist_recheck_seconds = 0;
+    status.policy.strict_usage_check = true;
+    status.payment_block_seconds = 0;
+    status.rotation.mode = "mode-of-tomorrow".into();
+    status.daemon.rss_bytes = 0;
+    status.issues.clear();
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &status)));
+}
+
+#[test]
+fn the_words_of_others_cannot_steer_a_terminal() {
+    let mut status = fixtures::status();
+    status.active_key = Some("\x1b]0;owned\x07".into());
+    status.issues[0].message = "line\r\x1b[2Joverwritten".into();
+    let look = crate::output::style::Look { color: false, ..fixtures::TERMINAL };
+    let text = fixtures::show(crate::output::locale::Locale::En, look, |view| render(view, &status));
+    assert!(!text.contains(['␛', '\r', '\x07']), "{text}");
+}
+
+#[test]
+fn json_is_the_object_of_the_contract() {
+    insta::assert_snapshot!(crate::output::json::document(&fixtures::status()).unwrap_or_default());
+}

@@ -1,0 +1,169 @@
+//! `kmi trace`: requests as they finish, one line each.
+
+use std::collections::BTreeMap;
+
+use kmi_proto::client::Event;
+use kmi_proto::methods::requests::{TailParams, TraceEntry};
+use serde_json::Value;
+
+use super::proxy_logs::{dropped, ended, since_of};
+use crate::app::App;
+use crate::args::TraceArgs;
+use crate::connect::{self, Start};
+use crate::exit::{Exit, Outcome};
+use crate::output::View;
+use crate::output::flow;
+use crate::output::style::{Paint, Span, cut, width};
+use crate::output::table::{self, Column};
+use crate::output::time::millis;
+use crate::tr;
+
+pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
+    since_of(app, args.since.as_deref())?;
+    let mut daemon = connect::require(app, Start::OnDemand)?;
+    let follow = !args.no_follow;
+    let params = TailParams { since: args.since.clone(), limit: Some(args.lines), follow };
+    if follow {
+        connect::patience(&daemon, None);
+    }
+    let events = daemon.stream("requests.tail", &params).map_err(|error| connect::failure(app, error))?;
+    let for_people = app.terminal && !app.json;
+    let mut tally = Tally::default();
+    for event in events {
+        match event.map_err(|error| connect::failure(app, error))? {
+            Event::Item(item) if for_people => app.print(&item_line(&app.view(), &item, &mut tally))?,
+            Event::Item(item) => app.print_json_line(&item)?,
+            Event::Dropped(count) => dropped(app, count)?,
+            Event::End(reason) => {
+                if for_people && !follow {
+                    app.print(&tally.render(&app.view()))?;
+                }
+                return ended(app, &reason);
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn item_line(view: &View<'_>, item: &Value, tally: &mut Tally) -> String {
+    match serde_json::from_value::<TraceEntry>(item.clone()) {
+        Ok(entry) => {
+            tally.add(&entry);
+            render(view, &entry, tally)
+        }
+        // A line of another version: better raw than missing.
+        Err(_) => format!("{item}\n"),
+    }
+}
+
+/// Requests seen so far, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    keys: BTreeMap<String, u64>,
+    total: u64,
+    first: Option<jiff::Timestamp>,
+    last: Option<jiff::Timestamp>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, entry: &TraceEntry) {
+        if let Some(label) = &entry.key_label {
+            *self.keys.entry(label.clone()).or_default() += 1;
+            self.total += 1;
+        }
+        if let Ok(time) = jiff::Zoned::strptime("%Y-%m-%d %H:%M:%S%.f %z", &entry.ts) {
+            self.first.get_or_insert(time.timestamp());
+            self.last = Some(time.timestamp());
+        }
+    }
+
+    /// The part of all requests that a key served, in percent.
+    fn share(&self, label: &str) -> Option<f64> {
+        let count = *self.keys.get(label)?;
+        Some(count as f64 * 100.0 / self.total.max(1) as f64)
+    }
+
+    /// Requests, share and rate of each key.
+    pub(crate) fn render(&self, view: &View<'_>) -> String {
+        let messages = view.messages;
+        if self.keys.is_empty() {
+            return format!("{}\n", tr!(messages, "trace-none"));
+        }
+        let minutes = match (self.first, self.last) {
+            (Some(first), Some(last)) => last.duration_since(first).as_secs_f64() / 60.0,
+            _ => 0.0,
+        };
+        let columns = [
+            Column::left(tr!(messages, "column-key")).shrinking(),
+            Column::right(tr!(messages, "column-requests")),
+            Column::right(tr!(messages, "column-share")),
+            Column::right(tr!(messages, "column-rate")),
+        ];
+        let rows: Vec<Vec<Span>> = self
+            .keys
+            .iter()
+            .map(|(label, count)| {
+                let rate =
+                    if minutes > 0.0 { format!("{:.1}", *count as f64 / minutes) } else { String::new() };
+                vec![
+                    Span::new(Paint::Strong, label),
+                    Span::plain(count.to_string()),
+                    Span::plain(self.share(label).map_or_else(String::new, |share| format!("{share:.0} %"))),
+                    Span::plain(rate),
+                ]
+            })
+            .collect();
+        format!("\n{}", table::render(view.look, &columns, &rows))
+    }
+}
+
+/// One request.
+pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> String {
+    let messages = view.messages;
+    let label = entry.key_label.as_deref().unwrap_or("-");
+    let share = tally.share(label).map_or_else(String::new, |share| format!("{share:.0} %"));
+    let status = if entry.status == 0 { "---".to_owned() } else { entry.status.to_string() };
+    let mut spans = vec![
+        Span::new(Paint::Faint, clock(&entry.ts)),
+        Span::new(Paint::Strong, padded(&cut(label, 16), 10)),
+        Span::new(Paint::Faint, format!("{share:>5}")),
+        Span::new(Paint::of_status(entry.status), status),
+        Span::plain(format!("{:>8}", millis(entry.latency_ms))),
+        Span::plain(format!("{} {}", entry.method, entry.endpoint)),
+    ];
+    if let Some(tokens) = &entry.tokens {
+        spans.push(Span::plain(tr!(
+            messages,
+            "trace-tokens",
+            input = tokens.input.to_string(),
+            cached = tokens.cached.to_string(),
+            output = tokens.output.to_string(),
+        )));
+    }
+    if entry.outcome != "completed" {
+        spans.push(Span::new(Paint::Warn, view.word("outcome", &entry.outcome)));
+    }
+    if entry.attempts.len() > 1 {
+        let tried: Vec<String> = entry
+            .attempts
+            .iter()
+            .map(|attempt| format!("{} ({})", attempt.key_label, view.word("outcome", &attempt.outcome)))
+            .collect();
+        spans.push(Span::new(Paint::Faint, tr!(messages, "trace-attempts", list = tried.join(", "))));
+    }
+    flow::spans(view.look, "", 10, &spans)
+}
+
+/// `12:00:00` of `2026-02-02 12:00:00.123 +0300`, which is in the daemon's zone.
+fn clock(ts: &str) -> String {
+    let time = ts.split([' ', 'T']).nth(1).unwrap_or(ts);
+    time.split('.').next().unwrap_or(time).to_owned()
+}
+
+fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+#[cfg(test)]
+#[path = "trace_tests.rs"]
+mod tests;

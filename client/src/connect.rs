@@ -1,0 +1,279 @@
+//! The way to the daemon: opens the control socket and starts `kmid` when it is wanted and allowed.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use interprocess::local_socket::prelude::*;
+use interprocess::local_socket::{GenericFilePath, Stream};
+use kmi_proto::client::{Client, ClientError};
+use kmi_proto::error::RpcError;
+use kmi_proto::hello::{PROTOCOL, Skew, skew};
+use kmi_proto::method::typed;
+use kmi_proto::methods::daemon::{Hello, HelloParams};
+
+use crate::app::App;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::style::clean;
+use crate::tr;
+
+/// A connection to the daemon.
+pub(crate) type Daemon = Client<Stream>;
+
+/// This program's version.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long an answer may take that needs nothing but the daemon itself.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// How long an answer may take for which the daemon asks the upstream, at 8 s a key and four keys at once.
+pub(crate) const SLOW: Duration = Duration::from_secs(180);
+
+/// Whether the daemon is started when it is not running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Never.
+    No,
+    /// On demand, if the person allows it; the folder the person is in is not read.
+    OnDemand,
+    /// Because it was asked for, with the settings of the folder the person is in.
+    Asked,
+}
+
+/// Opens a connection; `None` when the daemon is not running and was not to be started.
+pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
+    let stream = match open(app)? {
+        Some(stream) => stream,
+        None => {
+            match start {
+                Start::No => return Ok(None),
+                Start::OnDemand if !app.may_start => return Ok(None),
+                Start::OnDemand => launch(app, &[vec!["--no-folder".into()], socket_flag(app)].concat())?,
+                Start::Asked => launch(app, &socket_flag(app))?,
+            }
+            let Some(stream) = open(app)? else {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    tr!(
+                        app.messages,
+                        "error-started-elsewhere",
+                        socket = app.settings.socket.display().to_string()
+                    ),
+                )
+                .next(tr!(app.messages, "next-doctor"))
+                .into());
+            };
+            stream
+        }
+    };
+    let mut daemon = Client::new(stream);
+    patience(&daemon, Some(QUICK));
+    greet(app, &mut daemon)?;
+    Ok(Some(daemon))
+}
+
+/// Opens a connection, or says that the daemon is not running.
+pub(crate) fn require(app: &App, start: Start) -> Outcome<Daemon> {
+    find(app, start)?.ok_or_else(|| not_running(app).into())
+}
+
+/// The failure of a command that needs a running daemon.
+pub(crate) fn not_running(app: &App) -> Failure {
+    let socket = app.settings.socket.display().to_string();
+    Failure::new(Exit::NotRunning, tr!(app.messages, "error-not-running", socket = socket))
+        .next(tr!(app.messages, "next-start"))
+}
+
+/// Sets how long an answer may take; `None` = as long as it takes, for streams.
+pub(crate) fn patience(daemon: &Daemon, limit: Option<Duration>) {
+    // Where the platform has no timeouts (named pipes), an answer may take as long as it takes.
+    let _ = daemon.get_ref().set_recv_timeout(limit);
+    let _ = daemon.get_ref().set_send_timeout(limit);
+}
+
+/// The daemon's hello, as far as it has one.
+pub(crate) fn hello(daemon: &mut Daemon) -> Result<Hello, ClientError> {
+    daemon.ask::<typed::DaemonHello>(&HelloParams {
+        client: "kmi".to_owned(),
+        version: VERSION.to_owned(),
+        protocol: PROTOCOL,
+    })
+}
+
+fn greet(app: &App, daemon: &mut Daemon) -> Outcome<()> {
+    let hello = match hello(daemon) {
+        Ok(hello) => hello,
+        // The hello is optional: a peer without it is judged by its answers.
+        Err(ClientError::Rpc(error)) if error.is(kmi_proto::error::Kind::MethodNotFound) => return Ok(()),
+        Err(error) => return Err(failure(app, error).into()),
+    };
+    let theirs = hello.version.as_str();
+    match skew((VERSION, PROTOCOL), (theirs, hello.protocol)) {
+        Skew::None => {}
+        Skew::OlderDaemon => {
+            app.warn(&tr!(app.messages, "skew-older-daemon", ours = VERSION, theirs = theirs));
+        }
+        Skew::OlderClient => {
+            app.warn(&tr!(app.messages, "skew-older-client", ours = VERSION, theirs = theirs));
+        }
+        Skew::UpgradeDaemon => {
+            return Err(Failure::new(
+                Exit::Version,
+                tr!(app.messages, "skew-upgrade-daemon", ours = VERSION, theirs = theirs),
+            )
+            .next(tr!(app.messages, "next-upgrade-daemon"))
+            .into());
+        }
+        Skew::UpgradeClient => {
+            return Err(Failure::new(
+                Exit::Version,
+                tr!(app.messages, "skew-upgrade-client", ours = VERSION, theirs = theirs),
+            )
+            .next(tr!(app.messages, "next-upgrade-client"))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// What a failed call means, in words.
+pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
+    let messages = &app.messages;
+    match error {
+        ClientError::Rpc(error) => refused(app, &error),
+        ClientError::Closed => {
+            Failure::new(Exit::Failed, tr!(messages, "error-closed")).next(tr!(messages, "next-logs"))
+        }
+        ClientError::Io(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+        {
+            Failure::new(Exit::Failed, tr!(messages, "error-no-answer")).next(tr!(messages, "next-logs"))
+        }
+        ClientError::Io(error) => {
+            Failure::new(Exit::Failed, tr!(messages, "error-connection", why = error.to_string()))
+                .next(tr!(messages, "next-doctor"))
+        }
+        ClientError::Protocol(why) => {
+            Failure::new(Exit::Version, tr!(messages, "error-protocol", why = clean(&why).into_owned()))
+                .next(tr!(messages, "next-restart"))
+        }
+    }
+}
+
+/// The daemon's own words, behind ours where we know the kind.
+fn refused(app: &App, error: &RpcError) -> Failure {
+    let messages = &app.messages;
+    let said = clean(&error.message).into_owned();
+    let mut what = match messages.find(&format!("refused-{}", error.kind.replace('_', "-"))) {
+        Some(ours) => tr!(messages, "refused-because", what = ours, said = said),
+        None => tr!(messages, "refused-other", said = said),
+    };
+    if let Some(time) = &error.retry_at {
+        what.push(' ');
+        what.push_str(&tr!(messages, "refused-retry", moment = app.view().moment(time)));
+    }
+    let failure = Failure::new(Exit::Failed, what);
+    match messages.find(&format!("refused-{}-next", error.kind.replace('_', "-"))) {
+        Some(next) => failure.next(next),
+        None => failure,
+    }
+}
+
+fn open(app: &App) -> Outcome<Option<Stream>> {
+    let fail = |why: String| {
+        let socket = app.settings.socket.display().to_string();
+        Failure::new(Exit::Failed, tr!(app.messages, "error-socket", socket = socket, why = why))
+            .next(tr!(app.messages, "next-doctor"))
+    };
+    let address = kmi_proto::endpoint::address(&app.settings.socket)
+        .map_err(|error| Failure { exit: Exit::Usage, ..fail(error.to_string()) })?;
+    let name = address.to_fs_name::<GenericFilePath>().map_err(|error| fail(error.to_string()))?;
+    match Stream::connect(name) {
+        Ok(stream) => Ok(Some(stream)),
+        // Nobody listens: no socket, or one that a killed daemon left behind.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(fail(error.to_string()).into()),
+    }
+}
+
+/// Starts the daemon in the background and returns when it is ready to serve.
+///
+/// # Errors
+/// When it cannot be found or does not come up; it says why on stderr itself.
+pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
+    let program = kmid(app)?;
+    app.note(&tr!(app.messages, "starting", program = program.display().to_string()));
+    let mut command = Command::new(&program);
+    command.arg("--detach").args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().map_err(|error| cannot_run(app, &program, &error))?;
+    if status.success() {
+        return Ok(());
+    }
+    // 64 (EX_USAGE) is kmid's code for settings that cannot be used.
+    let exit = if status.code() == Some(64) { Exit::Usage } else { Exit::Failed };
+    Err(Failure::new(exit, tr!(app.messages, "error-start", status = status.to_string()))
+        .next(tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string()))
+        .into())
+}
+
+/// `--socket`, handed on.
+pub(crate) fn socket_flag(app: &App) -> Vec<OsString> {
+    app.socket_flag.iter().flat_map(|path| ["--socket".into(), path.clone().into_os_string()]).collect()
+}
+
+/// The failure to run a program.
+pub(crate) fn cannot_run(app: &App, program: &Path, error: &io::Error) -> Failure {
+    let program = program.display().to_string();
+    Failure::new(Exit::Failed, tr!(app.messages, "error-run", program = program, why = error.to_string()))
+}
+
+/// The log for people.
+pub(crate) fn proxy_out(app: &App) -> PathBuf {
+    app.settings.state_dir.join("logs").join("proxy.out")
+}
+
+/// The daemon's program: beside this one, else on PATH.
+pub(crate) fn kmid(app: &App) -> Outcome<PathBuf> {
+    let name = format!("kmid{}", std::env::consts::EXE_SUFFIX);
+    // The link's own folder counts before that of what it points at: packages link both programs side by side.
+    let beside = std::env::current_exe().ok().into_iter().flat_map(|path| {
+        let real = path.canonicalize().ok();
+        [Some(path), real].into_iter().flatten().filter_map(|path| Some(path.parent()?.join(&name)))
+    });
+    beside.chain(on_path(&name)).find(|path| is_program(path)).ok_or_else(|| {
+        Failure::new(Exit::Failed, tr!(app.messages, "error-no-kmid"))
+            .next(tr!(app.messages, "next-install"))
+            .into()
+    })
+}
+
+/// Every place where a program of this name could stand on PATH.
+pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // An empty or relative entry would run what lies in the folder the person happens to be in.
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .collect()
+}
+
+/// Whether a file can be run.
+pub(crate) fn is_program(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    }
+    #[cfg(not(unix))]
+    {
+        path.is_file()
+    }
+}

@@ -1,0 +1,349 @@
+# Every sentence that kmi says, in English. ru.ftl has the same ids with the same arguments; a test holds them equal.
+# Words from the daemon (states, reasons, outcomes) are found by `family-word`; a word without an entry stays as it is.
+
+## Errors and remarks
+
+error-line = error: { $what }
+error-next = next: { $next }
+warning-line = warning: { $what }
+
+error-settings = the settings cannot be used:{ $list }
+next-settings = correct them in the environment or the settings file; `kmid --check-config` shows where each comes from
+error-not-running = kmid is not running (nobody listens at { $socket })
+next-start = start it with `kmi proxy`
+error-started-elsewhere = kmid was started, but does not listen at { $socket }: it uses another socket than kmi
+next-doctor = `kmi doctor` shows what is wrong
+error-closed = kmid closed the connection before it answered: it may have been stopped
+next-logs = see what it says with `kmi proxy-logs --no-follow`
+error-no-answer = kmid did not answer in time
+error-connection = the connection to kmid broke: { $why }
+error-protocol = kmid and kmi do not understand each other: { $why }
+next-restart = upgrade the older of the two, then `kmi proxy-restart`
+error-socket = the control socket { $socket } cannot be used: { $why }
+starting = kmid is not running: starting { $program }
+error-start = kmid did not start ({ $status })
+next-start-log = what it says above, or at the end of { $path }, tells why
+error-run = { $program } cannot be run: { $why }
+error-no-kmid = kmid was found neither beside kmi nor on PATH
+next-install = install it into the same folder as kmi, for example with `cargo install --path daemon`
+error-since = "{ $text }" is no time for --since
+next-since = use 30s, 10m, 1h, 2d or an ISO time such as 2026-11-23T10:00
+error-log-file = the log { $path } cannot be read: { $why }
+error-stream-end = kmid ended the stream: { $why }
+stream-dropped = { $count ->
+    [one] { $count } entry was missed here: this terminal or program reads too slowly
+   *[other] { $count } entries were missed here: this terminal or program reads too slowly
+}
+stream-end-stopping = it is stopping
+stream-end-failed = a file could not be read; `kmi doctor` shows more
+stream-end-cancelled = it was cancelled
+
+skew-older-daemon = kmid { $theirs } is older than kmi { $ours }: upgrade kmid, then `kmi proxy-restart`
+skew-older-client = kmi { $ours } is older than kmid { $theirs }: upgrade kmi
+skew-upgrade-daemon = kmid { $theirs } is too old for kmi { $ours }
+next-upgrade-daemon = upgrade kmid, stop the old one by its process id, and start the new one with `kmi proxy`
+skew-upgrade-client = kmi { $ours } is too old for kmid { $theirs }
+next-upgrade-client = upgrade kmi to the version of kmid
+
+refused-because = { $what } ({ $said })
+refused-other = kmid refused: { $said }
+refused-retry = It may work { $moment }.
+refused-policy = the settings do not allow it
+refused-policy-next = set KMI_AUTO_ROTATE_ALLOWED=1 if you want kmid to switch keys by itself, then `kmi proxy-restart`
+refused-unknown-label = no key has this label
+refused-unknown-label-next = `kmi health` lists the labels
+refused-no-keys = there are no keys
+refused-no-keys-next = put a key file into the key directory; `kmi doctor` shows which one is in use
+refused-disabled = the key is switched off in its file
+refused-disabled-next = remove KMI_KEY_DISABLED from its file
+refused-none-serves = no key can serve
+refused-none-serves-next = `kmi health` shows each key and until when it waits
+refused-not-saved = the change could not be written to disk
+refused-not-saved-next = look at free space and permissions of the state directory with `kmi doctor`
+refused-too-many-connections = too many programs are connected to kmid
+refused-too-many-connections-next = close some of them, for example `kmi trace` in other terminals
+refused-stopping = kmid is stopping
+refused-stopping-next = try again when it has ended
+refused-log-unreadable = a log could not be read
+refused-log-unreadable-next = look at the permissions of the state directory with `kmi doctor`
+
+## Times
+
+time-now = now
+time-in = in { $span }
+time-ago = { $span } ago
+time-moment = { $relative } ({ $clock })
+span-s = { $s } s
+span-m-s = { $m } min { $s } s
+span-m = { $m } min
+span-h = { $h } h
+span-h-m = { $h } h { $m } min
+span-d = { $d } d
+span-d-h = { $d } d { $h } h
+
+## Words from the daemon
+
+mode-live = live
+mode-dry-run = dry-run
+level-warn = warning:
+level-error = error:
+rotation-manual = manual
+rotation-failover = failover
+rotation-auto = auto
+rotation-note-manual = only `kmi rotate` switches keys
+rotation-note-failover = the active key serves until it cannot, then the next one
+rotation-note-auto = round robin over the ready keys
+state-ready = ready
+state-warn = running low
+state-cooling = cooling
+state-blocked = blocked
+state-disabled = disabled
+reason-quota = quota used up
+reason-exhausted = quota used up
+reason-low-quota = under 20 % left
+reason-rate-limited = too many requests
+reason-invalid-key = the API refuses the key
+reason-payment = membership refused
+reason-banned = the account is banned
+reason-balance = no balance
+reason-half-open = the next request decides
+rotate-reason-best = it has the most left
+rotate-reason-tie = it is as good as the one before
+rotate-reason-chosen = as you said
+rotate-reason-already-best = no other key is better
+rotate-reason-already-active = it was active already
+rotate-reason-only-key = there is no other key
+auto-reason-already-on = it was on already
+auto-reason-already-off = it was off already
+outcome-completed = completed
+outcome-client-left = the client left
+outcome-upstream-broke = the upstream broke off
+outcome-refused = refused by kmid
+outcome-invalid-key = the API refuses the key
+outcome-bad-model = no such model
+outcome-payment = membership refused
+outcome-quota-cycle = quota used up
+outcome-quota-week = week used up
+outcome-quota-month = month used up
+outcome-quota-period = quota used up
+outcome-concurrent-limit = too many at once
+outcome-client-refused = the API refuses the client
+outcome-banned = the account is banned
+outcome-rate-limited = too many requests
+outcome-overloaded = upstream overloaded
+outcome-balance = no balance
+outcome-tier-limit = the tier's day is used up
+outcome-invalid-request = the API refuses the request
+outcome-model-not-found = not in the key's tier
+outcome-upstream-error = upstream failed
+outcome-unknown = unknown error
+
+## kmi status
+
+status-mode = mode
+status-dry-run-note = no request leaves this machine; KMI_DRY_RUN=0 goes live
+status-proxy = proxy
+status-running = running
+status-stopped = not running
+status-upstream = upstream
+status-keys = keys
+keys-total = { $count ->
+    [0] none
+    [one] { $count } key
+   *[other] { $count } keys
+}
+keys-serving = { $count } can serve
+keys-cooling = { $count } cooling
+keys-blocked = { $count } blocked
+keys-disabled = { $count } disabled
+status-active = active key
+status-no-active-key = none
+status-rotation = rotation
+status-auto-not-allowed = auto is chosen, but not allowed by KMI_AUTO_ROTATE_ALLOWED
+status-policy = policy
+policy-strict = only keys with a good quota reading serve
+policy-lenient = keys serve without a quota reading
+policy-open = while there is no reading yet, all do
+policy-closed = while there is no reading yet, none does
+policy-payment = a refused payment blocks for { $span }
+policy-payment-forever = a refused payment blocks until it is cleared
+status-cache = quotas
+cache-every = read every { $span }
+cache-off = not read in the background
+cache-last = last { $when }
+cache-never = not read yet
+cache-recheck = blocked keys rechecked every { $span }, { $max } at most
+cache-recheck-off = blocked keys not rechecked
+status-requests = requests
+requests-total = { $count ->
+    [one] { $count } request
+   *[other] { $count } requests
+}
+requests-in-flight = { $count } in flight
+requests-failed = { $count } failed
+status-daemon = daemon
+daemon-pid = pid { $pid }
+daemon-up = up { $span }
+alerts-title = { $count ->
+    [one] { $count } alert
+   *[other] { $count } alerts
+}
+
+## kmi health
+
+health-no-keys = There are no keys: put a key file into the key directory (`kmi doctor` shows which one is in use).
+health-active = active
+health-configured = in the Kimi client's config
+health-until = until { $clock }, { $relative }
+health-no-reading = no quota reading yet
+health-refresh-failed = the quota could not be read: { $why }
+health-in-flight-cap = { $count } of { $cap } in flight
+health-no-errors = no errors
+health-errors = errors: { $list }
+health-last-used = used { $when }
+health-never-used = never used
+health-serving = { $count } of { $total } keys can serve
+health-first-reset = first window resets { $when }
+health-first-ready = first key ready { $when }
+window-left = { $percent } % left
+window-resets = resets { $moment }
+window-read = read { $when }
+current-no-config = no Kimi client's config with a provider was found
+current-no-config-next = `kmi kimi` runs the client through the proxy without one; `kmi health` shows all keys
+current-unknown = the key in { $path } is none of kmid's
+current-unknown-next = `kmi rotate` writes the active key there; `kmi health` shows all keys
+current-through-proxy = The Kimi client goes through kmid; the active key is:
+
+## kmi rotate
+
+rotate-switched = switched from { $from } to { $to }
+rotate-first = switched to { $to }
+rotate-stays = { $key } stays active
+rotate-written = written: { $path }
+auto-on = automatic rotation is on
+auto-off = automatic rotation is off
+
+## kmi proxy, proxy-stop, proxy-restart
+
+proxy-url = proxy
+proxy-point = Point a client at it, one of:
+proxy-dry-run = Dry-run: the answers are made up on this machine. KMI_DRY_RUN=0 and `kmi proxy-restart` go live.
+stop-ask = Stop kmid? [y/N]
+stop-ask-in-flight = { $count ->
+    [one] Stop kmid? { $count } request is in flight and will be waited for. [y/N]
+   *[other] Stop kmid? { $count } requests are in flight and will be waited for. [y/N]
+}
+stop-yes = y yes
+stop-kept = kmid keeps running
+stop-draining = { $count ->
+    [one] waiting for { $count } request in flight; `kmi proxy-stop -f` ends it at once
+   *[other] waiting for { $count } requests in flight; `kmi proxy-stop -f` ends them at once
+}
+stop-done = kmid (pid { $pid }) has stopped
+error-stop = kmid (pid { $pid }) accepted the stop, but has not ended yet
+error-stop-next = `kmi proxy-stop -f` does not wait for requests in flight
+restart-done = kmid runs again (pid { $pid }) at { $url }
+
+## kmi trace, e2e
+
+trace-none = no requests
+trace-tokens = in { $input } (cached { $cached }), out { $output }
+trace-attempts = attempts: { $list }
+column-key = key
+column-requests = requests
+column-answers = answers
+column-share = share
+column-rate = a minute
+e2e-sent = { $sent } sent, { $answered } answered by a key, judged by the last { $window }
+e2e-failed = { $count } without an answer from a key: { $why }
+e2e-failure-timeout = no answer in time
+e2e-failure-connection = the connection failed
+e2e-failure-protocol = the answer was not HTTP
+e2e-passed = even: confidence { $percent } % (at least { $least } % wanted)
+e2e-uneven = not even: confidence { $percent } % (at least { $least } % wanted)
+e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.
+e2e-https = the proxy speaks TLS, and this version of kmi e2e speaks plain HTTP only
+e2e-https-next = run it against a proxy without KMI_PROXY_TLS_CERT
+
+## kmi kimi
+
+kimi-not-found = no Kimi client was found on PATH
+kimi-not-found-next = install one, for example `npm install -g @moonshot-ai/kimi-code`, or add its folder to PATH
+
+## kmi doctor
+
+check-settings = settings
+check-sources = sources
+check-state-dir = state directory
+check-permissions = permissions
+check-daemon = daemon
+check-version = version
+check-mode = mode
+check-proxy = proxy
+check-keys = keys
+check-key-files = key files
+check-quota = quotas
+check-logs = logs
+check-state = state
+check-clients = Kimi clients
+check-terms = terms of service
+check-clear-blocklist = blocks cleared
+check-recheck-keys = blocked keys rechecked
+
+doctor-fix = fix: { $fix }
+doctor-all-ok = Everything is fine.
+doctor-warnings = { $count ->
+    [one] It works; { $count } warning.
+   *[other] It works; { $count } warnings.
+}
+doctor-failures = { $fails } failed, { $warns } to look at.
+doctor-terms = The coding benefit is for your own personal use with permitted agents. kmid rotates keys that one person owns; it forges no identity, and sharing or reselling keys is not what it is for. Automatic switching is off until you set KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-none = none
+doctor-settings-file = from { $path } and the environment
+doctor-settings-environment = from the environment
+doctor-sources = settings file { $env }, keys { $auths }, state { $state }
+doctor-settings-fix = correct the setting, then `kmi proxy-restart`
+doctor-logs-fix = make room on the disk, or make the log writable
+doctor-state-fix = `kmi proxy-logs --app --no-follow` shows more
+doctor-key-files-fix = correct the file; it is read again by itself
+doctor-not-running = not running
+doctor-cannot-act = only a running kmid can recheck keys or clear blocks
+doctor-running = kmid { $version }, pid { $pid }, up { $span }
+doctor-same-version = kmi and kmid are both { $version }
+doctor-version-skew = kmi is { $ours }, kmid is { $theirs }
+doctor-dry-run = dry-run: no request leaves this machine
+doctor-dry-run-fix = set KMI_DRY_RUN=0, then `kmi proxy-restart`, when you want real answers
+doctor-no-state-dir = { $path } does not exist yet; kmid makes it
+doctor-unreadable = { $path } cannot be read: { $why }
+doctor-unreadable-fix = make the folder yours, or set KMI_STATE_DIR to another one
+doctor-no-folder = { $path } is no folder
+doctor-no-folder-fix = move the file away, or set KMI_STATE_DIR to another place
+doctor-state-dir = { $path }, closed to others
+doctor-open-mode = { $path } is open to others (mode { $mode })
+doctor-no-keys = kmid has no keys
+doctor-no-keys-fix = put a file such as alpha.env with KMI_API_KEY=... (mode 600) into the key directory
+doctor-none-serves = no key can serve
+doctor-none-serves-fix = `kmi health` shows each key and until when it waits
+doctor-blocked = { $key } is blocked: { $reason }
+doctor-blocked-fix = when its cause is gone: `kmi doctor --recheck-keys`, or `kmi doctor --clear-blocklist`
+doctor-still-blocked = still blocked: { $list }
+doctor-cleared = { $list }
+doctor-cleared-none = none
+doctor-quota-off-fix = set KMI_USAGE_CACHE_SECONDS to more than 0
+doctor-quota-failed = { $key }: the quota could not be read: { $why }
+doctor-quota-none = { $key }: no reading yet
+doctor-quota-old = { $key }: the last reading is from { $when }
+doctor-quota-fix = `kmi health --refresh` reads it now and shows what goes wrong
+doctor-quota-fresh = all readings are fresh
+doctor-proxy-ok = { $url } answers
+doctor-proxy-tls = { $url } speaks TLS; not tried from here
+doctor-proxy-other = something else than kmid answers at { $url }
+doctor-proxy-other-fix = find out which program took the port, or set KMI_PROXY_LISTEN to another one
+doctor-proxy-status = { $url }/models answered { $status }
+doctor-proxy-status-fix = `kmi trace --no-follow` shows why
+doctor-proxy-down = { $url } does not answer: { $why }
+doctor-client-proxy = { $path } points at kmid
+doctor-client-key = { $path } holds the key { $key }
+doctor-client-other = { $path } holds none of kmid's keys
+doctor-client-other-fix = `kmi rotate` writes the active key there; `kmi kimi` runs the client through the proxy
+doctor-no-clients = no config of a Kimi client found

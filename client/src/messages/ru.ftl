@@ -1,0 +1,367 @@
+# Всё, что kmi говорит, по-русски. В en.ftl те же идентификаторы с теми же аргументами; за этим следит тест.
+
+## Ошибки и замечания
+
+error-line = ошибка: { $what }
+error-next = что делать: { $next }
+warning-line = внимание: { $what }
+
+error-settings = с такими настройками работать нельзя:{ $list }
+next-settings = исправьте их в окружении или в файле настроек; `kmid --check-config` покажет, откуда взято каждое значение
+error-not-running = kmid не запущен (на { $socket } никто не отвечает)
+next-start = запустите его: `kmi proxy`
+error-started-elsewhere = kmid запущен, но не слушает { $socket }: у него и у kmi разные сокеты
+next-doctor = `kmi doctor` покажет, что не так
+error-closed = kmid закрыл соединение, не ответив: возможно, его остановили
+next-logs = посмотрите, что он пишет: `kmi proxy-logs --no-follow`
+error-no-answer = kmid не ответил вовремя
+error-connection = соединение с kmid оборвалось: { $why }
+error-protocol = kmid и kmi не понимают друг друга: { $why }
+next-restart = обновите тот из двух, что старше, затем `kmi proxy-restart`
+error-socket = управляющий сокет { $socket } недоступен: { $why }
+starting = kmid не запущен: запускаю { $program }
+error-start = kmid не запустился ({ $status })
+next-start-log = причина написана выше или в конце { $path }
+error-run = не удаётся запустить { $program }: { $why }
+error-no-kmid = kmid не найден ни рядом с kmi, ни в PATH
+next-install = установите его в ту же папку, что и kmi, например `cargo install --path daemon`
+error-since = «{ $text }» не годится для --since
+next-since = укажите 30s, 10m, 1h, 2d или время ISO, например 2026-11-23T10:00
+error-log-file = журнал { $path } не читается: { $why }
+error-stream-end = kmid прервал поток: { $why }
+stream-dropped = { $count ->
+    [one] здесь пропущена { $count } запись: терминал или программа читает слишком медленно
+    [few] здесь пропущены { $count } записи: терминал или программа читает слишком медленно
+   *[other] здесь пропущено { $count } записей: терминал или программа читает слишком медленно
+}
+stream-end-stopping = он останавливается
+stream-end-failed = файл не читается; подробнее покажет `kmi doctor`
+stream-end-cancelled = поток отменён
+
+skew-older-daemon = kmid { $theirs } старше, чем kmi { $ours }: обновите kmid, затем `kmi proxy-restart`
+skew-older-client = kmi { $ours } старше, чем kmid { $theirs }: обновите kmi
+skew-upgrade-daemon = kmid { $theirs } слишком стар для kmi { $ours }
+next-upgrade-daemon = обновите kmid, остановите старый по номеру процесса и запустите новый: `kmi proxy`
+skew-upgrade-client = kmi { $ours } слишком стар для kmid { $theirs }
+next-upgrade-client = обновите kmi до версии kmid
+
+refused-because = { $what } ({ $said })
+refused-other = kmid отказал: { $said }
+refused-retry = Может получиться { $moment }.
+refused-policy = настройки этого не разрешают
+refused-policy-next = задайте KMI_AUTO_ROTATE_ALLOWED=1, если kmid должен сам менять ключи, затем `kmi proxy-restart`
+refused-unknown-label = ключа с таким именем нет
+refused-unknown-label-next = имена ключей покажет `kmi health`
+refused-no-keys = ключей нет
+refused-no-keys-next = положите файл с ключом в папку ключей; какая используется, покажет `kmi doctor`
+refused-disabled = ключ выключен в своём файле
+refused-disabled-next = уберите KMI_KEY_DISABLED из его файла
+refused-none-serves = ни один ключ не может работать
+refused-none-serves-next = `kmi health` покажет каждый ключ и до каких пор он ждёт
+refused-not-saved = изменение не удалось записать на диск
+refused-not-saved-next = проверьте свободное место и права на папку состояния: `kmi doctor`
+refused-too-many-connections = к kmid подключено слишком много программ
+refused-too-many-connections-next = закройте часть из них, например `kmi trace` в других терминалах
+refused-stopping = kmid останавливается
+refused-stopping-next = повторите, когда он завершится
+refused-log-unreadable = журнал не читается
+refused-log-unreadable-next = проверьте права на папку состояния: `kmi doctor`
+
+## Время
+
+time-now = сейчас
+time-in = через { $span }
+time-ago = { $span } назад
+time-moment = { $relative } ({ $clock })
+span-s = { $s } с
+span-m-s = { $m } мин { $s } с
+span-m = { $m } мин
+span-h = { $h } ч
+span-h-m = { $h } ч { $m } мин
+span-d = { $d } дн
+span-d-h = { $d } дн { $h } ч
+
+## Слова от kmid
+
+mode-live = рабочий
+mode-dry-run = пробный
+level-warn = внимание:
+level-error = ошибка:
+rotation-manual = ручная
+rotation-failover = запасная
+rotation-auto = автоматическая
+rotation-note-manual = ключ меняет только `kmi rotate`
+rotation-note-failover = активный ключ работает, пока может, потом следующий
+rotation-note-auto = готовые ключи по кругу
+state-ready = готов
+state-warn = на исходе
+state-cooling = ждёт
+state-blocked = заблокирован
+state-disabled = выключен
+reason-quota = квота исчерпана
+reason-exhausted = квота исчерпана
+reason-low-quota = осталось меньше 20 %
+reason-rate-limited = слишком много запросов
+reason-invalid-key = API не принимает ключ
+reason-payment = отказ по подписке
+reason-banned = учётная запись заблокирована
+reason-balance = нет средств
+reason-half-open = решит следующий запрос
+rotate-reason-best = у него осталось больше всего
+rotate-reason-tie = он не хуже прежнего
+rotate-reason-chosen = как вы указали
+rotate-reason-already-best = лучшего ключа нет
+rotate-reason-already-active = он и так активен
+rotate-reason-only-key = других ключей нет
+auto-reason-already-on = она уже включена
+auto-reason-already-off = она уже выключена
+outcome-completed = выполнен
+outcome-client-left = клиент ушёл
+outcome-upstream-broke = API оборвал ответ
+outcome-refused = отказ kmid
+outcome-invalid-key = API не принимает ключ
+outcome-bad-model = нет такой модели
+outcome-payment = отказ по подписке
+outcome-quota-cycle = квота исчерпана
+outcome-quota-week = неделя исчерпана
+outcome-quota-month = месяц исчерпан
+outcome-quota-period = квота исчерпана
+outcome-concurrent-limit = слишком много сразу
+outcome-client-refused = API не принимает клиента
+outcome-banned = учётная запись заблокирована
+outcome-rate-limited = слишком много запросов
+outcome-overloaded = API перегружен
+outcome-balance = нет средств
+outcome-tier-limit = дневной предел тарифа исчерпан
+outcome-invalid-request = API не принимает запрос
+outcome-model-not-found = нет в тарифе ключа
+outcome-upstream-error = сбой API
+outcome-unknown = неизвестная ошибка
+
+## kmi status
+
+status-mode = режим
+status-dry-run-note = запросы не покидают эту машину; для настоящей работы KMI_DRY_RUN=0
+status-proxy = прокси
+status-running = работает
+status-stopped = не работает
+status-upstream = API
+status-keys = ключи
+keys-total = { $count ->
+    [0] нет
+    [one] { $count } ключ
+    [few] { $count } ключа
+   *[other] { $count } ключей
+}
+keys-serving = { $count ->
+    [one] { $count } может работать
+   *[other] { $count } могут работать
+}
+keys-cooling = { $count ->
+    [one] { $count } ждёт
+   *[other] { $count } ждут
+}
+keys-blocked = { $count ->
+    [one] { $count } заблокирован
+   *[other] { $count } заблокировано
+}
+keys-disabled = { $count ->
+    [one] { $count } выключен
+   *[other] { $count } выключено
+}
+status-active = активный ключ
+status-no-active-key = нет
+status-rotation = ротация
+status-auto-not-allowed = выбрана автоматическая, но KMI_AUTO_ROTATE_ALLOWED её не разрешает
+status-policy = правила
+policy-strict = работают только ключи с хорошими данными о квоте
+policy-lenient = ключи работают и без данных о квоте
+policy-open = пока данных нет, работают все
+policy-closed = пока данных нет, не работает ни один
+policy-payment = отказ в оплате блокирует на { $span }
+policy-payment-forever = отказ в оплате блокирует, пока не снимут вручную
+status-cache = квоты
+cache-every = читаются каждые { $span }
+cache-off = в фоне не читаются
+cache-last = последний раз { $when }
+cache-never = ещё не прочитаны
+cache-recheck = заблокированные ключи проверяются каждые { $span }, не больше { $max }
+cache-recheck-off = заблокированные ключи не проверяются
+status-requests = запросы
+requests-total = { $count ->
+    [one] { $count } запрос
+    [few] { $count } запроса
+   *[other] { $count } запросов
+}
+requests-in-flight = { $count } в работе
+requests-failed = { $count } с ошибкой
+status-daemon = процесс
+daemon-pid = pid { $pid }
+daemon-up = работает { $span }
+alerts-title = { $count ->
+    [one] { $count } предупреждение
+    [few] { $count } предупреждения
+   *[other] { $count } предупреждений
+}
+
+## kmi health
+
+health-no-keys = Ключей нет: положите файл с ключом в папку ключей (какая используется, покажет `kmi doctor`).
+health-active = активный
+health-configured = в настройках клиента Kimi
+health-until = до { $clock }, { $relative }
+health-no-reading = данных о квоте ещё нет
+health-refresh-failed = квоту не удалось прочитать: { $why }
+health-in-flight-cap = { $count } из { $cap } в работе
+health-no-errors = без ошибок
+health-errors = ошибки: { $list }
+health-last-used = использован { $when }
+health-never-used = не использовался
+health-serving = могут работать { $count } из { $total }
+health-first-reset = первое окно обновится { $when }
+health-first-ready = первый ключ будет готов { $when }
+window-left = осталось { $percent } %
+window-resets = обновится { $moment }
+window-read = данные: { $when }
+current-no-config = настройки клиента Kimi с провайдером не найдены
+current-no-config-next = `kmi kimi` запускает клиента через прокси и без них; все ключи покажет `kmi health`
+current-unknown = ключа из { $path } у kmid нет
+current-unknown-next = `kmi rotate` запишет туда активный ключ; все ключи покажет `kmi health`
+current-through-proxy = Клиент Kimi работает через kmid; активный ключ:
+
+## kmi rotate
+
+rotate-switched = { $from } сменён на { $to }
+rotate-first = выбран { $to }
+rotate-stays = { $key } остаётся активным
+rotate-written = записано: { $path }
+auto-on = автоматическая ротация включена
+auto-off = автоматическая ротация выключена
+
+## kmi proxy, proxy-stop, proxy-restart
+
+proxy-url = прокси
+proxy-point = Направьте на него клиента, например так:
+proxy-dry-run = Пробный режим: ответы придумываются на этой машине. Для настоящей работы: KMI_DRY_RUN=0 и `kmi proxy-restart`.
+stop-ask = Остановить kmid? [д/Н]
+stop-ask-in-flight = { $count ->
+    [one] Остановить kmid? { $count } запрос в работе, его завершения придётся ждать. [д/Н]
+    [few] Остановить kmid? { $count } запроса в работе, их завершения придётся ждать. [д/Н]
+   *[other] Остановить kmid? { $count } запросов в работе, их завершения придётся ждать. [д/Н]
+}
+stop-yes = д да y yes
+stop-kept = kmid продолжает работать
+stop-draining = { $count ->
+    [one] жду { $count } запрос в работе; `kmi proxy-stop -f` оборвёт его сразу
+    [few] жду { $count } запроса в работе; `kmi proxy-stop -f` оборвёт их сразу
+   *[other] жду { $count } запросов в работе; `kmi proxy-stop -f` оборвёт их сразу
+}
+stop-done = kmid (pid { $pid }) остановлен
+error-stop = kmid (pid { $pid }) принял остановку, но ещё не завершился
+error-stop-next = `kmi proxy-stop -f` не ждёт запросов в работе
+restart-done = kmid снова работает (pid { $pid }): { $url }
+
+## kmi trace, e2e
+
+trace-none = запросов нет
+trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
+trace-attempts = попытки: { $list }
+column-key = ключ
+column-requests = запросы
+column-answers = ответы
+column-share = доля
+column-rate = в минуту
+e2e-sent = отправлено { $sent }, ответов от ключей { $answered }, оценка по последним { $window }
+e2e-failed = без ответа от ключа { $count }: { $why }
+e2e-failure-timeout = ответ не пришёл вовремя
+e2e-failure-connection = соединение не удалось
+e2e-failure-protocol = ответ не HTTP
+e2e-passed = равномерно: уверенность { $percent } % (нужно не меньше { $least } %)
+e2e-uneven = неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
+e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
+e2e-https = прокси говорит по TLS, а kmi e2e в этой версии — только по простому HTTP
+e2e-https-next = запустите его с прокси без KMI_PROXY_TLS_CERT
+
+## kmi kimi
+
+kimi-not-found = клиент Kimi в PATH не найден
+kimi-not-found-next = установите его, например `npm install -g @moonshot-ai/kimi-code`, или добавьте его папку в PATH
+
+## kmi doctor
+
+check-settings = настройки
+check-sources = источники
+check-state-dir = папка состояния
+check-permissions = права
+check-daemon = процесс
+check-version = версия
+check-mode = режим
+check-proxy = прокси
+check-keys = ключи
+check-key-files = файлы ключей
+check-quota = квоты
+check-logs = журналы
+check-state = состояние
+check-clients = клиенты Kimi
+check-terms = условия использования
+check-clear-blocklist = блокировки сняты
+check-recheck-keys = заблокированные ключи проверены
+
+doctor-fix = что делать: { $fix }
+doctor-all-ok = Всё в порядке.
+doctor-warnings = { $count ->
+    [one] Работает; { $count } предупреждение.
+    [few] Работает; { $count } предупреждения.
+   *[other] Работает; { $count } предупреждений.
+}
+doctor-failures = Не работает: { $fails }, предупреждений: { $warns }.
+doctor-terms = Подписка для кода дана вам лично и для разрешённых агентов. kmid меняет ключи одного человека, ничьё имя не подделывает и не предназначен для передачи или перепродажи ключей. Автоматическая смена выключена, пока вы не зададите KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-none = нет
+doctor-settings-file = из { $path } и окружения
+doctor-settings-environment = из окружения
+doctor-sources = файл настроек { $env }, ключи { $auths }, состояние { $state }
+doctor-settings-fix = исправьте настройку, затем `kmi proxy-restart`
+doctor-logs-fix = освободите место на диске или разрешите запись в журнал
+doctor-state-fix = подробнее: `kmi proxy-logs --app --no-follow`
+doctor-key-files-fix = исправьте файл; он будет прочитан заново сам
+doctor-not-running = не запущен
+doctor-cannot-act = проверять ключи и снимать блокировки может только запущенный kmid
+doctor-running = kmid { $version }, pid { $pid }, работает { $span }
+doctor-same-version = у kmi и kmid одна версия: { $version }
+doctor-version-skew = версия kmi { $ours }, версия kmid { $theirs }
+doctor-dry-run = пробный: запросы не покидают эту машину
+doctor-dry-run-fix = когда нужны настоящие ответы, задайте KMI_DRY_RUN=0, затем `kmi proxy-restart`
+doctor-no-state-dir = { $path } ещё нет; её создаст kmid
+doctor-unreadable = { $path } не читается: { $why }
+doctor-unreadable-fix = сделайте папку своей или укажите другую в KMI_STATE_DIR
+doctor-no-folder = { $path } — не папка
+doctor-no-folder-fix = уберите этот файл или укажите другое место в KMI_STATE_DIR
+doctor-state-dir = { $path }, закрыта для других
+doctor-open-mode = { $path } доступна другим (права { $mode })
+doctor-no-keys = у kmid нет ключей
+doctor-no-keys-fix = положите в папку ключей файл, например alpha.env с KMI_API_KEY=... (права 600)
+doctor-none-serves = ни один ключ не может работать
+doctor-none-serves-fix = `kmi health` покажет каждый ключ и до каких пор он ждёт
+doctor-blocked = { $key } заблокирован: { $reason }
+doctor-blocked-fix = когда причина устранена: `kmi doctor --recheck-keys` или `kmi doctor --clear-blocklist`
+doctor-still-blocked = всё ещё заблокированы: { $list }
+doctor-cleared = { $list }
+doctor-cleared-none = нет
+doctor-quota-off-fix = задайте KMI_USAGE_CACHE_SECONDS больше 0
+doctor-quota-failed = { $key }: квоту не удалось прочитать: { $why }
+doctor-quota-none = { $key }: данных ещё нет
+doctor-quota-old = { $key }: последние данные: { $when }
+doctor-quota-fix = `kmi health --refresh` прочитает квоту сейчас и покажет, что не так
+doctor-quota-fresh = все данные свежие
+doctor-proxy-ok = { $url } отвечает
+doctor-proxy-tls = { $url } говорит по TLS; отсюда не проверялся
+doctor-proxy-other = на { $url } отвечает не kmid
+doctor-proxy-other-fix = найдите программу, занявшую порт, или укажите другой в KMI_PROXY_LISTEN
+doctor-proxy-status = { $url }/models отвечает { $status }
+doctor-proxy-status-fix = причину покажет `kmi trace --no-follow`
+doctor-proxy-down = { $url } не отвечает: { $why }
+doctor-client-proxy = { $path } указывает на kmid
+doctor-client-key = в { $path } ключ { $key }
+doctor-client-other = в { $path } нет ни одного ключа kmid
+doctor-client-other-fix = `kmi rotate` запишет туда активный ключ; `kmi kimi` запускает клиента через прокси
+doctor-no-clients = настройки клиентов Kimi не найдены

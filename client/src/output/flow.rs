@@ -1,0 +1,126 @@
+//! Text that flows: spans that break between each other, and long ones between words.
+
+use super::style::{Look, Paint, Span, width};
+
+/// Puts spans one after another, two columns apart, and breaks before one that would not fit.
+///
+/// The first line starts with `lead`, the others with as many blanks as `indent`.
+pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> String {
+    let room = look.columns();
+    let mut text = lead.to_owned();
+    let mut column = width(lead);
+    let mut fresh = true;
+    for span in spans.iter().filter(|span| !span.text.is_empty()) {
+        let gap = if fresh { 0 } else { 2 };
+        if !fresh && column + gap + width(&span.text) > room {
+            newline(&mut text, indent);
+            column = indent;
+        } else {
+            text.push_str(&" ".repeat(gap));
+            column += gap;
+        }
+        for (index, line) in
+            wrap(&span.text, room.saturating_sub(column), room.saturating_sub(indent)).into_iter().enumerate()
+        {
+            if index > 0 {
+                newline(&mut text, indent);
+                column = indent;
+            }
+            column += width(&line);
+            text.push_str(&look.paint(span.paint, &line));
+        }
+        fresh = false;
+    }
+    text.push('\n');
+    text
+}
+
+fn newline(text: &mut String, indent: usize) {
+    text.push('\n');
+    text.push_str(&" ".repeat(indent));
+}
+
+/// Breaks a text between words into a first line of `first` columns and others of `rest`. A word that is longer
+/// than a line stays whole: paths and addresses are there to be copied.
+fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
+    if width(text) <= first {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let room = if lines.is_empty() { first } else { rest };
+        if !line.is_empty() && width(&line) + 1 + width(word) > room {
+            lines.push(std::mem::take(&mut line));
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// Names on the left, values on the right, each value flowing in its own column.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    rows: Vec<(String, Vec<Span>)>,
+}
+
+impl Fields {
+    /// Adds a row; one without a value is left out.
+    pub(crate) fn row(&mut self, name: String, value: Vec<Span>) {
+        if value.iter().any(|span| !span.text.is_empty()) {
+            self.rows.push((name, value));
+        }
+    }
+
+    /// The text.
+    pub(crate) fn render(&self, look: Look) -> String {
+        let names = self.rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+        let mut text = String::new();
+        for (name, value) in &self.rows {
+            let padding = " ".repeat(names - width(name) + 2);
+            // The lead is measured without its colour codes, so it is painted afterwards.
+            let line = spans(look, &format!("{name}{padding}"), names + 2, value);
+            match line.strip_prefix(name.as_str()) {
+                Some(after) => {
+                    text.push_str(&look.paint(Paint::Faint, name));
+                    text.push_str(after);
+                }
+                None => text.push_str(&line),
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(width: usize) -> Look {
+        Look { color: false, boxes: true, width: Some(width) }
+    }
+
+    #[test]
+    fn breaks_between_spans_first() {
+        let parts = [Span::plain("one two"), Span::plain("three"), Span::plain("four")];
+        assert_eq!(spans(look(14), "- ", 2, &parts), "- one two\n  three  four\n");
+    }
+
+    #[test]
+    fn breaks_a_long_span_between_words() {
+        let parts = [Span::plain("alpha beta gamma delta")];
+        assert_eq!(spans(look(14), "", 2, &parts), "alpha beta\n  gamma delta\n");
+    }
+
+    #[test]
+    fn names_line_up_by_columns() {
+        let mut fields = Fields::default();
+        fields.row("ключ".into(), vec![Span::plain("a")]);
+        fields.row("key-name".into(), vec![Span::plain("b")]);
+        fields.row("empty".into(), vec![Span::plain("")]);
+        assert_eq!(fields.render(look(40)), "ключ      a\nkey-name  b\n");
+    }
+}

@@ -1,0 +1,127 @@
+//! The message files are whole, equal, and what the code asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fluent_bundle::FluentResource;
+
+use super::{EN, Locale, Messages, RU};
+
+type Set = BTreeMap<String, BTreeSet<String>>;
+
+/// Ids with the names of their arguments.
+fn messages(source: &str) -> Set {
+    FluentResource::try_new(source.to_owned()).expect("the file parses");
+    let mut set = Set::new();
+    let mut id = String::new();
+    for line in source.lines() {
+        if let Some((name, _)) = line.split_once(" =")
+            && !line.starts_with([' ', '#'])
+        {
+            id = name.to_owned();
+            assert!(set.insert(id.clone(), BTreeSet::new()).is_none(), "{id} stands twice");
+        }
+        for part in line.split('$').skip(1).filter(|_| !line.starts_with('#')) {
+            let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            set.get_mut(&id).unwrap().insert(name);
+        }
+    }
+    set
+}
+
+/// The calls of `tr!` in the sources, as ids with the names of their arguments.
+fn calls(folder: &Path, found: &mut Vec<(String, BTreeSet<String>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            calls(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            // Where the macro itself stands, and this test.
+            && !path.ends_with("output/locale.rs")
+            && !path.ends_with("output/locale_tests.rs")
+        {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.extend(text.split("tr!(").skip(1).filter_map(call));
+        }
+    }
+}
+
+fn call(after: &str) -> Option<(String, BTreeSet<String>)> {
+    let mut depth = 1;
+    let end = after.find(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    })?;
+    let (_, rest) = after[..end].split_once('"')?;
+    let (id, rest) = rest.split_once('"')?;
+    // `name = value` right behind a comma, outside of strings: enough for how the macro is written.
+    let names =
+        rest.split(',').filter_map(|part| part.split_once(" = ")).map(|(name, _)| name.trim().to_owned());
+    Some((id.to_owned(), names.collect()))
+}
+
+#[test]
+fn both_languages_say_the_same_things() {
+    let (en, ru) = (messages(EN), messages(RU));
+    for (id, arguments) in &en {
+        assert_eq!(ru.get(id), Some(arguments), "{id} in ru.ftl");
+    }
+    assert_eq!(en.len(), ru.len());
+}
+
+#[test]
+fn the_code_and_the_files_agree() {
+    let en = messages(EN);
+    let mut found = Vec::new();
+    calls(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 100, "the sources were searched");
+    for (id, arguments) in &found {
+        assert_eq!(en.get(id), Some(arguments), "{id}");
+    }
+    let called: BTreeSet<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
+    // Found by a word of the daemon or by a name made from it.
+    let families = [
+        "mode-",
+        "level-",
+        "rotation-",
+        "state-",
+        "reason-",
+        "rotate-reason-",
+        "auto-reason-",
+        "outcome-",
+        "refused-",
+        "stream-end-",
+        "e2e-failure-",
+        "check-",
+        "doctor-",
+    ];
+    for id in en.keys().filter(|id| !called.contains(id.as_str())) {
+        assert!(families.iter().any(|family| id.starts_with(family)), "{id} is never used");
+    }
+}
+
+#[test]
+fn plural_rules_follow_the_language() {
+    let (en, ru) = (Messages::new(Locale::En), Messages::new(Locale::Ru));
+    let cases = [
+        (0, "none", "нет"),
+        (1, "1 key", "1 ключ"),
+        (2, "2 keys", "2 ключа"),
+        (5, "5 keys", "5 ключей"),
+        (21, "21 keys", "21 ключ"),
+    ];
+    for (count, english, russian) in cases {
+        assert_eq!(crate::tr!(en, "keys-total", count = count), english);
+        assert_eq!(crate::tr!(ru, "keys-total", count = count), russian);
+    }
+}
+
+#[test]
+fn an_unknown_id_shows_itself() {
+    assert_eq!(Messages::new(Locale::Ru).format("no-such-message", &[]), "no-such-message");
+    assert_eq!(Messages::new(Locale::Ru).find("state-of-tomorrow"), None);
+}

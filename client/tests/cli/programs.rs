@@ -1,0 +1,62 @@
+//! Starting, stopping and becoming other programs.
+
+use serde_json::json;
+
+use crate::daemon::{Answer, Daemon, status};
+use crate::kmi::{Home, Run, output};
+
+/// The id of a process that has ended.
+fn ended() -> u32 {
+    let text = output(std::process::Command::new("sh").args(["-c", "echo $$"])).stdout;
+    String::from_utf8(text).unwrap().trim().parse().unwrap()
+}
+
+fn stopping(pid: u32) -> Daemon {
+    Daemon::new()
+        .on("daemon.status", Answer::Result(status("http://127.0.0.1:1/kmi-rotor/v1", pid)))
+        .on("daemon.stop", Answer::Goodbye)
+}
+
+#[test]
+fn proxy_stop_waits_for_the_end() {
+    let home = Home::new();
+    let pid = ended();
+    let daemon = stopping(pid);
+    daemon.listen(&home.socket());
+    assert_eq!(home.kmi("proxy-stop").code(0).out, format!("kmid (pid {pid}) has stopped\n"));
+    assert_eq!(home.kmi("proxy-stop -f -y --json").code(0).json(), json!({"stopped": true, "pid": pid}));
+    assert_eq!(daemon.heard("daemon.stop"), [json!({"force": false}), json!({"force": true})]);
+    Home::new().kmi("proxy-stop -y").code(3);
+}
+
+#[test]
+fn proxy_restart_keeps_the_paths() {
+    let home = Home::new();
+    let mut old = status("http://127.0.0.1:1/kmi-rotor/v1", ended());
+    old["daemon"]["env_file"] = json!("/e/.env");
+    old["daemon"]["auths_dir"] = json!("/e/_auths");
+    old["daemon"]["state_dir"] = json!(home.state());
+    Daemon::new()
+        .on("daemon.status", Answer::Result(old))
+        .on("daemon.stop", Answer::Goodbye)
+        .listen(&home.socket());
+    let script = "#!/bin/sh\necho \"$*\" >\"$HOME/called\"\n";
+    home.script("kmid", script);
+    let kmi = home.copy();
+    let run = Run::of(output(&mut home.command_of(&kmi, ["proxy-restart"]))).code(0);
+    assert!(run.out.starts_with("kmid runs again"), "{}", run.out);
+    let called = std::fs::read_to_string(home.path().join("called")).unwrap();
+    let (state, socket) = (home.state(), home.socket());
+    let paths =
+        format!("--state-dir {} --socket {} --auths-dir /e/_auths", state.display(), socket.display());
+    assert_eq!(called, format!("--detach --no-folder {paths} --found-env-file /e/.env\n"));
+}
+
+#[test]
+fn proxy_in_the_foreground_becomes_the_daemon() {
+    let home = Home::new();
+    home.script("kmid", "#!/bin/sh\necho \"args: $*\"\nexit 65\n");
+    let kmi = home.copy();
+    let run = Run::of(output(&mut home.command_of(&kmi, ["proxy", "--foreground"]))).code(65);
+    assert_eq!(run.out, "args: \n");
+}
