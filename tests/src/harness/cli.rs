@@ -54,7 +54,7 @@ pub async fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Ran
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
     let guard = EndByDrop(pid);
     let output: Output =
-        within(format_args!("the end of {} {args:?}", program.display()), ended).await.unwrap().unwrap();
+        within(format!("the end of {} {args:?}", program.display()), ended).await.unwrap().unwrap();
     std::mem::forget(guard);
     Ran {
         code: output.status.code().unwrap_or(-1),

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 
 use rustix::process::Signal;
@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::binaries::binaries;
 use super::cli::{self, Ran};
 use super::control::{Control, RpcError};
-use super::downstream::{Answer, Connection, Request};
+use super::downstream::{Answer, Connection};
 use super::home::Home;
 use super::process;
+use super::request::Request;
 use super::wait::{eventually, within};
 use crate::upstream::Upstream;
 
@@ -120,7 +121,9 @@ pub struct Daemon {
 impl Daemon {
     fn spawn(home: Home) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
-        let mut command = home.command(&binaries().kmid);
+        // The loosest umask: whatever is private must be so by kmid's own doing.
+        let mut command = home.command(Path::new("/bin/sh"));
+        command.args(["-c", "umask 0; exec \"$0\""]).arg(&binaries().kmid);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();
@@ -190,7 +193,7 @@ impl Daemon {
 
     /// Waits until a key is in a state.
     pub async fn key_is(&self, label: &str, state: &str) -> Value {
-        eventually(format_args!("{label} to be {state}"), || async {
+        eventually(format!("{label} to be {state}"), || async {
             self.find_key(label).await.filter(|key| key["state"] == state)
         })
         .await
@@ -228,7 +231,7 @@ impl Daemon {
     /// Finished requests as the trace file has them, once there are `n`.
     pub async fn traces(&self, n: usize) -> Vec<Value> {
         let path = self.home.state_dir().join("trace/trace.jsonl");
-        eventually(format_args!("{n} lines in the trace"), || async {
+        eventually(format!("{n} lines in the trace"), || async {
             let lines = super::files::rotated_lines(&path);
             let entries: Vec<Value> =
                 lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -275,7 +278,7 @@ impl Daemon {
     }
 
     fn take_home(&mut self) -> Home {
-        std::mem::replace(&mut self.home, Home::new())
+        std::mem::take(&mut self.home)
     }
 }
 

@@ -8,7 +8,9 @@ pub mod downstream;
 pub mod files;
 pub mod home;
 pub mod process;
+pub mod request;
 pub mod wait;
 
 pub use daemon::{Daemon, Setup};
-pub use downstream::{Answer, Connection, End, Request};
+pub use downstream::{Answer, Connection, End};
+pub use request::Request;

@@ -18,7 +18,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// At the deadline.
 #[track_caller]
 pub fn within<F: Future>(what: impl Display, event: F) -> impl Future<Output = F::Output> {
-    let caller = Location::caller();
+    let (caller, what) = (Location::caller(), what.to_string());
     async move {
         match tokio::time::timeout(DEADLINE, event).await {
             Ok(value) => value,
@@ -36,7 +36,7 @@ pub fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Display,
     mut ask: impl FnMut() -> F,
 ) -> impl Future<Output = T> {
-    let caller = Location::caller();
+    let (caller, what) = (Location::caller(), what.to_string());
     let started = Instant::now();
     async move {
         loop {
@@ -56,7 +56,7 @@ pub fn eventually<T, F: Future<Output = Option<T>>>(
 /// When the event comes.
 #[track_caller]
 pub fn stays_quiet<F: Future>(what: impl Display, span: Duration, event: F) -> impl Future<Output = ()> {
-    let caller = Location::caller();
+    let (caller, what) = (Location::caller(), what.to_string());
     async move {
         if tokio::time::timeout(span, event).await.is_ok() {
             panic!("{caller}: {what} came, and should not have");

@@ -84,15 +84,7 @@ impl<R: AsyncRead + Unpin> Wire<R> {
     /// When the head is not HTTP or is cut off.
     pub async fn request_head(&mut self) -> io::Result<Option<RequestHead>> {
         loop {
-            let mut slots = [httparse::EMPTY_HEADER; MOST_FIELDS];
-            let mut parsed = httparse::Request::new(&mut slots);
-            if let httparse::Status::Complete(length) = parsed.parse(&self.buf).map_err(not_http)? {
-                let head = RequestHead {
-                    method: parsed.method.unwrap_or_default().to_owned(),
-                    target: parsed.path.unwrap_or_default().to_owned(),
-                    fields: Fields::from_parsed(parsed.headers),
-                };
-                self.buf.advance(length);
+            if let Some(head) = self.parse_request()? {
                 return Ok(Some(head));
             }
             if !self.fill().await? {
@@ -101,27 +93,49 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         }
     }
 
+    fn parse_request(&mut self) -> io::Result<Option<RequestHead>> {
+        let mut slots = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut parsed = httparse::Request::new(&mut slots);
+        let httparse::Status::Complete(length) = parsed.parse(&self.buf).map_err(not_http)? else {
+            return Ok(None);
+        };
+        let head = RequestHead {
+            method: parsed.method.unwrap_or_default().to_owned(),
+            target: parsed.path.unwrap_or_default().to_owned(),
+            fields: Fields::from_parsed(parsed.headers),
+        };
+        self.buf.advance(length);
+        Ok(Some(head))
+    }
+
     /// The next response head, interim ones (1xx) included.
     ///
     /// # Errors
     /// When the head is not HTTP, is cut off or never comes.
     pub async fn response_head(&mut self) -> io::Result<ResponseHead> {
         loop {
-            let mut slots = [httparse::EMPTY_HEADER; MOST_FIELDS];
-            let mut parsed = httparse::Response::new(&mut slots);
-            if let httparse::Status::Complete(length) = parsed.parse(&self.buf).map_err(not_http)? {
-                let head = ResponseHead {
-                    status: parsed.code.unwrap_or_default(),
-                    reason: parsed.reason.unwrap_or_default().to_owned(),
-                    fields: Fields::from_parsed(parsed.headers),
-                };
-                self.buf.advance(length);
+            if let Some(head) = self.parse_response()? {
                 return Ok(head);
             }
             if !self.fill().await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+
+    fn parse_response(&mut self) -> io::Result<Option<ResponseHead>> {
+        let mut slots = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut slots);
+        let httparse::Status::Complete(length) = parsed.parse(&self.buf).map_err(not_http)? else {
+            return Ok(None);
+        };
+        let head = ResponseHead {
+            status: parsed.code.unwrap_or_default(),
+            reason: parsed.reason.unwrap_or_default().to_owned(),
+            fields: Fields::from_parsed(parsed.headers),
+        };
+        self.buf.advance(length);
+        Ok(Some(head))
     }
 
     /// The body bytes that have arrived, at least one; `None` at the body's proper end.

@@ -114,7 +114,7 @@ impl Upstream {
     /// The n-th request (from 1) at an endpoint, as soon as its head has arrived.
     pub async fn nth(&self, endpoint: &str, n: usize) -> Arc<Seen> {
         within(
-            format_args!("request {n} at {endpoint}"),
+            format!("request {n} at {endpoint}"),
             self.record.until(|| self.at(endpoint).get(n - 1).cloned()),
         )
         .await
@@ -123,7 +123,7 @@ impl Upstream {
     /// How a request ended, as soon as it has.
     pub async fn ended(&self, seen: &Seen) -> Ended {
         within(
-            format_args!("the end of {} {}", seen.head.method, seen.head.target),
+            format!("the end of {} {}", seen.head.method, seen.head.target),
             self.record.until(|| seen.ended()),
         )
         .await
@@ -131,7 +131,7 @@ impl Upstream {
 
     /// A request's body, as soon as all of it has arrived.
     pub async fn body(&self, seen: &Seen) -> bytes::Bytes {
-        within(format_args!("the body of {}", seen.head.target), self.record.until(|| seen.body())).await
+        within(format!("the body of {}", seen.head.target), self.record.until(|| seen.body())).await
     }
 
     /// Waits until something about the requests so far holds.

@@ -114,6 +114,13 @@ impl Reply {
         Self::status(500).ending(ending)
     }
 
+    /// Changes the status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Adds a response field.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
