@@ -29,8 +29,14 @@ impl Setup {
     /// A live daemon whose keys go to `upstream`.
     #[must_use]
     pub fn live(upstream: &Upstream) -> Self {
-        let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", upstream.base_url());
-        let ca = home.write("ca.pem", upstream.ca_pem());
+        Self::live_at(&upstream.base_url(), upstream.ca_pem())
+    }
+
+    /// A live daemon whose keys go to a base URL behind a certificate of this authority.
+    #[must_use]
+    pub fn live_at(base_url: &str, ca_pem: &str) -> Self {
+        let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", base_url);
+        let ca = home.write("ca.pem", ca_pem);
         Self { home: home.env("SSL_CERT_FILE", ca) }
     }
 

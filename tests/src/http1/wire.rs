@@ -69,6 +69,11 @@ impl<R: AsyncRead + Unpin> Wire<R> {
         self.io
     }
 
+    /// The connection itself, for writing.
+    pub fn io(&mut self) -> &mut R {
+        &mut self.io
+    }
+
     /// Reads what has arrived into the buffer; `false` at the connection's end.
     ///
     /// # Errors
