@@ -29,6 +29,18 @@ fn proxy_stop_waits_for_the_end() {
     Home::new().kmi("proxy-stop -y").code(3);
 }
 
+/// Its parent, this test, has not yet noticed that it ended.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_nobody_reaps_has_ended() {
+    let home = Home::new();
+    let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    stopping(child.id()).listen(&home.socket());
+    drop(child.stdin.take());
+    home.kmi("proxy-stop -y").code(0);
+    child.wait().unwrap();
+}
+
 #[test]
 fn proxy_restart_keeps_the_paths() {
     let home = Home::new();
