@@ -1,13 +1,15 @@
 //! Starting, stopping and becoming other programs.
 
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 
 use crate::daemon::{Answer, Daemon, status};
-use crate::kmi::{Home, Run, output};
+use crate::kmi::{Home, Run, output, start};
 
 /// The id of a process that has ended.
 fn ended() -> u32 {
-    let text = output(std::process::Command::new("sh").args(["-c", "echo $$"])).stdout;
+    let text = output(Command::new("sh").args(["-c", "echo $$"])).stdout;
     String::from_utf8(text).unwrap().trim().parse().unwrap()
 }
 
@@ -34,7 +36,7 @@ fn proxy_stop_waits_for_the_end() {
 #[test]
 fn a_process_that_nobody_reaps_has_ended() {
     let home = Home::new();
-    let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = start(Command::new("cat").stdin(Stdio::piped()));
     stopping(child.id()).listen(&home.socket());
     drop(child.stdin.take());
     home.kmi("proxy-stop -y").code(0);
