@@ -1,1 +1,14 @@
-fn main() {}
+//! End to end: real binaries, real sockets, a real TLS upstream.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test")]
+#![allow(clippy::disallowed_methods, reason = "the rule about the time is the daemon's")]
+
+mod cli;
+mod compat;
+mod control;
+mod dry_run;
+mod lifecycle;
+mod proxy;
+mod security;
+mod settings;
+mod state;

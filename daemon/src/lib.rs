@@ -12,5 +12,7 @@ pub mod keys;
 pub mod line_log;
 pub mod local_time;
 pub mod private;
+pub mod proxy;
+pub mod refresh;
 pub mod state;
 pub mod upstream;

@@ -1,1 +1,8 @@
-//! Code shared by the end-to-end tests and the benchmark.
+//! Code shared by the end-to-end tests and the benchmark: a scriptable Kimi API over real TLS, a harness around
+//! the real binaries, and an HTTP client that shows what is on the wire.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test, there is no one to report to")]
+
+pub mod harness;
+pub mod http1;
+pub mod upstream;

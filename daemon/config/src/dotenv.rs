@@ -46,9 +46,9 @@ pub fn parse(text: &str) -> DotEnv {
     found
 }
 
-/// A character that the text does not contain, to stand for the dollar sign while `dotenvy` reads.
+/// A private-use character that the text does not contain, to stand for the dollar sign while `dotenvy` reads.
 fn stand_in(text: &str) -> char {
-    ('\u{e000}'..='\u{10fffd}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}')
+    ('\u{e000}'..='\u{f8ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}')
 }
 
 /// Replaces each dollar sign that no backslash protects; `dotenvy` itself turns `\$` into `$`.

@@ -200,3 +200,19 @@ pub fn reason_word(text: &str) -> &'static str {
         _ => "exhausted",
     }
 }
+
+impl FaultKind {
+    /// The stable word used in traces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Refused => "connection_refused",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
+            Self::Truncated => "truncated",
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod failure;
 mod journal;
 pub mod listener;
 pub mod path;
+mod prompt;
 mod replay;
 mod reply;
 pub mod rewrite;

@@ -23,23 +23,19 @@ pub fn endpoint<'a>(path: &'a str, base_path: &str) -> Result<&'a str, BadPath> 
 }
 
 fn has_tricks(path: &str) -> bool {
-    path.split('/').skip(1).rev().enumerate().any(|(from_end, segment)| {
-        let decoded = decode(segment);
-        let empty_inside = segment.is_empty() && from_end > 0;
-        empty_inside
-            || decoded == b"."
-            || decoded == b".."
-            || decoded.iter().any(|&byte| matches!(byte, b'/' | b'\\') || byte.is_ascii_control())
-            // `%252e`: a second decoding behind us would see dots.
-            || decode_bytes(&decoded).iter().all(|&byte| byte == b'.') && !decoded.is_empty()
-    })
+    path.contains("//") || path.contains('\\') || path.split('/').any(leads_elsewhere)
 }
 
-fn decode(segment: &str) -> Vec<u8> {
-    decode_bytes(segment.as_bytes())
+fn leads_elsewhere(segment: &str) -> bool {
+    let decoded = decode(segment.as_bytes());
+    // `%252e`: a second decoding behind us would see dots.
+    let twice = decode(&decoded);
+    matches!(decoded.as_slice(), b"." | b"..")
+        || matches!(twice.as_slice(), b"." | b"..")
+        || decoded.iter().any(|&byte| matches!(byte, b'/' | b'\\') || byte.is_ascii_control())
 }
 
-fn decode_bytes(bytes: &[u8]) -> Vec<u8> {
+fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, tail)) = rest.split_first() {

@@ -18,7 +18,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
-use kmid_core::pool::{self, Effect, Pool, Refusal, RotateError, Rules};
+use kmid_core::pool::{self, Effect, Mode, Pool, Refusal, RotateError, Rules};
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
@@ -136,6 +136,12 @@ impl State {
     #[must_use]
     pub fn view(&self) -> PoolView {
         lock(&self.pool).view(clock::now())
+    }
+
+    /// How keys are chosen.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        lock(&self.pool).mode()
     }
 
     /// All keys in pool order.

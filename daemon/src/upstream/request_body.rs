@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -18,6 +20,7 @@ pub struct RequestBody {
     left: u64,
     trailers: Option<HeaderMap>,
     rest: Option<Incoming>,
+    passed: Arc<AtomicU64>,
 }
 
 impl RequestBody {
@@ -31,14 +34,14 @@ impl RequestBody {
     #[must_use]
     pub fn collected(chunks: &[Bytes], trailers: Option<HeaderMap>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.iter().cloned().collect(), left, trailers, rest: None }
+        Self { collected: chunks.iter().cloned().collect(), left, trailers, rest: None, passed: Arc::default() }
     }
 
-    /// What was read so far, and then the rest as it comes.
+    /// What was read so far, and then the rest as it comes; `passed` counts the bytes sent on.
     #[must_use]
-    pub fn streaming(chunks: Vec<Bytes>, rest: Incoming) -> Self {
+    pub fn streaming(chunks: Vec<Bytes>, rest: Incoming, passed: Arc<AtomicU64>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.into(), left, trailers: None, rest: Some(rest) }
+        Self { collected: chunks.into(), left, trailers: None, rest: Some(rest), passed }
     }
 
     pub(crate) fn can_be_replayed(&self) -> bool {
@@ -56,12 +59,16 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Some(chunk) = self.collected.pop_front() {
             self.left -= chunk.len() as u64;
+            self.passed.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
         let frame = ready!(Pin::new(rest).poll_frame(cx));
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            self.passed.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Box::new(ClientBroke(error.into())) as BoxError)))
     }
 

@@ -1,0 +1,102 @@
+//! `.env` key files.
+
+use kmid_config::{boolean, dotenv, nearest};
+
+use super::{Draft, Refusal};
+
+/// Names that a key file may set; of the last three the first that is there counts.
+const NAMES: [&str; 7] = [
+    "KMI_API_KEY",
+    "KMI_KEY_LABEL",
+    "KMI_UPSTREAM_BASE_URL",
+    "KMI_KEY_PRIORITY",
+    "KMI_KEY_DISABLED",
+    "KMI_ACCOUNT_EMAIL",
+    "KMI_EMAIL",
+];
+
+pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
+    let file = dotenv::parse(text);
+    if let [first, rest @ ..] = file.bad_lines.as_slice() {
+        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        return Err(format!("line {first}{more} {}", dotenv::BAD_LINE));
+    }
+    let value = |name: &str| file.get(name).map(str::trim).filter(|value| !value.is_empty());
+    let text = |name: &str| value(name).map(str::to_owned);
+    let priority = match value("KMI_KEY_PRIORITY").map(str::parse) {
+        None => 0,
+        Some(Ok(priority)) => priority,
+        Some(Err(_)) => return Err("KMI_KEY_PRIORITY is not a whole number such as 10 or -1".to_owned()),
+    };
+    // An unclear switch must not leave a key in use that its owner meant to switch off.
+    let disabled = match value("KMI_KEY_DISABLED").map(boolean) {
+        None => false,
+        Some(Ok(disabled)) => disabled,
+        Some(Err(allowed)) => return Err(format!("KMI_KEY_DISABLED is not a switch; {allowed}")),
+    };
+    Ok(Draft {
+        value: text("KMI_API_KEY").ok_or("it has no KMI_API_KEY")?,
+        label: text("KMI_KEY_LABEL"),
+        base_url: text("KMI_UPSTREAM_BASE_URL"),
+        priority,
+        disabled,
+        email: ["KMI_ACCOUNT_EMAIL", "KMI_EMAIL", "EMAIL"].into_iter().find_map(text),
+        remarks: file.pairs.iter().filter_map(|(name, _)| remark(name)).collect(),
+    })
+}
+
+/// A mistyped name would be a silent default.
+fn remark(name: &str) -> Option<String> {
+    if !name.starts_with("KMI_") || NAMES.contains(&name) {
+        return None;
+    }
+    let hint = match kmid_config::env::find(name) {
+        Some(setting) => format!("{} is a setting and has no effect in a key file", setting.name),
+        None => match nearest(name, NAMES.into_iter()) {
+            Some(known) => format!("a KMI_ name in it is not known; was {known} meant?"),
+            None => format!("a KMI_ name in it is not known; key files know {}", NAMES.join(", ")),
+        },
+    };
+    Some(hint)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name() {
+        let draft = read(
+            "# mine\r\nexport KMI_API_KEY=\"sk-kimi-1\" # note\r\n\r\nKMI_KEY_LABEL='my key'\r\nKMI_KEY_PRIORITY=-3\r\n\
+             KMI_UPSTREAM_BASE_URL=https://api.kimi.ai/coding/v1\r\nKMI_KEY_DISABLED=yes\r\nEMAIL=c@x\r\nKMI_EMAIL=b@x\r\n",
+        )
+        .unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!((draft.value.as_str(), draft.label.as_deref()), ("sk-kimi-1", Some("my key")));
+        assert_eq!(draft.base_url.as_deref(), Some("https://api.kimi.ai/coding/v1"));
+        assert_eq!((draft.priority, draft.disabled, draft.email.as_deref()), (-3, true, Some("b@x")));
+        assert!(draft.remarks.is_empty());
+    }
+
+    #[test]
+    fn refusals() {
+        for (text, part) in [
+            ("", "no KMI_API_KEY"),
+            ("KMI_API_KEY=  ", "no KMI_API_KEY"),
+            ("KMI_API_KEY=k\nKMI_KEY_PRIORITY=high", "KMI_KEY_PRIORITY"),
+            ("KMI_API_KEY=k\nKMI_KEY_DISABLED=maybe", "KMI_KEY_DISABLED"),
+            ("KMI_API_KEY=k\njust words\nmore words", "line 2 (and 1 more)"),
+        ] {
+            let why = read(text).err().unwrap();
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn mistyped_names_are_remarked() {
+        let text = "KMI_API_KEY=k\nKMI_KEY_DISABLE=1\nKMI_DRY_RUN=0\nOTHER=1\nKMI_KEY_PRIORITY=\n";
+        let draft = read(text).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(draft.remarks.len(), 2);
+        assert!(draft.remarks[0].contains("KMI_KEY_DISABLED") && draft.remarks[1].contains("KMI_DRY_RUN"));
+    }
+}

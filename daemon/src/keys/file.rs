@@ -1,0 +1,111 @@
+//! Finding and reading key files without leaving the directory, waiting, or reading without end.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{Format, Refusal};
+
+/// A key file has a few hundred bytes, a client's config a few thousand.
+const LONGEST: u64 = 1 << 20;
+
+/// More files than any person has keys; a bound for a directory named by mistake.
+pub(super) const MOST_FILES: usize = 1000;
+
+/// What the directory and one level of folders below it hold; paths are relative to it.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Key files in the order of their names, at most [`MOST_FILES`].
+    pub(super) files: Vec<PathBuf>,
+    /// Folders that were looked into.
+    pub(super) folders: Vec<PathBuf>,
+    /// Paths that were not looked at, with the reason.
+    pub(super) refused: Vec<(PathBuf, Refusal)>,
+}
+
+/// Lists the key files.
+///
+/// # Errors
+/// When the directory itself cannot be read.
+pub(super) fn list(dir: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    let mut folders = Vec::new();
+    for name in names(dir)? {
+        let path = PathBuf::from(&name);
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if is_key_file(&name) && !dir.join(&path).is_dir() {
+            listing.files.push(path);
+        } else if !is_hidden && dir.join(&path).is_dir() {
+            folders.push(path);
+        }
+    }
+    for folder in folders {
+        if let Err(why) = resolve(dir, &folder) {
+            listing.refused.push((folder, why));
+            continue;
+        }
+        match names(&dir.join(&folder)) {
+            Ok(names) => {
+                let files = names.into_iter().filter(|name| is_key_file(name)).map(|name| folder.join(name));
+                listing.files.extend(files.filter(|path| !dir.join(path).is_dir()));
+                listing.folders.push(folder);
+            }
+            Err(error) => listing.refused.push((folder, format!("the folder cannot be read: {error}"))),
+        }
+        if listing.files.len() > MOST_FILES {
+            break;
+        }
+    }
+    listing.files.sort();
+    if listing.files.len() > MOST_FILES {
+        listing.files.truncate(MOST_FILES);
+        let why = format!("it holds more than {MOST_FILES} key files; the rest is not read");
+        listing.refused.push((PathBuf::new(), why));
+    }
+    Ok(listing)
+}
+
+fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+    /// Also a bound on what is no key file.
+    const MOST_NAMES: usize = 20_000;
+    let mut names = fs::read_dir(dir)?
+        .take(MOST_NAMES)
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<Vec<OsString>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Whether the name is that of a key file.
+pub(super) fn is_key_file(name: &OsStr) -> bool {
+    Format::of(&name.to_string_lossy()).is_some()
+}
+
+/// The real path of something in the directory; refuses links that lead out of it.
+pub(super) fn resolve(dir: &Path, path: &Path) -> Result<PathBuf, Refusal> {
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "it leads to nothing, or was just removed".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    };
+    let real = dir.join(path).canonicalize().map_err(cannot)?;
+    if real.starts_with(dir.canonicalize().map_err(cannot)?) {
+        Ok(real)
+    } else {
+        Err("it is a link that leaves the key directory; put the file itself there".to_owned())
+    }
+}
+
+/// Reads a file that [`resolve`] let pass. A pipe or device is refused before it is opened: opening may wait for ever.
+pub(super) fn read(real: &Path) -> Result<String, Refusal> {
+    let cannot = |error: io::Error| format!("it cannot be read: {error}");
+    if !fs::metadata(real).map_err(cannot)?.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    File::open(real).map_err(cannot)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err("it is larger than 1 MiB".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+}

@@ -1,0 +1,202 @@
+//! The key directory -> keys in pool order, and everything that could not be used.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kmid_config::settings::Settings;
+use kmid_core::key::{Allowlist, BaseUrl, Fingerprint, Key, Secret};
+
+use super::label::{self, Labels};
+use super::{Draft, Format, Refusal, file, permissions};
+use crate::command::Issue;
+
+/// The settings that decide about keys.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// For keys whose file names no base URL.
+    pub default_base_url: BaseUrl,
+    /// Hosts that keys may be sent to.
+    pub allowlist: Allowlist,
+    /// Tighten modes instead of only warning.
+    pub enforce_permissions: bool,
+}
+
+impl From<&Settings> for Rules {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            default_base_url: settings.upstream_base_url.clone(),
+            allowlist: settings.upstream_allowlist.clone(),
+            enforce_permissions: settings.enforce_file_perms,
+        }
+    }
+}
+
+/// What a key directory gave.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Priority high to low, then label without case.
+    pub keys: Vec<Key>,
+    /// What a person should know; never what a file holds.
+    pub issues: Vec<Issue>,
+}
+
+/// Reads a key directory. This blocks: call it from a blocking task.
+#[must_use]
+pub fn load(dir: &Path, rules: &Rules) -> Loaded {
+    let mut load =
+        Load { dir, rules, labels: Labels::default(), sources: HashMap::new(), found: Loaded::default() };
+    match file::list(dir) {
+        Ok(listing) => load.files(listing),
+        Err(error) => {
+            let message =
+                format!("the key directory cannot be read: {error}; create it, or set KMI_AUTHS_DIR");
+            load.issue(Path::new(""), true, message);
+        }
+    }
+    let mut found = load.found;
+    found.keys.sort_by_cached_key(|key| {
+        (std::cmp::Reverse(key.priority), key.label.to_lowercase(), key.label.clone())
+    });
+    found
+}
+
+struct Load<'a> {
+    dir: &'a Path,
+    rules: &'a Rules,
+    labels: Labels,
+    /// By fingerprint: the file that a key came from first.
+    sources: HashMap<Fingerprint, String>,
+    found: Loaded,
+}
+
+impl Load<'_> {
+    fn files(&mut self, listing: file::Listing) {
+        for folder in std::iter::once(PathBuf::new()).chain(listing.folders) {
+            self.check_permissions(&self.dir.join(&folder), &folder, 0o700);
+        }
+        for (path, why) in listing.refused {
+            self.issue(&path, true, why);
+        }
+        for path in listing.files {
+            if let Err(why) = self.file(&path) {
+                self.issue(&path, true, why);
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), Refusal> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some((format, stem)) = Format::of(&name) else { return Ok(()) };
+        let real = file::resolve(self.dir, path)?;
+        let draft = file::read(&real).and_then(|text| format.read(&text));
+        self.check_permissions(&real, path, 0o600);
+        let mut draft = draft?;
+        let remarks = std::mem::take(&mut draft.remarks);
+        let secret = checked_secret(&draft.value)?;
+        let source = path.to_string_lossy();
+        if holds(&source, &secret) {
+            // The path would carry the key into every log line about it.
+            let message = "a file here has the key itself in its name; rename it".to_owned();
+            self.issue(Path::new(""), true, message);
+            return Ok(());
+        }
+        let base_url = self.base_url(draft.base_url.as_deref())?;
+        for remark in remarks {
+            self.issue(path, false, remark);
+        }
+        let fingerprint = Fingerprint::of(&secret);
+        if let Some(first) = self.sources.get(&fingerprint) {
+            let message = format!("it holds the same key as {first}, which counts; remove one of them");
+            self.issue(path, false, message);
+            return Ok(());
+        }
+        let folder = path.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy());
+        let label = self.label(path, &draft, &secret, label::of_file(stem, folder.as_deref()));
+        let source = shown(path);
+        self.sources.insert(fingerprint, source.clone());
+        self.found.keys.push(Key {
+            label: Arc::from(label),
+            fingerprint,
+            secret,
+            base_url,
+            priority: draft.priority,
+            disabled: draft.disabled,
+            email: draft.email.as_deref().and_then(label::clean),
+            source,
+        });
+        Ok(())
+    }
+
+    fn label(&mut self, path: &Path, draft: &Draft, secret: &Secret, of_file: String) -> String {
+        let mut wanted = draft.label.as_deref().and_then(label::clean);
+        if wanted.as_ref().is_some_and(|label| holds(label, secret)) {
+            self.issue(
+                path,
+                false,
+                "its KMI_KEY_LABEL holds the key itself; the file's name is used instead".to_owned(),
+            );
+            wanted = None;
+        }
+        let wanted = wanted.unwrap_or(of_file);
+        let given = self.labels.give(wanted.clone());
+        if given != wanted {
+            let message = format!("another key has the label {wanted}; this one is called {given}");
+            self.issue(path, false, message);
+        }
+        given
+    }
+
+    fn base_url(&self, own: Option<&str>) -> Result<BaseUrl, Refusal> {
+        let url = match own {
+            Some(own) => BaseUrl::parse(own)
+                .map_err(|why| format!("its base URL is refused ({why}); the key is not sent anywhere"))?,
+            None => self.rules.default_base_url.clone(),
+        };
+        if self.rules.allowlist.permits(&url) {
+            return Ok(url);
+        }
+        let whose =
+            if own.is_some() { "its base URL" } else { "the default upstream (KMI_UPSTREAM_BASE_URL)" };
+        Err(format!("the host of {whose} is not on KMI_UPSTREAM_ALLOWLIST; the key is not sent anywhere"))
+    }
+
+    fn check_permissions(&mut self, real: &Path, path: &Path, mode: u32) {
+        if let Some(message) = permissions::check(real, mode, self.rules.enforce_permissions) {
+            self.issue(path, false, message);
+        }
+    }
+
+    fn issue(&mut self, path: &Path, error: bool, message: String) {
+        let subject = if path.as_os_str().is_empty() { shown(self.dir) } else { shown(&self.dir.join(path)) };
+        self.found.issues.push(Issue { kind: "key_file", error, subject, message });
+    }
+}
+
+/// Whether a text gives the key away. A key shorter than any real one may be part of a word by chance.
+fn holds(text: &str, secret: &Secret) -> bool {
+    secret.expose().len() >= 12 && text.contains(secret.expose())
+}
+
+/// A path on one line, whatever its characters.
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into_owned() }
+}
+
+/// A key has to fit into a header.
+fn checked_secret(value: &str) -> Result<Secret, Refusal> {
+    const LONGEST: usize = 512;
+    let value = value.trim();
+    if value.len() > LONGEST {
+        return Err(format!("its key is longer than {LONGEST} characters; that is no API key"));
+    }
+    if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("its key has blanks, control or non-ASCII characters; copy the key once more".to_owned());
+    }
+    Ok(Secret::new(value))
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

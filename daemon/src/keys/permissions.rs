@@ -1,0 +1,41 @@
+//! Key files are for their owner alone: 600, their directories 700 (POSIX).
+
+use std::path::Path;
+
+/// Tightens the mode of `path` to `mode`, or says what is wrong with it.
+///
+/// Returns a message when others can still get at it.
+#[cfg(unix)]
+pub(super) fn check(path: &Path, mode: u32, enforce: bool) -> Option<String> {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    // Gone since it was listed: reading it will say so.
+    let now = metadata(path).ok()?.permissions().mode() & 0o777;
+    if now & 0o077 == 0 {
+        return None;
+    }
+    let shown = path.display().to_string().escape_debug().to_string();
+    if enforce && set_permissions(path, Permissions::from_mode(mode)).is_ok() {
+        tracing::info!(
+            path = shown,
+            from = format!("{now:o}"),
+            to = format!("{mode:o}"),
+            "permissions_hardened"
+        );
+        return None;
+    }
+    tracing::warn!(
+        path = shown,
+        mode = format!("{now:o}"),
+        wanted = format!("{mode:o}"),
+        "insecure_permissions"
+    );
+    Some(format!("others on this machine may use it (mode {now:o}); run: chmod {mode:o}"))
+}
+
+/// Windows guards a profile's files by their inherited access lists.
+#[cfg(not(unix))]
+pub(super) fn check(_path: &Path, _mode: u32, _enforce: bool) -> Option<String> {
+    None
+}

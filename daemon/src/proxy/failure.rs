@@ -1,0 +1,78 @@
+//! Error answers of the upstream: read within bounds, understood, and passed on unless another key can help.
+
+use std::collections::VecDeque;
+use std::io::Read;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use http_body_util::BodyExt;
+use kmid_core::kimi::error;
+use kmid_core::kimi::retry_after::retry_after;
+use kmid_core::outcome::{Outcome, Verdict};
+
+use crate::clock;
+use crate::upstream::body::UpstreamBody;
+
+/// Errors are short; of a longer one this much is looked at.
+const MOST_READ: usize = 64 * 1024;
+
+/// An error answer, with as much of its body as was read.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) parts: http::response::Parts,
+    pub(super) read: VecDeque<Bytes>,
+    /// What was not read, when there is more or it broke off.
+    pub(super) rest: Option<UpstreamBody>,
+    pub(super) verdict: Verdict,
+    pub(super) outcome: Outcome,
+}
+
+/// Reads and understands an error answer.
+pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
+    let (parts, mut body) = response.into_parts();
+    let mut read = VecDeque::new();
+    let mut length = 0;
+    let mut rest = None;
+    loop {
+        match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { continue };
+                length += data.len();
+                read.push_back(data);
+                if length > MOST_READ {
+                    rest = Some(body);
+                    break;
+                }
+            }
+            // The status alone has to do; the client sees what there is.
+            Some(Err(_)) => break,
+        }
+    }
+    let raw: Vec<u8> = read.iter().flatten().copied().take(MOST_READ).collect();
+    let text = error::parse(&decoded(&parts.headers, raw));
+    let status = parts.status.as_u16();
+    let verdict = error::classify(status, text.as_ref());
+    let wait = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|value| retry_after(value, clock::now()));
+    let outcome = Outcome::Refused { status, verdict, retry_after: wait };
+    if !verdict.row.is_known() || status >= 500 {
+        let said = text.as_ref().map(|text| error::log_text(status, text));
+        tracing::warn!(status, row = verdict.row.name(), said, "proxy_upstream_error");
+    }
+    Failure { parts, read, rest, verdict, outcome }
+}
+
+/// A readable copy of a body; what cannot be decoded stays as it is. Clients send `Accept-Encoding: gzip, deflate`.
+fn decoded(headers: &HeaderMap, raw: Vec<u8>) -> Vec<u8> {
+    let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+    let mut out = Vec::new();
+    let most = MOST_READ as u64;
+    let done = match encoding.as_deref() {
+        Some(b"gzip" | b"x-gzip") => flate2::read::GzDecoder::new(&raw[..]).take(most).read_to_end(&mut out),
+        Some(b"deflate") => flate2::read::ZlibDecoder::new(&raw[..]).take(most).read_to_end(&mut out),
+        _ => return raw,
+    };
+    if done.is_ok() { out } else { raw }
+}

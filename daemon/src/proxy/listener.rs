@@ -1,0 +1,224 @@
+//! The proxy's listener: accepts, serves, drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
+use kmid_config::settings::{ListenAddr, TlsFiles};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use super::server_tls::TlsError;
+use super::{Proxy, exchange, server_tls};
+
+/// Most connections at a time; more wait in the system's queue.
+const MOST_CONNECTIONS: usize = 4096;
+/// A client has so long for a request's head, and for a TLS handshake.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// hyper's buffers grow no further.
+const MOST_BUFFERED: usize = 64 * 1024;
+/// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// Why the proxy cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is in use or not this machine's.
+    #[error("the proxy cannot listen on {host}:{port}: {why}")]
+    Address {
+        /// KMI_PROXY_LISTEN's host
+        host: String,
+        /// and port
+        port: u16,
+        /// What the system says, and what to do.
+        why: String,
+    },
+    /// Its TLS files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Bound {
+    /// Binds the address of the settings.
+    ///
+    /// # Errors
+    /// When the address or the TLS files cannot be used.
+    pub async fn bind(listen: &ListenAddr, tls: Option<&TlsFiles>) -> Result<Self, BindError> {
+        let failed = |error: &io::Error| BindError::Address {
+            host: listen.host.clone(),
+            port: listen.port,
+            why: match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another program listens there; end it or choose another port with KMI_PROXY_LISTEN".to_owned()
+                }
+                io::ErrorKind::PermissionDenied => "not allowed; choose a port above 1023".to_owned(),
+                _ => error.to_string(),
+            },
+        };
+        let tls = match tls {
+            Some(files) => Some(server_tls::server_config(&files.cert, &files.key)?),
+            None => None,
+        };
+        let host = listen.host.trim_matches(['[', ']']);
+        let listener = TcpListener::bind((host, listen.port)).await.map_err(|error| failed(&error))?;
+        let addr = listener.local_addr().map_err(|error| failed(&error))?;
+        Ok(Self { listener, addr, tls })
+    }
+
+    /// The address that is bound.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+/// How the listener ends: `drain` stops accepting and lets requests in flight finish, `abort` cuts them off.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// No new requests.
+    pub drain: CancellationToken,
+    /// No requests at all.
+    pub abort: CancellationToken,
+}
+
+/// Serves until drained or aborted; returns when no connection is left.
+pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
+    let connections = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            () = ending.drain.cancelled() => break,
+            () = ending.abort.cancelled() => break,
+            accepted = accept(&bound.listener, &room) => accepted,
+        };
+        let (tcp, peer, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "proxy_accept_failed");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if std::mem::take(&mut failing) {
+            tracing::info!("proxy_accept_recovered");
+        }
+        let connection = Connection {
+            proxy: Arc::clone(&proxy),
+            loopback: bound.addr.ip().to_canonical().is_loopback(),
+            peer,
+            ending: ending.clone(),
+        };
+        let tls = bound.tls.clone();
+        connections.spawn(async move {
+            connection.serve(tcp, tls).await;
+            drop(place);
+        });
+    }
+    drop(bound);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (tcp, peer) = listener.accept().await?;
+    Ok((tcp, peer, place))
+}
+
+struct Connection {
+    proxy: Arc<Proxy>,
+    loopback: bool,
+    peer: SocketAddr,
+    ending: Ending,
+}
+
+impl Connection {
+    async fn serve(self, tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) {
+        // Events are small and must not wait for each other.
+        let _ = tcp.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve_http1(tcp).await };
+        match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)).await {
+            Ok(Ok(stream)) => self.serve_tls(stream).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "proxy_tls_failed"),
+            Err(_) => tracing::debug!(peer = %self.peer, "proxy_tls_timeout"),
+        }
+    }
+
+    async fn serve_http1(self, tcp: TcpStream) {
+        let proxy = Arc::clone(&self.proxy);
+        let loopback = self.loopback;
+        let service = service_fn(move |request| {
+            let proxy = Arc::clone(&proxy);
+            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .preserve_header_case(true)
+            .max_buf_size(MOST_BUFFERED)
+            .serve_connection(TokioIo::new(tcp), service);
+        self.run(connection).await;
+    }
+
+    async fn serve_tls(self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+        let proxy = Arc::clone(&self.proxy);
+        let loopback = self.loopback;
+        let service = service_fn(move |request| {
+            let proxy = Arc::clone(&proxy);
+            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .preserve_header_case(true)
+            .max_buf_size(MOST_BUFFERED);
+        builder.http2().timer(TokioTimer::new());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        self.run(connection).await;
+    }
+
+    async fn run<C: GracefulConnection>(&self, connection: C)
+    where
+        C::Error: std::fmt::Display,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.ending.abort.cancelled() => return,
+            () = self.ending.drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.ending.abort.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer, %error, "a client's connection ended");
+        }
+    }
+}

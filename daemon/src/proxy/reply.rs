@@ -1,0 +1,193 @@
+//! Answers that kmid makes itself, in the error shape of the client's wire.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use kmid_core::kimi::wire::{self, Wire};
+use kmid_core::outcome::FaultKind;
+use kmid_core::pool::view::KeyState;
+use kmid_core::pool::{Mode, Obstacle, Refusal, RefusedKey};
+use kmid_core::time::Time;
+
+use super::admission::NotAdmitted;
+use super::path::BadPath;
+use super::tap::ProxyBody;
+use crate::local_time::Zone;
+use crate::upstream::fault::SendError;
+
+/// A client that is told to wait longer than this stops instead: kimi-code honours any `Retry-After` and hung for
+/// 1152 s [kimi-code#1796, 2026-11]; kimi-cli ignores more than 60.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// For what frees up at any moment.
+const SOON: Duration = Duration::from_secs(5);
+
+/// An answer of kmid's own, before it is put into a wire's shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// `error.type`
+    pub(super) kind: &'static str,
+    /// The name in the trace.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Reply {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, code, message: message.into(), retry_after: None }
+    }
+
+    pub(super) fn not_admitted(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::ForeignHost => Self::new(
+                StatusCode::FORBIDDEN,
+                "permission_error",
+                "foreign_host",
+                "kmid answers on this machine's own names only; use http://127.0.0.1 with its port",
+            ),
+            NotAdmitted::WebPage => Self::new(
+                StatusCode::FORBIDDEN,
+                "permission_error",
+                "web_page",
+                "kmid does not answer web pages (the request has an Origin or Sec-Fetch-Site header)",
+            ),
+            NotAdmitted::Tunnel => Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid_request_error",
+                "tunnel",
+                "kmid is no CONNECT proxy; set it as the API's base URL",
+            ),
+            NotAdmitted::Token => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "authentication_error",
+                "unauthorized",
+                "the proxy token is missing or wrong; set the client's API key to the value of KMI_PROXY_TOKEN",
+            ),
+        }
+    }
+
+    pub(super) fn bad_path(why: BadPath, base_path: &str) -> Self {
+        match why {
+            BadPath::Outside => Self::new(
+                StatusCode::NOT_FOUND,
+                "invalid_request_error",
+                "not_found",
+                format!("nothing is here; the API's endpoints are below {base_path}/"),
+            ),
+            BadPath::Trick => Self::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "bad_path",
+                "the path has dot segments, empty segments or encoded slashes; write it out plainly",
+            ),
+        }
+    }
+
+    pub(super) fn broken_body() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request_error",
+            "client_body",
+            "the request body broke off or was malformed; send the request again",
+        )
+    }
+
+    pub(super) fn rate_limited(until: Time, now: Time) -> Self {
+        let mut reply = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_error",
+            "rate_limited",
+            "kmid's limit over all keys is reached (KMI_PROXY_MAX_RPS, KMI_PROXY_MAX_RPM); wait or raise it",
+        );
+        reply.retry_after = Some(until.since(now));
+        reply
+    }
+
+    pub(super) fn unreachable(error: &SendError, host: &str) -> Self {
+        let timeout = error.fault.kind == FaultKind::Timeout;
+        let status = if timeout { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+        let code = if timeout { "upstream_timeout" } else { "upstream_unreachable" };
+        Self::new(status, "api_error", code, format!("{error} ({host}); `kmi doctor` looks closer"))
+    }
+
+    /// What a request gets when no key can serve it: which keys are in what state until when, and what to do.
+    pub(super) fn refusal(refusal: &Refusal, wire: Wire, now: Time, zone: &Zone) -> Self {
+        let keys = describe(refusal, zone);
+        if refusal.total == 0 {
+            let message = "kmid has no keys; put one into its key directory (`kmi doctor` says which) and try again";
+            return Self::new(StatusCode::FORBIDDEN, "permission_error", "no_keys", message);
+        }
+        let advice = match refusal.mode {
+            Mode::Manual => "Automatic switching is off; `kmi rotate` switches to another key.",
+            _ if refusal.needs_a_person() => "`kmi health` says more, `kmi doctor --recheck-keys` tries them again.",
+            _ => "`kmi health` says more.",
+        };
+        if refusal.needs_a_person() {
+            let message = format!("No key can serve: {keys}. {advice}");
+            return Self::new(StatusCode::FORBIDDEN, "permission_error", "keys_blocked", message);
+        }
+        let wait = refusal.soonest().map_or(SOON, |(_, until)| until.since(now));
+        if wait <= LONGEST_WAIT {
+            let message = format!("No key can serve right now: {keys}. {advice}");
+            let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "keys_busy", message);
+            reply.retry_after = Some(wait);
+            return reply;
+        }
+        let first = refusal.soonest().map_or_else(String::new, |(key, until)| {
+            format!(" The first that is ready again is {} at {}.", key.label, zone.format(until))
+        });
+        let message = format!("No key has quota left: {keys}.{first} {advice}");
+        match wire {
+            Wire::OpenAi => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "exceeded_current_quota_error", "keys_exhausted", message)
+            }
+            Wire::Anthropic => Self::new(StatusCode::FORBIDDEN, "permission_error", "keys_exhausted", message),
+        }
+    }
+
+    /// The answer in the wire's shape.
+    pub(super) fn into_response(self, wire: Wire, request_id: &str) -> Response<ProxyBody> {
+        let body = wire::error_body(wire, self.status.as_u16(), self.kind, &self.message);
+        let mut response = Response::new(ProxyBody::Own(VecDeque::new()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert("x-kmi-origin", HeaderValue::from_static("kmid"));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert("x-kmi-request-id", id);
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_millis().div_ceil(1000).clamp(1, LONGEST_WAIT.as_secs().into());
+            headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(1)));
+        }
+        *response.body_mut() = ProxyBody::Own(VecDeque::from([Bytes::from(body)]));
+        response
+    }
+}
+
+fn describe(refusal: &Refusal, zone: &Zone) -> String {
+    let one = |key: &RefusedKey| {
+        let until = |text: &str| match key.until {
+            Some(until) => format!("{} {text} until {}", key.label, zone.format(until)),
+            None => format!("{} {text}", key.label),
+        };
+        match key.obstacle {
+            Obstacle::State => match (key.state, key.reason) {
+                (KeyState::Disabled, _) | (_, None) => format!("{} is {}", key.label, key.state.name()),
+                (state, Some(reason)) => until(&format!("is {} ({reason})", state.name())),
+            },
+            Obstacle::NoReading => format!("{} has no fresh quota reading", key.label),
+            Obstacle::Probing => format!("{} is being tried by another request", key.label),
+            Obstacle::Tried => format!("{} failed just now", key.label),
+            Obstacle::AtCap => format!("{} has as many requests in flight as its account allows", key.label),
+            Obstacle::RateLimited => until("is at its rate limit"),
+        }
+    };
+    // Twenty keys are enough for a sentence.
+    refusal.keys.iter().take(20).map(one).collect::<Vec<_>>().join(", ")
+}

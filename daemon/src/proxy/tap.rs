@@ -1,0 +1,200 @@
+//! Response bodies on their way to the client: passed on byte for byte, watched for their true end.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use kmid_core::kimi::error;
+use kmid_core::kimi::sse::SseScanner;
+use kmid_core::kimi::usage::JsonTail;
+use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
+
+use super::journal::Journal;
+use crate::state::Lease;
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::fault::{BoxError, SendError};
+
+/// The body of a response to the client.
+#[derive(Debug)]
+pub(super) enum ProxyBody {
+    /// Complete already.
+    Own(VecDeque<Bytes>),
+    /// The upstream's, as it comes.
+    Passed(Box<Tap>),
+}
+
+/// A response body of the upstream, watched.
+#[derive(Debug)]
+pub(super) struct Tap {
+    read: VecDeque<Bytes>,
+    body: UpstreamBody,
+    watch: Watch,
+    /// A clean end without the terminal event is a broken stream.
+    must_terminate: bool,
+    lease: Option<Lease>,
+    journal: Journal,
+    /// What is known before the body's end: for error answers.
+    known: Option<Outcome>,
+}
+
+/// What is looked for in the bytes.
+#[derive(Debug)]
+pub(super) enum Watch {
+    Nothing,
+    Events(SseScanner),
+    Json(JsonTail),
+}
+
+impl Tap {
+    /// Watches a successful response; the lease ends with the body.
+    pub(super) fn new(
+        body: UpstreamBody,
+        watch: Watch,
+        must_terminate: bool,
+        lease: Lease,
+        journal: Journal,
+    ) -> Self {
+        let read = VecDeque::new();
+        let mut tap = Self { read, body, watch, must_terminate, lease: Some(lease), journal, known: None };
+        if tap.body.is_end_stream() {
+            tap.finish(&Outcome::Completed);
+        }
+        tap
+    }
+
+    /// Passes on an error answer whose outcome is recorded already.
+    pub(super) fn rest_of(read: VecDeque<Bytes>, body: UpstreamBody, known: Outcome, journal: Journal) -> Self {
+        Self { read, body, watch: Watch::Nothing, must_terminate: false, lease: None, journal, known: Some(known) }
+    }
+
+    fn saw_terminal_event(&self) -> bool {
+        matches!(&self.watch, Watch::Events(scanner) if scanner.terminal())
+    }
+
+    fn is_cut_short(&self) -> bool {
+        self.must_terminate && !self.saw_terminal_event()
+    }
+
+    /// Ends lease and journal; the first call counts.
+    fn finish(&mut self, outcome: &Outcome) {
+        let outcome = match (&self.watch, self.known) {
+            (_, Some(known)) => known,
+            (Watch::Events(scanner), None) if *outcome == Outcome::Completed => {
+                scanner.error().map_or(*outcome, |text| Outcome::Refused {
+                    status: 200,
+                    verdict: error::classify(200, Some(text)),
+                    retry_after: None,
+                })
+            }
+            _ => *outcome,
+        };
+        self.journal.tokens = match &self.watch {
+            Watch::Nothing => None,
+            Watch::Events(scanner) => scanner.tokens(),
+            Watch::Json(tail) => tail.tokens(),
+        };
+        if let Some(lease) = self.lease.take() {
+            lease.end(&outcome);
+        }
+        self.journal.end_with(&outcome);
+    }
+
+    fn cut_short(&mut self) -> SendError {
+        let error = SendError::new(Phase::Body, FaultKind::Truncated, "no terminal event");
+        self.broke(error.fault);
+        error
+    }
+
+    fn broke(&mut self, fault: Fault) {
+        tracing::warn!(
+            request_id = %self.journal.request_id, phase = ?fault.phase, kind = fault.kind.name(),
+            "proxy_upstream_error"
+        );
+        self.finish(&Outcome::Broke(fault));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(chunk) = self.read.pop_front() {
+            self.journal.bytes_down += chunk.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(frame) => frame,
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.journal.bytes_down += data.len() as u64;
+                    match &mut self.watch {
+                        Watch::Nothing => {}
+                        Watch::Events(scanner) => scanner.feed(data),
+                        Watch::Json(tail) => tail.feed(data),
+                    }
+                }
+                if !self.body.is_end_stream() {
+                    Some(Ok(frame))
+                } else if self.is_cut_short() {
+                    Some(Err(self.cut_short().into()))
+                } else {
+                    self.finish(&Outcome::Completed);
+                    Some(Ok(frame))
+                }
+            }
+            Some(Err(error)) => {
+                self.broke(error.fault);
+                Some(Err(error.into()))
+            }
+            None if self.is_cut_short() => Some(Err(self.cut_short().into())),
+            None => {
+                self.finish(&Outcome::Completed);
+                None
+            }
+        })
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        // kimi-cli closes right after `data: [DONE]`, every time [observed with 1.50, 2026-11]: that is no abort.
+        let outcome = if self.saw_terminal_event() { Outcome::Completed } else { Outcome::ClientLeft };
+        self.finish(&outcome);
+    }
+}
+
+impl Body for ProxyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Own(chunks) => Poll::Ready(chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)))),
+            Self::Passed(tap) => tap.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(chunks) => chunks.is_empty(),
+            Self::Passed(tap) => tap.read.is_empty() && tap.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(chunks) => SizeHint::with_exact(chunks.iter().map(|chunk| chunk.len() as u64).sum()),
+            Self::Passed(tap) => {
+                let read: u64 = tap.read.iter().map(|chunk| chunk.len() as u64).sum();
+                let rest = tap.body.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + read);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + read);
+                }
+                hint
+            }
+        }
+    }
+}

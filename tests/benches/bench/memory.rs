@@ -1,0 +1,105 @@
+//! What kmid costs when little happens, and at its worst: memory, idle CPU, start, `kmi status`.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kmi_tests::harness::binaries::binaries;
+use kmi_tests::harness::{Daemon, process};
+use kmi_tests::http1::Wire;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::load::{Load, tcp};
+use super::options::Options;
+use super::report::{Report, median};
+use super::scenario::body_shape;
+use super::target::{Target, setup, start_kmid};
+use super::upstream;
+
+const BODIES: usize = 64;
+
+/// Measures with a fresh daemon each what another load would have left traces in.
+pub(crate) async fn measure(upstream: &upstream::Process, options: &Options, report: &mut Report) {
+    start(upstream, options, report).await;
+    let (target, daemon) = start_kmid("kmid", setup(upstream)).await;
+    idle(&daemon, options, report).await;
+    status(&daemon, options, report);
+    connections(&target, &daemon, options, report).await;
+    drop(daemon);
+    let (target, daemon) = start_kmid("kmid", setup(upstream)).await;
+    bodies(&target, &daemon, report).await;
+}
+
+async fn start(upstream: &upstream::Process, options: &Options, report: &mut Report) {
+    let mut times = Vec::new();
+    for _ in 0..options.count(10) {
+        let setup = setup(upstream);
+        let started = Instant::now();
+        let daemon = setup.start().await;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+        drop(daemon);
+    }
+    report.limit("kmid ready, ms", median(&times), 100.0);
+}
+
+async fn idle(daemon: &Daemon, options: &Options, report: &mut Report) {
+    report.limit("idle RSS, MB", process::rss(daemon.pid()) as f64 / 1e6, 10.0);
+    let span = Duration::from_secs(if options.quick { 3 } else { 10 });
+    let cpu = process::cpu(daemon.pid());
+    tokio::time::sleep(span).await;
+    let spent = process::cpu(daemon.pid()).saturating_sub(cpu);
+    report.limit("idle CPU, us a second", spent.as_secs_f64() * 1e6 / span.as_secs_f64(), 100.0);
+}
+
+fn status(daemon: &Daemon, options: &Options, report: &mut Report) {
+    let mut times = Vec::new();
+    for _ in 0..options.count(50) {
+        let mut command = daemon.home.command(&binaries().kmi);
+        command.args(["status", "--json"]).stdout(Stdio::null());
+        let started = Instant::now();
+        assert!(command.status().unwrap().success());
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    report.limit("kmi status, ms", median(&times), 10.0);
+}
+
+async fn connections(target: &Target, daemon: &Daemon, options: &Options, report: &mut Report) {
+    let room = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let count = options.count(1000).min(usize::try_from(room.saturating_sub(200)).unwrap_or(usize::MAX));
+    // One at a time, so that the idle ones are what is left and not the memory of a rush.
+    let shape = super::load::Shape { endpoint: "/models", body: Bytes::new(), events: false };
+    let warm = Load::open(target, &shape, 1).await;
+    let before = process::rss(daemon.pid());
+    let mut idle: Vec<Load> = Vec::with_capacity(count);
+    for _ in 0..count {
+        idle.push(Load::open(target, &shape, 1).await);
+    }
+    let grown = process::rss(daemon.pid()).saturating_sub(before);
+    drop((warm, idle));
+    report.limit(&format!("RSS an idle connection ({count}), KB"), grown as f64 / 1e3 / count as f64, 20.0);
+}
+
+/// All bodies are nearly there before the first is complete, so that all are held at once.
+async fn bodies(target: &Target, daemon: &Daemon, report: &mut Report) {
+    let request = body_shape(1 << 20).request(target);
+    process::reset_peak(daemon.pid());
+    let mut streams: Vec<TcpStream> = Vec::new();
+    for _ in 0..BODIES {
+        let mut stream = tcp(target.address).await.unwrap();
+        stream.write_all(&request[..request.len() - 1]).await.unwrap();
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        stream.write_all(&request[request.len() - 1..]).await.unwrap();
+    }
+    for stream in streams {
+        let mut wire = Wire::new(stream);
+        let head = wire.response_head().await.unwrap();
+        assert_eq!(head.status, 200);
+        let mut framing = head.framing("POST");
+        while wire.piece(&mut framing).await.unwrap().is_some() {}
+    }
+    let name = format!("peak RSS with {BODIES} bodies of 1 MiB at once, MB");
+    report.limit(&name, process::peak_rss(daemon.pid()) as f64 / 1e6, 110.0);
+}

@@ -1,0 +1,101 @@
+//! `daemon.*`
+
+use kmi_tests::harness::{Request, Setup};
+use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_status_has_every_field_that_people_script_against() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).start().await;
+    daemon.quotas_read().await;
+    let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+    let at =
+        |path: &str| status.pointer(path).unwrap_or_else(|| panic!("{path} is missing: {status}")).clone();
+    let port = daemon.proxy().port();
+    for (path, value) in [
+        ("/mode", json!("live")),
+        ("/proxy/running", json!(true)),
+        ("/proxy/host", json!("127.0.0.1")),
+        ("/proxy/port", json!(port)),
+        ("/proxy/url", json!(format!("http://127.0.0.1:{port}/kmi-rotor/v1"))),
+        ("/proxy/pids", json!([daemon.pid()])),
+        ("/upstream", json!(upstream.base_url())),
+        ("/keys", json!({"total": 3, "disabled": 0, "blocked": 0, "exhausted": 0})),
+        ("/active_key", json!("alpha")),
+        ("/rotation/active_index", json!(0)),
+        ("/rotation/auto_rotate", json!(false)),
+        ("/policy", json!({"strict_usage_check": false, "fail_open_on_empty_cache": true})),
+        (
+            "/cache",
+            json!({"usage_refresh_seconds": 600, "blocklist_recheck_seconds": 3600, "blocklist_max": 3}),
+        ),
+        ("/payment_block_seconds", json!(3600)),
+        ("/daemon/pid", json!(daemon.pid())),
+        ("/daemon/env_file", Value::Null),
+        ("/daemon/state_dir", json!(daemon.home.state_dir())),
+        ("/daemon/auths_dir", json!(daemon.home.auths_dir())),
+        ("/requests", json!({"total": 0, "in_flight": 0, "failed": 0})),
+        ("/issues", json!([])),
+    ] {
+        assert_eq!(at(path), value, "{path}");
+    }
+    assert!(at("/proxy/daemon_log").as_str().unwrap().ends_with("logs/proxy.out"));
+    assert!(at("/rotation/rotation_index").is_u64() && at("/daemon/uptime_seconds").is_u64());
+    for path in ["/daemon/started_at", "/last_health_refresh"] {
+        let time = at(path);
+        assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{path}: {time}");
+    }
+    assert!(at("/daemon/rss_bytes").as_u64().unwrap() > 100_000);
+}
+
+#[tokio::test]
+async fn requests_are_counted_while_they_run_and_when_they_fail() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    let gate = Gate::closed();
+    upstream.next(ANY, "/models", Reply::status(500).head_after(&gate));
+    let mut connection = daemon.connect().await;
+    connection.send(&Request::get("/models")).await;
+    upstream.nth("/models", 1).await;
+    let counts = || async { daemon.rpc("daemon.status", json!({})).await.unwrap()["requests"].clone() };
+    assert_eq!(counts().await, json!({"total": 1, "in_flight": 1, "failed": 0}));
+    gate.open();
+    assert_eq!(connection.answer().await.status, 500);
+    daemon.traces(1).await;
+    assert_eq!(counts().await, json!({"total": 1, "in_flight": 0, "failed": 1}));
+}
+
+#[tokio::test]
+async fn reload_takes_new_settings_and_keeps_the_old_ones_when_they_are_bad() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).file(".kmi/.env", "KMI_PAYMENT_BLOCK_SECONDS=100\n");
+    let daemon = setup.start().await;
+    let seconds = || async {
+        daemon.rpc("daemon.status", json!({})).await.unwrap()["payment_block_seconds"].as_u64().unwrap()
+    };
+    assert_eq!(seconds().await, 100);
+    daemon.home.write(".kmi/.env", "KMI_PAYMENT_BLOCK_SECONDS=200\n");
+    let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    assert!(
+        reloaded["changed"].as_array().unwrap().contains(&json!("KMI_PAYMENT_BLOCK_SECONDS")),
+        "{reloaded}"
+    );
+    assert_eq!(seconds().await, 200);
+    daemon.home.write(".kmi/.env", "KMI_PAYMENT_BLOCK_SECONDS=soon\nKMI_ROTATE_ON_TIE=perhaps\n");
+    let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    let issues = reloaded["issues"].to_string();
+    assert!(
+        issues.contains("KMI_PAYMENT_BLOCK_SECONDS") && issues.contains("KMI_ROTATE_ON_TIE"),
+        "{reloaded}"
+    );
+    assert_eq!(seconds().await, 200);
+}
+
+#[tokio::test]
+async fn stop_ends_it_in_order() {
+    let mut daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    assert_eq!(daemon.rpc("daemon.stop", json!({})).await.unwrap(), json!({}));
+    assert!(daemon.ended().await.success());
+    assert!(!daemon.home.socket().exists(), "the socket is left behind");
+}

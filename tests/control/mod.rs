@@ -1,0 +1,9 @@
+//! The control socket, spoken to as any JSON-RPC client would.
+
+mod daemon;
+mod keys;
+mod logs;
+mod protocol;
+mod quota;
+mod requests;
+mod rotation;

@@ -1,0 +1,192 @@
+//! Connections to the upstream: reuse, faults, HTTP versions.
+
+use kmi_tests::harness::daemon::key_of;
+use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::upstream::{ANY, Ended, Ending, Gate, Reply, Upstream, api};
+use serde_json::json;
+
+async fn daemon(upstream: &Upstream) -> Daemon {
+    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_closes_first_is_replaced_once() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    daemon.quotas_read().await;
+    let mut connection = daemon.connect().await;
+    for (n, ending) in [Ending::CloseBeforeHead, Ending::ResetBeforeHead].into_iter().enumerate() {
+        assert_eq!(connection.exchange(Request::chat()).await.status, 200);
+        upstream.next(ANY, "/chat/completions", Reply::none(ending));
+        let answer = connection.exchange(Request::chat()).await;
+        assert_eq!((answer.status, answer.key()), (200, Some("alpha")), "{ending:?}");
+        let seen = upstream.at("/chat/completions");
+        assert_eq!(seen.len(), 3 * (n + 1));
+        let [.., first, second, third] = &seen[..] else { panic!() };
+        assert_eq!(first.connection, second.connection, "the closing one was a reused one");
+        assert_ne!(second.connection, third.connection);
+        assert_eq!(third.body(), first.body());
+    }
+    // It is uncounted: one attempt in the trace, no error of the key.
+    let traces = daemon.traces(4).await;
+    assert_eq!(traces[1]["attempts"].as_array().unwrap().len(), 1, "{}", traces[1]);
+    assert_eq!(daemon.key("alpha").await["errors"]["5xx"], 0);
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_closes_is_a_fault() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    for ending in [Ending::CloseBeforeHead, Ending::ResetBeforeHead] {
+        // Whatever connection it takes, and the replacement as well.
+        upstream.always(ANY, "/me", move |_| Reply::none(ending));
+        let answer = daemon.send(Request::get("/me")).await;
+        assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
+        assert!(upstream.at("/me").len() <= 4, "{}", upstream.at("/me").len());
+    }
+    assert_eq!(daemon.key("beta").await["requests"], 0, "an upstream's fault is no reason to switch");
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_a_fault() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    upstream.next(ANY, "/me", Reply::status(200).raw_before_head("SSH-2.0-nonsense\r\n\r\n"));
+    let answer = daemon.send(Request::get("/me")).await;
+    assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_says_so_in_both_wires() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]);
+    drop(upstream);
+    let daemon = setup.start().await;
+    let openai = daemon.send(Request::chat()).await;
+    let anthropic = daemon.send(Request::message_stream()).await;
+    for answer in [&openai, &anthropic] {
+        assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
+        assert!(
+            answer.json()["error"]["message"].as_str().unwrap().contains("localhost"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(anthropic.json()["type"], "error");
+    let trace = &daemon.traces(2).await[0];
+    assert_eq!(trace["attempts"][0]["status"], json!(null), "{trace}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_gets_no_key() {
+    let upstream = Upstream::start().await;
+    let stranger = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).file("ca.pem", stranger.ca_pem()).start().await;
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.by_kmid()), (502, true));
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn silence_ends_by_the_idle_timeout() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]);
+    let daemon = setup.env("KMI_PROXY_IDLE_TIMEOUT_SECONDS", "1").start().await;
+    let never = Gate::closed();
+    upstream.next(ANY, "/chat/completions", Reply::status(200).head_after(&never));
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.by_kmid()), (504, true), "{answer:?}");
+    let seen = upstream.nth("/chat/completions", 1).await;
+    assert_eq!(upstream.ended(&seen).await, Ended::ClientLeft);
+    upstream.next(ANY, "/chat/completions", Reply::sse().send("data: 1\n\n").wait(&never));
+    let answer = daemon.send(Request::chat_stream()).await;
+    assert_eq!((answer.status, answer.end), (200, kmi_tests::harness::End::Broken));
+}
+
+#[tokio::test]
+async fn redirects_are_passed_on_and_not_followed() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    for status in [301, 302, 307, 308] {
+        let location = format!("https://localhost:{}/elsewhere", upstream.address().port());
+        upstream.next(ANY, "/models", Reply::status(status).field("location", &location));
+        let answer = daemon.send(Request::get("/models")).await;
+        assert_eq!((answer.status, answer.fields.get("location")), (status, Some(&*location)));
+    }
+    assert!(upstream.requests().iter().all(|seen| seen.head.target != "/elsewhere"));
+}
+
+#[tokio::test]
+async fn http2_when_it_is_chosen() {
+    let upstream = Upstream::start_with(&[b"h2", b"http/1.1"]).await;
+    for (version, http2) in [("2", true), ("auto", true), ("1.1", false)] {
+        let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", version);
+        let daemon = setup.start().await;
+        let before = upstream.at("/chat/completions").len();
+        let mut connection = daemon.connect().await;
+        let answer = connection.exchange(Request::chat_stream().field("Connection", "keep-alive")).await;
+        assert_eq!(answer.text(), api::chat_events().concat(), "{version}");
+        assert_eq!(connection.exchange(Request::chat()).await.json(), api::chat(), "{version}");
+        for seen in &upstream.at("/chat/completions")[before..] {
+            assert_eq!(seen.http2, http2, "{version}");
+            assert_eq!(seen.key(), Some(key_of("alpha")));
+            assert!(!seen.head.fields.has("connection"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn http2_streams_break_and_abort_like_others() {
+    let upstream = Upstream::start_with(&[b"h2"]).await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", "2").start().await;
+    upstream.next(ANY, "/chat/completions", Reply::sse().send("data: 1\n\n").ending(Ending::Reset));
+    let answer = daemon.send(Request::chat_stream()).await;
+    assert_eq!((answer.status, answer.end), (200, kmi_tests::harness::End::Broken));
+    upstream.next(ANY, "/chat/completions", Reply::sse().send("data: 1\n\n").ending(Ending::Stall));
+    let mut connection = daemon.connect().await;
+    connection.send(&Request::chat_stream()).await;
+    connection.head().await;
+    let seen = upstream.nth("/chat/completions", 2).await;
+    drop(connection);
+    assert_eq!(upstream.ended(&seen).await, Ended::ClientLeft);
+}
+
+#[tokio::test]
+async fn a_proxy_in_front_of_the_upstream_is_used() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+    let upstream = Upstream::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let target = upstream.address();
+    // A CONNECT proxy that knows one destination.
+    let (asked, mut asks) = tokio::sync::mpsc::channel(64);
+    let tunnels = tokio::spawn(async move {
+        let mut tunnels = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let asked = asked.clone();
+            tunnels.spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut first = String::new();
+                stream.read_line(&mut first).await.unwrap();
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.unwrap();
+                }
+                let _ = asked.try_send(first);
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut onwards = tokio::net::TcpStream::connect(target).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut onwards).await;
+            });
+        }
+    });
+    let setup = Setup::live(&upstream).keys(&["alpha"]);
+    let daemon = setup.env("HTTPS_PROXY", &format!("http://{address}")).start().await;
+    assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+    let first = asks.recv().await.unwrap();
+    assert_eq!(first, format!("CONNECT localhost:{} HTTP/1.1\r\n", target.port()));
+    tunnels.abort();
+    let setup = Setup::live(&upstream).keys(&["alpha"]).env("NO_PROXY", "localhost");
+    let daemon = setup.env("HTTPS_PROXY", &format!("http://{address}")).start().await;
+    assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+}

@@ -1,0 +1,305 @@
+//! The error table of the API, row by row: what reaches the client, and which key is touched.
+
+use kmi_tests::harness::daemon::key_of;
+use kmi_tests::harness::{Answer, Daemon, Request, Setup};
+use kmi_tests::upstream::{ANY, Reply, Upstream};
+use serde_json::json;
+
+/// What one refusal of the first key must lead to.
+#[derive(Debug, Clone, Copy)]
+enum Expect {
+    /// The answer goes to the client as it is; no key is touched, no second key is used.
+    PassesThrough,
+    /// Another key serves; the first is afterwards in this state.
+    OtherKeyServes(&'static str),
+    /// It passes through while KMI_PROXY_RETRY_MAX is 0; what it does to the key is the pool's affair.
+    UpstreamsFault,
+}
+use Expect::{OtherKeyServes, PassesThrough, UpstreamsFault};
+
+/// Status, `error.type`, text and expectation; from the table in the facts about the API (2026-11).
+const TABLE: &[(u16, &str, &str, Expect)] = &[
+    (
+        401,
+        "invalid_authentication_error",
+        "The API Key appears to be invalid or may have expired.",
+        OtherKeyServes("blocked"),
+    ),
+    (401, "invalid_authentication_error", "Invalid Authentication", OtherKeyServes("blocked")),
+    (401, "authentication_error", "Your model id does not exist", PassesThrough),
+    (402, "", "We are unable to verify your membership benefits at this time.", OtherKeyServes("blocked")),
+    (402, "", "Something new", OtherKeyServes("blocked")),
+    (
+        403,
+        "access_terminated_error",
+        "You've reached your usage limit for this billing cycle.",
+        OtherKeyServes("cooling"),
+    ),
+    (403, "permission_error", "You have reached your weekly (7-day) usage limit.", OtherKeyServes("cooling")),
+    (
+        403,
+        "access_terminated_error",
+        "You've reached your monthly usage limit for this billing cycle.",
+        OtherKeyServes("cooling"),
+    ),
+    (403, "permission_error", "You have reached your concurrent request limit.", OtherKeyServes("ready")),
+    (
+        403,
+        "access_terminated_error",
+        "Kimi For Coding is currently only available for Coding Agents.",
+        PassesThrough,
+    ),
+    (
+        403,
+        "access_terminated_error",
+        "Access terminated. Review our Community Guidelines.",
+        OtherKeyServes("blocked"),
+    ),
+    (
+        429,
+        "rate_limit_reached_error",
+        "We're receiving too many requests at the moment.",
+        OtherKeyServes("cooling"),
+    ),
+    (429, "engine_overloaded", "The engine is currently overloaded, please try again later", UpstreamsFault),
+    (
+        429,
+        "rate_limit_reached_error",
+        "You've reached your usage limit for this period.",
+        OtherKeyServes("cooling"),
+    ),
+    (429, "rate_limit_reached_error", "kimi monthly usage limit reached", OtherKeyServes("cooling")),
+    (
+        429,
+        "exceeded_current_quota_error",
+        "You exceeded your current quota, please check your account balance",
+        OtherKeyServes("blocked"),
+    ),
+    (400, "invalid_request_error", "total message size 4194305 exceeds limit 4194304", PassesThrough),
+    (400, "invalid_request_error", "Your request exceeded model token limit: 262144", PassesThrough),
+    (
+        400,
+        "invalid_request_error",
+        "reasoning_content is missing in assistant tool call message",
+        PassesThrough,
+    ),
+    (400, "content_filter", "The request was rejected because it was considered high risk", PassesThrough),
+    (404, "resource_not_found_error", "Not found the model k3 or Permission denied", OtherKeyServes("ready")),
+    (500, "server_error", "Internal error", UpstreamsFault),
+    (502, "server_error", "Bad gateway", UpstreamsFault),
+    (503, "server_error", "Unavailable", UpstreamsFault),
+    (529, "overloaded_error", "Overloaded", UpstreamsFault),
+];
+
+async fn check(status: u16, kind: &str, text: &str, expect: Expect, anthropic: bool) {
+    let case = format!("{status} {text} (anthropic: {anthropic})");
+    let upstream = Upstream::start().await;
+    let endpoint = if anthropic { "/messages" } else { "/chat/completions" };
+    let reply = || {
+        let error = if anthropic { Reply::anthropic_error } else { Reply::openai_error };
+        error(status, kind, text).field("x-trace-id", "trace-of-the-refusal")
+    };
+    upstream.always(&key_of("alpha"), endpoint, move |_| {
+        // Only the first attempt is scripted; the same key again would be an answer of its own.
+        reply_once(status)
+    });
+    upstream.next(&key_of("alpha"), endpoint, reply());
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    let request = if anthropic { Request::message_stream() } else { Request::chat() };
+    let answer = daemon.send(request).await;
+    let keys = upstream.keys_at(endpoint);
+    match expect {
+        PassesThrough | UpstreamsFault => {
+            assert_eq!(answer.status, status, "{case}");
+            assert_eq!(keys, [key_of("alpha")], "{case}");
+            assert_eq!(answer.json()["error"]["message"], text, "{case}");
+            assert_eq!(answer.fields.get("x-trace-id"), Some("trace-of-the-refusal"), "{case}");
+            assert_eq!(answer.key(), Some("alpha"), "{case}");
+            assert!(!answer.by_kmid(), "{case}");
+            if matches!(expect, PassesThrough) {
+                assert_eq!(daemon.key("alpha").await["state"], "ready", "{case}");
+            }
+        }
+        OtherKeyServes(state) => {
+            assert_eq!(answer.status, 200, "{case}: {}", answer.text());
+            assert_eq!(keys, [key_of("alpha"), key_of("beta")], "{case}");
+            assert_eq!(answer.key(), Some("beta"), "{case}");
+            let alpha = daemon.key("alpha").await;
+            assert_eq!(alpha["state"], state, "{case}: {alpha}");
+            if state != "ready" {
+                assert!(alpha["reason"].is_string(), "{case}: {alpha}");
+            }
+        }
+    }
+    assert_eq!(daemon.key("beta").await["state"], "ready", "{case}");
+}
+
+fn reply_once(status: u16) -> Reply {
+    Reply::openai_error(status, "second_try", "the same key was tried twice")
+}
+
+#[tokio::test]
+async fn every_row_on_the_openai_wire() {
+    for &(status, kind, text, expect) in TABLE {
+        check(status, kind, text, expect, false).await;
+    }
+}
+
+#[tokio::test]
+async fn every_row_on_the_anthropic_wire() {
+    for &(status, kind, text, expect) in TABLE {
+        check(status, kind, text, expect, true).await;
+    }
+}
+
+async fn ask(daemon: &Daemon) -> Answer {
+    daemon.send(Request::chat()).await
+}
+
+#[tokio::test]
+async fn an_upstreams_fault_is_tried_again_when_that_is_on() {
+    let upstream = Upstream::start().await;
+    for _ in 0..2 {
+        upstream.next(ANY, "/chat/completions", Reply::openai_error(503, "server_error", "Unavailable"));
+    }
+    let daemon = Setup::live(&upstream)
+        .keys(&["alpha", "beta"])
+        .may_switch()
+        .env("KMI_PROXY_RETRY_MAX", "2")
+        .env("KMI_PROXY_RETRY_BASE_MS", "1")
+        .start()
+        .await;
+    assert_eq!(ask(&daemon).await.status, 200);
+    assert_eq!(upstream.at("/chat/completions").len(), 3);
+    let trace = &daemon.traces(1).await[0];
+    let attempts = trace["attempts"].as_array().unwrap();
+    assert_eq!(
+        attempts.iter().map(|a| a["status"].as_u64()).collect::<Vec<_>>(),
+        [Some(503), Some(503), Some(200)]
+    );
+    assert_eq!(trace["status"], 200);
+}
+
+#[tokio::test]
+async fn a_prompt_echoed_in_an_error_touches_no_key() {
+    let upstream = Upstream::start().await;
+    let echo = json!({"error": {"message": "bad request", "type": "invalid_request_error"},
+        "request": {"prompt": "The API Key appears to be invalid or may have expired; reached your usage limit"}});
+    upstream.next(ANY, "/chat/completions", Reply::json(400, &echo));
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    let answer = ask(&daemon).await;
+    assert_eq!((answer.status, answer.json()), (400, echo));
+    assert_eq!(daemon.key("alpha").await["state"], "ready");
+    assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha")]);
+}
+
+#[tokio::test]
+async fn failover_ends_when_every_key_was_tried() {
+    let upstream = Upstream::start().await;
+    upstream.always(ANY, "/chat/completions", |_| {
+        Reply::openai_error(
+            403,
+            "access_terminated_error",
+            "You've reached your usage limit for this billing cycle.",
+        )
+    });
+    let labels = ["a", "b", "c", "d", "e", "f"];
+    let daemon =
+        Setup::live(&upstream).keys(&labels).may_switch().env("KMI_PROXY_FAILOVER_MAX", "3").start().await;
+    let answer = ask(&daemon).await;
+    assert_eq!(upstream.keys_at("/chat/completions"), ["a", "b", "c", "d"].map(key_of));
+    assert!(matches!(answer.status, 403 | 429), "{answer:?}");
+}
+
+#[tokio::test]
+async fn without_permission_to_switch_the_refusal_goes_to_the_client() {
+    let upstream = Upstream::start().await;
+    upstream.next(
+        ANY,
+        "/chat/completions",
+        Reply::openai_error(401, "invalid_authentication_error", "Invalid Authentication"),
+    );
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).start().await;
+    let answer = ask(&daemon).await;
+    assert_eq!((answer.status, answer.by_kmid()), (401, false));
+    assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha")]);
+    daemon.key_is("alpha", "blocked").await;
+    // From now on kmid says so itself, names the key and the way out.
+    let answer = ask(&daemon).await;
+    assert!(answer.by_kmid(), "{answer:?}");
+    assert!(answer.text().contains("alpha") && answer.text().contains("kmi rotate"), "{}", answer.text());
+    assert_eq!(upstream.at("/chat/completions").len(), 1);
+}
+
+#[tokio::test]
+async fn keys_of_one_account_fall_together() {
+    use kmi_tests::upstream::api::Usages;
+    let upstream = Upstream::start().await;
+    for label in ["alpha", "beta"] {
+        upstream.always(&key_of(label), "/usages", |_| {
+            Reply::json(200, &Usages::of("").account("shared").json())
+        });
+    }
+    upstream.next(
+        &key_of("alpha"),
+        "/chat/completions",
+        Reply::openai_error(402, "", "unable to verify your membership benefits"),
+    );
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    let answer = ask(&daemon).await;
+    assert_eq!((answer.status, answer.key()), (200, Some("gamma")));
+    assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha"), key_of("gamma")]);
+    daemon.key_is("beta", "blocked").await;
+}
+
+#[tokio::test]
+async fn retry_after_sets_the_cooldown() {
+    let upstream = Upstream::start().await;
+    let reply = Reply::openai_error(429, "rate_limit_reached_error", "organization TPD rate limit");
+    upstream.next(ANY, "/chat/completions", reply.field("retry-after", "1152"));
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    assert_eq!(ask(&daemon).await.status, 200);
+    let alpha = daemon.key_is("alpha", "cooling").await;
+    let until: jiff::Timestamp = alpha["until"].as_str().unwrap().parse().unwrap();
+    let seconds = until.duration_since(jiff::Timestamp::now()).as_secs();
+    assert!((1100..=1152).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn a_quota_refusal_cools_until_the_full_window_resets() {
+    use kmi_tests::upstream::api::Usages;
+    let upstream = Upstream::start().await;
+    // The refusal comes first; the reading after it names the window that is full.
+    upstream.next(
+        &key_of("alpha"),
+        "/chat/completions",
+        Reply::openai_error(
+            403,
+            "access_terminated_error",
+            "You've reached your usage limit for this billing cycle.",
+        ),
+    );
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    upstream.always(&key_of("alpha"), "/usages", |_| Reply::json(200, &Usages::of("x").used(100, 50).json()));
+    assert_eq!(ask(&daemon).await.key(), Some("beta"));
+    daemon.rpc("quota.refresh", json!({"label": "alpha"})).await.unwrap();
+    let alpha = daemon.key("alpha").await;
+    assert_eq!(alpha["state"], "cooling");
+    assert!(alpha["until"].as_str().unwrap().starts_with("2099-01-01T00:00:00"), "{alpha}");
+}
+
+#[tokio::test]
+async fn one_fault_on_two_accounts_is_not_the_keys_fault() {
+    let upstream = Upstream::start().await;
+    upstream.always(ANY, "/chat/completions", |_| {
+        Reply::openai_error(403, "access_terminated_error", "currently only available for Coding Agents")
+    });
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    for _ in 0..3 {
+        assert_eq!(ask(&daemon).await.status, 403);
+    }
+    assert_eq!(upstream.keys_at("/chat/completions"), vec![key_of("alpha"); 3]);
+}

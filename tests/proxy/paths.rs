@@ -1,0 +1,105 @@
+//! Nothing outside the base path is ever asked of the upstream, however the target is written.
+
+use kmi_tests::harness::{Request, Setup};
+use kmi_tests::upstream::Upstream;
+
+#[tokio::test]
+async fn tricks_never_leave_the_base_path() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let asked = upstream.requests().len();
+    let tricks = [
+        "/",
+        "/models",
+        "/kmi-rotor",
+        "/kmi-rotor/v10/models",
+        "/kmi-rotor/v1x",
+        "/kmi-rotor/v1/../models",
+        "/kmi-rotor/v1/../../etc",
+        "/kmi-rotor/v1/a/../../models",
+        "/kmi-rotor/v1/..",
+        "/kmi-rotor/v1/%2e%2e/models",
+        "/kmi-rotor/v1/.%2E/models",
+        "/kmi-rotor/v1/%2e%2e%2fmodels",
+        "/kmi-rotor/v1/a%2f..%2f..%2fmodels",
+        "/kmi-rotor/v1/..%5cmodels",
+        "/kmi-rotor/v1/..;/models",
+        "//kmi-rotor/v1/models",
+        "/kmi-rotor//v1/models",
+        "/x/../kmi-rotor/v1/models",
+        "/KMI-ROTOR/V1/models",
+        "http://evil.example/kmi-rotor/v1/models",
+        "https://evil.example/coding/v1/models",
+    ];
+    for target in tricks {
+        let answer = daemon.send(Request::target("GET", target)).await;
+        // What arrives all the same must be below the base path, with no way up in any reading of it.
+        for seen in &upstream.requests()[asked..] {
+            let path = seen.head.target.split('?').next().unwrap();
+            assert!(path.starts_with("/coding/v1/"), "{target} became {path}");
+            let decoded =
+                path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+            assert!(
+                !decoded.split(['/', '\\', ';']).any(|segment| segment == ".."),
+                "{target} became {path}"
+            );
+            assert_eq!(
+                seen.head.fields.get("host").unwrap(),
+                format!("localhost:{}", upstream.address().port())
+            );
+        }
+        if upstream.requests().len() == asked {
+            assert!(answer.by_kmid() && (400..500).contains(&answer.status), "{target}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn double_slashes_below_the_base_path_stay_below_it() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let asked = upstream.requests().len();
+    daemon.send(Request::get("//evil.example/models")).await;
+    for seen in &upstream.requests()[asked..] {
+        assert!(seen.head.target.starts_with("/coding/v1//evil.example/"), "{}", seen.head.target);
+    }
+}
+
+#[tokio::test]
+async fn absolute_form_with_a_loopback_name_is_the_same_request() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    let target = format!("http://localhost:{}/kmi-rotor/v1/models?x=1", daemon.proxy().port());
+    let answer = daemon.send(Request::target("GET", &target)).await;
+    // RFC 9112, section 3.2.2: a server must accept the absolute form.
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(upstream.nth("/models", 1).await.head.target, "/coding/v1/models?x=1");
+}
+
+#[tokio::test]
+async fn what_is_not_http_gets_no_further() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let asked = upstream.requests().len();
+    for bytes in [
+        &b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n"[..],
+        b"GARBAGE\r\n\r\n",
+        b"GET /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ] {
+        let mut connection = daemon.connect().await;
+        connection.send_raw(bytes).await.unwrap();
+        if let Ok(head) = connection.any_head().await {
+            assert!(head.status >= 400 || upstream.requests().len() > asked, "{head:?}");
+        }
+    }
+    // Smuggling: whatever was let through was framed in one way only.
+    for seen in &upstream.requests()[asked..] {
+        let fields = &seen.head.fields;
+        assert!(!(fields.has("content-length") && fields.has("transfer-encoding")), "{fields:?}");
+        assert!(fields.all("content-length").len() <= 1, "{fields:?}");
+    }
+}

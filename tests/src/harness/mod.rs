@@ -1,0 +1,16 @@
+//! The real binaries in a temporary HOME, and what tests hold them by.
+
+pub mod binaries;
+pub mod cli;
+pub mod control;
+pub mod daemon;
+pub mod downstream;
+pub mod files;
+pub mod home;
+pub mod process;
+pub mod request;
+pub mod wait;
+
+pub use daemon::{Daemon, Setup};
+pub use downstream::{Answer, Connection, End};
+pub use request::Request;
