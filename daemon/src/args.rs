@@ -11,8 +11,12 @@ use kmid_config::load::Launch;
 ///
 /// Without arguments it runs in the foreground with the keys and settings of this folder, or those of ~/.kmi.
 #[derive(Debug, Parser)]
-#[command(name = "kmid", version, after_help = "Steer it with `kmi`. Settings are KMI_ variables: see .env.example.")]
-pub struct Cli {
+#[command(
+    name = "kmid",
+    version,
+    after_help = "Steer it with `kmi`. Settings are KMI_ variables: see .env.example."
+)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]

@@ -1,12 +1,15 @@
 //! The daemon's program: reads its arguments, starts, serves, and ends by returning.
 
+mod args;
+
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use args::{Cli, Command};
 use clap::Parser as _;
 use kmid::app::{App, Start};
-use kmid::args::{Cli, Command};
+
 use kmid::instance::{self, Instance};
 use kmid::upstream::simulator::Script;
 use kmid::{app, detach, logging};
@@ -99,10 +102,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()
 }
 
-fn check_config(
-    loaded: &load::Loaded<kmid_config::settings::Settings>,
-    json: bool,
-) -> Result<(), BoxError> {
+fn check_config(loaded: &load::Loaded<kmid_config::settings::Settings>, json: bool) -> Result<(), BoxError> {
     let rows = loaded.explain();
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));

@@ -15,7 +15,9 @@ pub struct Supervisor {
 
 /// A task ended though nobody had told it to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {0} task ended by itself, which is a bug; kmid ends, so that its service manager can start it anew")]
+#[error(
+    "the {0} task ended by itself, which is a bug; kmid ends, so that its service manager can start it anew"
+)]
 pub struct Ended(pub String);
 
 impl Supervisor {
@@ -31,7 +33,9 @@ impl Supervisor {
     pub async fn watch(&mut self) -> Ended {
         match self.tasks.join_next().await {
             Some(Ok(name)) => Ended(name.to_owned()),
-            Some(Err(error)) => Ended(if error.is_panic() { "panicked".to_owned() } else { "cancelled".to_owned() }),
+            Some(Err(error)) => {
+                Ended(if error.is_panic() { "panicked".to_owned() } else { "cancelled".to_owned() })
+            }
             None => std::future::pending().await,
         }
     }

@@ -47,7 +47,10 @@ impl Drop for DemoFolder {
 ///
 /// # Errors
 /// Never in practice: the settings are the demo's own.
-pub fn start(folder: &DemoFolder, outside: &Outside) -> Result<(Start, Instance), Box<dyn std::error::Error + Send + Sync>> {
+pub fn start(
+    folder: &DemoFolder,
+    outside: &Outside,
+) -> Result<(Start, Instance), Box<dyn std::error::Error + Send + Sync>> {
     let mut own = outside.clone();
     own.vars.retain(|name, _| !name.starts_with("KMI_") && !name.starts_with("KIMI_"));
     own.vars.insert("KMI_STATE_DIR".to_owned(), folder.path().into());

@@ -29,7 +29,8 @@ impl KeyRoom {
         settings: Arc<ArcSwap<Settings>>,
         candidates: Vec<PathBuf>,
     ) -> io::Result<Arc<Self>> {
-        let watcher = tokio::task::spawn_blocking(|| Watcher::new(candidates)).await.map_err(io::Error::other)??;
+        let watcher =
+            tokio::task::spawn_blocking(|| Watcher::new(candidates)).await.map_err(io::Error::other)??;
         let room = Arc::new(Self { state, settings, watcher: tokio::sync::Mutex::new(watcher) });
         room.load().await;
         Ok(room)
@@ -65,7 +66,9 @@ impl KeyRoom {
         }
         let summary = |keys: &[Arc<kmid_core::key::Key>]| {
             keys.iter()
-                .map(|key| (key.label.clone(), key.fingerprint, key.disabled, key.priority, key.base_url.clone()))
+                .map(|key| {
+                    (key.label.clone(), key.fingerprint, key.disabled, key.priority, key.base_url.clone())
+                })
                 .collect::<Vec<_>>()
         };
         let before = summary(&self.state.keys());

@@ -123,8 +123,12 @@ impl App {
 
         let cancel = CancellationToken::new();
         let upstream_tasks = TaskTracker::new();
-        let upstream =
-            Upstream::new(connector(&settings, script), settings.upstream_http, upstream_tasks.clone(), cancel.clone());
+        let upstream = Upstream::new(
+            connector(&settings, script),
+            settings.upstream_http,
+            upstream_tasks.clone(),
+            cancel.clone(),
+        );
         let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
         let proxy_url = format!("{scheme}://{proxy_addr}{}", settings.proxy_base_path);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -221,7 +225,11 @@ impl App {
     /// Lets requests in flight finish until the deadline, a second signal or a forced stop.
     async fn drain(&mut self, force: bool) {
         let deadline = if force { Duration::ZERO } else { self.settings.load().proxy_drain };
-        tracing::info!(in_flight = self.state.requests().in_flight, seconds = deadline.as_secs(), "kmid_stopping");
+        tracing::info!(
+            in_flight = self.state.requests().in_flight,
+            seconds = deadline.as_secs(),
+            "kmid_stopping"
+        );
         self.ending.drain.cancel();
         let mut hurry = force;
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
@@ -270,7 +278,10 @@ fn connector(settings: &Settings, script: Script) -> Connector {
     if settings.dry_run {
         Connector::Simulated(Simulator::new(script))
     } else {
-        Connector::tls(settings.https_proxy.as_ref().map(|proxy| proxy.expose()), settings.no_proxy.as_deref())
+        Connector::tls(
+            settings.https_proxy.as_ref().map(|proxy| proxy.expose()),
+            settings.no_proxy.as_deref(),
+        )
     }
 }
 
