@@ -94,9 +94,9 @@ pub(crate) fn setup(upstream: &upstream::Process) -> Setup {
             .may_switch();
     for (name, value) in [
         ("KMI_PROXY_MAX_RPS", "1000000"),
-        ("KMI_PROXY_MAX_RPM", "60000000"),
+        ("KMI_PROXY_MAX_RPM", "1000000"),
         ("KMI_PROXY_MAX_RPS_PER_KEY", "1000000"),
-        ("KMI_PROXY_MAX_RPM_PER_KEY", "60000000"),
+        ("KMI_PROXY_MAX_RPM_PER_KEY", "1000000"),
     ] {
         setup = setup.env(name, value);
     }
