@@ -136,8 +136,8 @@ mod tests {
         assert_eq!(window.blocked_until(limit, at(200)), Some(at(1000)));
         assert_eq!(window.blocked_until(limit, at(1000)), None);
         window.pass(limit, at(1000));
-        assert_eq!(window.blocked_until(limit, at(3000)), Some(at(60_000)));
-        assert_eq!(window.blocked_until(limit, at(60_000)), None);
+        assert_eq!(window.blocked_until(limit, at(3000)), Some(at(60_100)));
+        assert_eq!(window.blocked_until(limit, at(60_100)), None);
     }
 
     #[test]
