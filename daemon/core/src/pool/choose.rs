@@ -182,8 +182,7 @@ impl Pool {
     fn account_is_full(&self, index: usize) -> bool {
         let mut in_flight = 0;
         let mut most = None;
-        for i in self.same_account(index) {
-            let entry = &self.entries[i];
+        for entry in self.sharers(self.entries[index].key.fingerprint) {
             in_flight += entry.in_flight;
             if let Some(cap) = entry.cap.most(entry.parallel_limit()) {
                 most = Some(most.map_or(cap, |most: u32| most.min(cap)));

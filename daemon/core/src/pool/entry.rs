@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::cooldown;
-use crate::key::Key;
+use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
@@ -143,6 +143,11 @@ impl Entry {
 
     pub(super) fn account(&self) -> Option<&str> {
         self.reading.as_ref()?.0.account.as_deref()
+    }
+
+    /// Whether this is that key, or another one of its account.
+    pub(super) fn is(&self, fingerprint: Fingerprint, account: Option<&str>) -> bool {
+        self.key.fingerprint == fingerprint || (account.is_some() && self.account() == account)
     }
 
     pub(super) fn parallel_limit(&self) -> Option<u32> {

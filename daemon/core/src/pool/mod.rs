@@ -69,6 +69,8 @@ pub struct Lease {
 pub struct Pool {
     rules: Rules,
     entries: Vec<Entry>,
+    /// Keys that were taken out of the pool while leased: their attempts still count for the account.
+    leaving: Vec<Entry>,
     active: Option<Fingerprint>,
     auto: bool,
     rotation_index: u64,
@@ -85,6 +87,7 @@ impl Pool {
         Self {
             rules,
             entries: Vec::new(),
+            leaving: Vec::new(),
             active: snapshot.active,
             auto: snapshot.auto_rotate,
             rotation_index: snapshot.rotation_index,
@@ -103,8 +106,9 @@ impl Pool {
     /// Replaces the keys, given in pool order. State is kept by fingerprint: a key that stays keeps its counters and
     /// leases, a key that comes back finds its record, a key replaced under the same label starts clean.
     pub fn set_keys(&mut self, keys: Vec<Key>, now: Time) {
+        let known = self.entries.drain(..).chain(self.leaving.drain(..));
         let mut old: BTreeMap<Fingerprint, Entry> =
-            self.entries.drain(..).map(|entry| (entry.key.fingerprint, entry)).collect();
+            known.map(|entry| (entry.key.fingerprint, entry)).collect();
         for key in keys.into_iter().map(Arc::new) {
             let entry = match old.remove(&key.fingerprint) {
                 Some(mut entry) => {
@@ -120,9 +124,8 @@ impl Pool {
             };
             self.entries.push(entry);
         }
-        for (fingerprint, entry) in old {
-            self.gone.insert(fingerprint, entry.record(now));
-        }
+        self.leaving = old.into_values().collect();
+        self.part(now);
         self.forget_gone(now);
         let known = |active: &Fingerprint| self.entries.iter().any(|e| e.key.fingerprint == *active);
         if !self.active.as_ref().is_some_and(known) {
@@ -140,6 +143,13 @@ impl Pool {
             entry.restore(&record, now);
         }
         entry
+    }
+
+    /// Lets go of the keys that were taken out and have no attempt in flight any more; their records stay.
+    fn part(&mut self, now: Time) {
+        for entry in self.leaving.extract_if(.., |entry| entry.in_flight == 0) {
+            self.gone.insert(entry.key.fingerprint, entry.record(now));
+        }
     }
 
     fn forget_gone(&mut self, now: Time) {
@@ -164,7 +174,7 @@ impl Pool {
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let mut keys = self.gone.clone();
-        keys.extend(self.entries.iter().map(|entry| (entry.key.fingerprint, entry.record(now))));
+        keys.extend(self.known().map(|entry| (entry.key.fingerprint, entry.record(now))));
         Snapshot {
             active: self.active,
             auto_rotate: self.auto,
@@ -208,11 +218,31 @@ impl Pool {
         self.entries.iter().position(|entry| entry.key.fingerprint == fingerprint)
     }
 
+    /// The keys of the pool and those that are leaving it.
+    fn known(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().chain(&self.leaving)
+    }
+
+    fn known_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().chain(&mut self.leaving)
+    }
+
+    fn entry(&self, fingerprint: Fingerprint) -> Option<&Entry> {
+        self.known().find(|entry| entry.key.fingerprint == fingerprint)
+    }
+
+    fn entry_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut Entry> {
+        self.known_mut().find(|entry| entry.key.fingerprint == fingerprint)
+    }
+
     /// The keys that share an account with this one, itself included: limits belong to the account.
-    fn same_account(&self, index: usize) -> Vec<usize> {
-        let account = self.entries[index].account();
-        (0..self.entries.len())
-            .filter(|&i| i == index || (account.is_some() && self.entries[i].account() == account))
-            .collect()
+    fn sharers(&self, fingerprint: Fingerprint) -> impl Iterator<Item = &Entry> {
+        let account = self.entry(fingerprint).and_then(Entry::account);
+        self.known().filter(move |entry| entry.is(fingerprint, account))
+    }
+
+    fn sharers_mut(&mut self, fingerprint: Fingerprint) -> impl Iterator<Item = &mut Entry> {
+        let account = self.entry(fingerprint).and_then(Entry::account).map(str::to_owned);
+        self.known_mut().filter(move |entry| entry.is(fingerprint, account.as_deref()))
     }
 }

@@ -44,13 +44,23 @@ pub enum Effect {
     ReadQuota(Fingerprint),
 }
 
+/// What is known of one refusal.
+struct Facts<'a> {
+    fingerprint: Fingerprint,
+    verdict: &'a Verdict,
+    retry_after: Option<Duration>,
+    /// Of the whole account, the refused attempt included.
+    in_flight: u32,
+    now: Time,
+    random: u64,
+}
+
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Some(index) = self.index_of(lease.key.fingerprint) else { return Vec::new() };
-        let in_flight: u32 = self.same_account(index).into_iter().map(|i| self.entries[i].in_flight).sum();
-        let limit = self.entries[index].parallel_limit();
-        let entry = &mut self.entries[index];
+        let fingerprint = lease.key.fingerprint;
+        let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
+        let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         if lease.probe {
             entry.probing = false;
@@ -59,7 +69,7 @@ impl Pool {
         match outcome {
             Outcome::Completed => {
                 entry.strikes = 0;
-                entry.cap.succeeded(limit);
+                entry.cap.succeeded(entry.parallel_limit());
                 if lease.probe && entry.block.take().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
@@ -71,77 +81,60 @@ impl Pool {
                     entry.block = None;
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
-                self.punish(index, verdict, *retry_after, in_flight, now, random, &mut effects);
+                let retry_after = *retry_after;
+                let facts = Facts { fingerprint, verdict, retry_after, in_flight, now, random };
+                self.punish(&facts, &mut effects);
             }
             Outcome::Broke(_) => entry.errors.e5xx += 1,
             Outcome::ClientLeft => {}
         }
+        self.part(now);
         effects
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the facts of one refusal")]
-    fn punish(
-        &mut self,
-        index: usize,
-        verdict: &Verdict,
-        retry_after: Option<Duration>,
-        in_flight: u32,
-        now: Time,
-        random: u64,
-        effects: &mut Vec<Effect>,
-    ) {
-        let affected = match verdict.whose {
-            Party::Account => self.same_account(index),
-            Party::Key => vec![index],
+    fn punish(&mut self, facts: &Facts<'_>, effects: &mut Vec<Effect>) {
+        let &Facts { fingerprint, verdict, in_flight, now, .. } = facts;
+        let whole_account = match verdict.whose {
+            Party::Account => true,
+            Party::Key => false,
             Party::Request | Party::Client | Party::Upstream | Party::Nobody => return,
         };
+        let (payment_block, until) = (self.rules.payment_block, self.cool_until(facts));
+        let affected = self
+            .sharers_mut(fingerprint)
+            .filter(|entry| whole_account || entry.key.fingerprint == fingerprint);
         match verdict.action {
             Action::Nothing => {}
-            Action::LowerCap => {
-                for i in affected {
-                    self.entries[i].cap.lower(in_flight);
-                }
-            }
+            Action::LowerCap => affected.for_each(|entry| entry.cap.lower(in_flight)),
             Action::Block(reason) => {
                 let length = match reason {
-                    BlockReason::Payment => self.rules.payment_block,
+                    BlockReason::Payment => payment_block,
                     BlockReason::InvalidKey | BlockReason::Banned | BlockReason::Balance => None,
                 };
-                for i in affected {
-                    effects.extend(self.entries[i].block_for(reason, length, now));
-                }
+                effects.extend(affected.filter_map(|entry| entry.block_for(reason, length, now)));
             }
-            Action::Backoff | Action::CoolUntilReset(_) => {
-                let full = match verdict.action {
-                    Action::CoolUntilReset(full) => Some(full),
-                    _ => None,
-                };
-                let until = self.cool_until(index, full, retry_after, now, random);
-                let reason = if full.is_some() { "quota" } else { "rate_limited" };
-                for i in affected {
-                    effects.extend(self.entries[i].cool(until, reason, now));
-                }
-                if full.is_some() {
-                    effects.push(Effect::ReadQuota(self.entries[index].key.fingerprint));
-                }
+            Action::Backoff => {
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "rate_limited", now)));
+            }
+            Action::CoolUntilReset(_) => {
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "quota", now)));
+                effects.push(Effect::ReadQuota(fingerprint));
             }
         }
     }
 
     /// `Retry-After`, else the reset of the full window, else a backoff that grows with strikes.
-    fn cool_until(
-        &self,
-        index: usize,
-        full: Option<FullWindow>,
-        retry_after: Option<Duration>,
-        now: Time,
-        random: u64,
-    ) -> Time {
-        let entry = &self.entries[index];
+    fn cool_until(&self, facts: &Facts<'_>) -> Time {
+        let &Facts { verdict, retry_after, now, random, .. } = facts;
+        let entry = self.entry(facts.fingerprint);
+        let full = match verdict.action {
+            Action::CoolUntilReset(full) => Some(full),
+            _ => None,
+        };
         let floor = if full.is_some() { cooldown::QUOTA_FLOOR } else { cooldown::RATE_FLOOR };
-        let known_reset = full.and_then(|full| {
-            entry.reading.as_ref().and_then(|(quota, _)| cooldown::reset_of(full, quota, now))
-        });
+        let reading = entry.and_then(|entry| entry.reading.as_ref());
+        let known_reset = full.and_then(|full| cooldown::reset_of(full, &reading?.0, now));
+        let strikes = entry.map_or(0, |entry| entry.strikes);
         let until = if let Some(pause) = retry_after {
             now + pause.max(floor)
         } else if let Some(reset) = known_reset {
@@ -149,7 +142,7 @@ impl Pool {
         } else if full == Some(FullWindow::Month) {
             now + cooldown::MONTH
         } else {
-            now + cooldown::backoff(floor, entry.strikes, self.rules.longest_backoff, random)
+            now + cooldown::backoff(floor, strikes, self.rules.longest_backoff, random)
         };
         until.min(now + cooldown::LONGEST)
     }
@@ -164,8 +157,7 @@ impl Pool {
         entry.refresh_error = None;
         let longest = self.rules.longest_backoff;
         let mut effects = Vec::new();
-        for i in self.same_account(index) {
-            let entry = &mut self.entries[i];
+        for entry in self.sharers_mut(fingerprint) {
             entry.reading = Some((quota.clone(), now));
             let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.until > now);
             if cooldown::is_dry(quota, now) {
