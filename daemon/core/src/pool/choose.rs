@@ -95,14 +95,17 @@ impl Pool {
 
     fn grant(&mut self, index: usize, now: Time) -> Lease {
         let limit = self.rules.limit_per_key;
+        self.leases += 1;
         let entry = &mut self.entries[index];
         let probe = entry.is_half_open(now);
-        entry.probing |= probe;
+        if probe {
+            entry.probe = Some(self.leases);
+        }
         entry.in_flight += 1;
         entry.requests += 1;
         entry.last_used = Some(now);
         entry.rate.pass(limit, now);
-        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index }
+        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
     }
 
     /// The active key while it can serve; then the next in pool order, which becomes the active one. A key that is
@@ -142,18 +145,18 @@ impl Pool {
     fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
         let full = self.account_is_full(index);
+        // What blocked a key may be its account's doing: one request decides for all its keys.
+        let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
-        if !entry.state(now).serves() && !(half_open && entry.state(now) == KeyState::Blocked) {
-            Some(Obstacle::State)
-        } else if half_open && entry.cooling_until(now).is_some() {
+        if !entry.can_serve(now) {
             Some(Obstacle::State)
         } else if no_reading {
             Some(Obstacle::NoReading)
         } else if tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
-        } else if half_open && entry.probing {
+        } else if half_open && probing {
             Some(Obstacle::Probing)
         } else if full {
             Some(Obstacle::AtCap)

@@ -31,6 +31,8 @@ pub(super) struct Block {
     pub(super) reason: BlockReason,
     pub(super) length: Option<Duration>,
     pub(super) half_open: bool,
+    /// The last lease before it: what that or an older one says was known when the block began.
+    pub(super) after: u64,
 }
 
 #[derive(Debug)]
@@ -44,14 +46,17 @@ pub(super) struct Entry {
     /// Made by a reading: the next reading replaces it.
     pub(super) reading_cooldown: Option<Cooldown>,
     pub(super) block: Option<Block>,
+    /// Refusals in a row.
     pub(super) strikes: u32,
+    /// The last lease before the last strike.
+    pub(super) struck_after: u64,
     pub(super) reading: Option<(Quota, Time)>,
     pub(super) refresh_error: Option<String>,
     pub(super) in_flight: u32,
     pub(super) cap: Cap,
     pub(super) rate: RateWindow,
-    /// The half-open request is under way.
-    pub(super) probing: bool,
+    /// The lease of the request that decides whether the half-open key is good.
+    pub(super) probe: Option<u64>,
 }
 
 /// Most attempts in flight: the plan's limit, lowered while the API says that there are too many.
@@ -99,12 +104,13 @@ impl Entry {
             reading_cooldown: None,
             block: None,
             strikes: 0,
+            struck_after: 0,
             reading: None,
             refresh_error: None,
             in_flight: 0,
             cap: Cap::default(),
             rate: RateWindow::default(),
-            probing: false,
+            probe: None,
         }
     }
 
@@ -127,6 +133,30 @@ impl Entry {
         self.block
             .as_ref()
             .is_some_and(|block| block.half_open || block.until.is_some_and(|until| until <= now))
+    }
+
+    /// Whether the state allows a lease; of a half-open key one at a time.
+    pub(super) fn can_serve(&self, now: Time) -> bool {
+        let half_open = !self.key.disabled && self.is_half_open(now) && self.cooling_until(now).is_none();
+        self.state(now).serves() || half_open
+    }
+
+    /// Ends the block; a request that was to decide about it decides nothing any more.
+    pub(super) fn unblock(&mut self) -> Option<Block> {
+        self.probe = None;
+        self.block.take()
+    }
+
+    /// The key is sent to another host now, which has accounts of its own [kimi-upstream.md, Hosts, 2026-11]: nothing
+    /// learned at the old one holds there.
+    pub(super) fn moved(&mut self) {
+        self.unblock();
+        self.cooldown = None;
+        self.reading_cooldown = None;
+        self.reading = None;
+        self.refresh_error = None;
+        self.cap = Cap::default();
+        self.strikes = 0;
     }
 
     pub(super) fn cooling_until(&self, now: Time) -> Option<&Cooldown> {
@@ -239,6 +269,7 @@ impl Entry {
             reason: block.reason,
             length: block.seconds.map(Duration::from_secs),
             half_open: block.half_open,
+            after: 0,
         });
         self.strikes = record.strikes;
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at.min(now)));

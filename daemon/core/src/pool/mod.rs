@@ -62,6 +62,8 @@ pub struct Lease {
     pub probe: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
+    /// Counts leases: tells what a request that was under way already knows from what a later one learned.
+    number: u64,
 }
 
 /// All keys with their states.
@@ -71,6 +73,8 @@ pub struct Pool {
     entries: Vec<Entry>,
     /// Keys that were taken out of the pool while leased: their attempts still count for the account.
     leaving: Vec<Entry>,
+    /// Leases granted since start.
+    leases: u64,
     active: Option<Fingerprint>,
     auto: bool,
     rotation_index: u64,
@@ -88,6 +92,7 @@ impl Pool {
             rules,
             entries: Vec::new(),
             leaving: Vec::new(),
+            leases: 0,
             active: snapshot.active,
             auto: snapshot.auto_rotate,
             rotation_index: snapshot.rotation_index,
@@ -112,10 +117,8 @@ impl Pool {
         for key in keys.into_iter().map(Arc::new) {
             let entry = match old.remove(&key.fingerprint) {
                 Some(mut entry) => {
-                    // A person who edits the file of a key that was refused wants it tried again.
                     if entry.key.base_url != key.base_url {
-                        entry.block = None;
-                        entry.cooldown = None;
+                        entry.moved();
                     }
                     entry.key = key;
                     entry

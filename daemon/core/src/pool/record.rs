@@ -47,6 +47,10 @@ pub enum Effect {
 /// What is known of one refusal.
 struct Facts<'a> {
     fingerprint: Fingerprint,
+    /// The refused lease.
+    number: u64,
+    /// The last lease so far.
+    latest: u64,
     verdict: &'a Verdict,
     retry_after: Option<Duration>,
     /// Of the whole account, the refused attempt included.
@@ -58,32 +62,40 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let fingerprint = lease.key.fingerprint;
+        let Lease { key, number, .. } = lease;
+        let (fingerprint, latest) = (key.fingerprint, self.leases);
         let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
         let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         entry.in_flight = entry.in_flight.saturating_sub(1);
-        if lease.probe {
-            entry.probing = false;
+        let decides = entry.probe == Some(number);
+        if decides {
+            entry.probe = None;
         }
+        // What another host says of the key says nothing about this one.
+        let elsewhere = entry.key.base_url != key.base_url;
         let mut effects = Vec::new();
         match outcome {
+            Outcome::Completed if elsewhere => {}
             Outcome::Completed => {
-                entry.strikes = 0;
+                if number > entry.struck_after {
+                    entry.strikes = 0;
+                }
                 entry.cap.succeeded(entry.parallel_limit());
-                if lease.probe && entry.block.take().is_some() {
+                if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
-                // The API has looked at the key and found the request wanting: the key is good.
-                if lease.probe && verdict.whose == Party::Request && verdict.row.is_known() {
-                    entry.block = None;
+                if decides && shows_key_good(verdict) && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
                 let retry_after = *retry_after;
-                let facts = Facts { fingerprint, verdict, retry_after, in_flight, now, random };
-                self.punish(&facts, &mut effects);
+                if !elsewhere {
+                    let facts =
+                        Facts { fingerprint, number, latest, verdict, retry_after, in_flight, now, random };
+                    self.punish(&facts, &mut effects);
+                }
             }
             Outcome::Broke(_) => entry.errors.e5xx += 1,
             Outcome::ClientLeft => {}
@@ -93,7 +105,7 @@ impl Pool {
     }
 
     fn punish(&mut self, facts: &Facts<'_>, effects: &mut Vec<Effect>) {
-        let &Facts { fingerprint, verdict, in_flight, now, .. } = facts;
+        let &Facts { fingerprint, verdict, in_flight, .. } = facts;
         let whole_account = match verdict.whose {
             Party::Account => true,
             Party::Key => false,
@@ -111,13 +123,13 @@ impl Pool {
                     BlockReason::Payment => payment_block,
                     BlockReason::InvalidKey | BlockReason::Banned | BlockReason::Balance => None,
                 };
-                effects.extend(affected.filter_map(|entry| entry.block_for(reason, length, now)));
+                effects.extend(affected.filter_map(|entry| entry.block_for(reason, length, facts)));
             }
             Action::Backoff => {
-                effects.extend(affected.filter_map(|entry| entry.cool(until, "rate_limited", now)));
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "rate_limited", facts)));
             }
             Action::CoolUntilReset(_) => {
-                effects.extend(affected.filter_map(|entry| entry.cool(until, "quota", now)));
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "quota", facts)));
                 effects.push(Effect::ReadQuota(fingerprint));
             }
         }
@@ -196,13 +208,24 @@ impl Pool {
             if entry.block.is_some() || entry.cooling_until(now).is_some() {
                 cleared.push(entry.key.label.clone());
             }
-            entry.block = None;
+            entry.unblock();
             entry.cooldown = None;
             entry.reading_cooldown = None;
             entry.strikes = 0;
         }
         cleared
     }
+}
+
+/// Whether a refusal shows that what blocked the key is over: the API has taken the key and found the request
+/// wanting, the model out of its tier, or a window full, which it says of members only. A throughput or concurrency
+/// limit may stand before the key is looked at; what matches no row says nothing.
+fn shows_key_good(verdict: &Verdict) -> bool {
+    let past_the_key = match (verdict.whose, verdict.action) {
+        (Party::Request, _) | (Party::Key, Action::Nothing) | (_, Action::CoolUntilReset(_)) => true,
+        (Party::Key | Party::Account | Party::Client | Party::Upstream | Party::Nobody, _) => false,
+    };
+    past_the_key && verdict.row.is_known()
 }
 
 impl Entry {
@@ -216,12 +239,13 @@ impl Entry {
         }
     }
 
-    /// Cools until a time, never shortening. Refusals of requests that were under way when the cooldown began are
+    /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
     /// one strike, not many.
-    fn cool(&mut self, until: Time, reason: &'static str, now: Time) -> Option<Effect> {
-        let cooling = self.cooldown.as_ref().filter(|c| c.until > now).map(|c| c.until);
-        if cooling.is_none() {
+    fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {
+        let cooling = self.cooldown.as_ref().filter(|c| c.until > facts.now).map(|c| c.until);
+        if facts.number > self.struck_after {
             self.strikes = self.strikes.saturating_add(1);
+            self.struck_after = facts.latest;
         }
         if cooling.is_some_and(|old| old >= until) {
             return None;
@@ -230,19 +254,25 @@ impl Entry {
         cooling.is_none().then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
     }
 
-    /// Blocks; a half-open key that fails again is blocked for twice as long. Further refusals of requests that
-    /// were under way change nothing.
-    fn block_for(&mut self, reason: BlockReason, length: Option<Duration>, now: Time) -> Option<Effect> {
+    /// Blocks; a half-open key that is refused again is blocked for twice as long. Refusals of requests that were
+    /// under way when the block began change nothing: they say what was known then.
+    fn block_for(
+        &mut self,
+        reason: BlockReason,
+        length: Option<Duration>,
+        facts: &Facts<'_>,
+    ) -> Option<Effect> {
         let length = match &self.block {
-            Some(_) if !self.is_half_open(now) => return None,
+            Some(block) if !self.is_half_open(facts.now) || facts.number <= block.after => return None,
             Some(failed) => match (failed.length, length) {
                 (Some(old), Some(_)) => Some((old * 2).min(LONGEST_BLOCK)),
                 (_, length) => length,
             },
             None => length,
         };
-        let until = length.map(|length| now + length);
-        self.block = Some(Block { until, reason, length, half_open: false });
+        let until = length.map(|length| facts.now + length);
+        self.unblock();
+        self.block = Some(Block { until, reason, length, half_open: false, after: facts.latest });
         Some(Effect::Blocked { label: self.key.label.clone(), until, reason })
     }
 }
