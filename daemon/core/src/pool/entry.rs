@@ -80,7 +80,7 @@ impl Cap {
         *self = Self { lowered: Some(self.lowered.map_or(below, |old| old.min(below))), successes: 0 };
     }
 
-    pub(super) fn succeeded(&mut self, limit: Option<u32>) {
+    fn succeeded(&mut self, limit: Option<u32>) {
         let Some(lowered) = &mut self.lowered else { return };
         self.successes += 1;
         if self.successes >= CAP_RISES_AFTER {
@@ -182,6 +182,11 @@ impl Entry {
 
     pub(super) fn parallel_limit(&self) -> Option<u32> {
         self.reading.as_ref()?.0.parallel_limit
+    }
+
+    /// A request of the account completed.
+    pub(super) fn succeeded(&mut self) {
+        self.cap.succeeded(self.parallel_limit());
     }
 
     /// Failed attempts among all, 0 to 1.

@@ -80,10 +80,10 @@ impl Pool {
                 if number > entry.struck_after {
                     entry.strikes = 0;
                 }
-                entry.cap.succeeded(entry.parallel_limit());
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
+                self.sharers_mut(fingerprint).for_each(Entry::succeeded);
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
@@ -165,6 +165,9 @@ impl Pool {
         let Some(index) = self.index_of(fingerprint) else { return Vec::new() };
         self.last_refresh = Some(now);
         let entry = &mut self.entries[index];
+        // Older shapes leave the user out; the key is still that account's.
+        let account = quota.account.as_deref().or(entry.account()).map(str::to_owned);
+        let quota = &Quota { account, ..quota.clone() };
         entry.reading = Some((quota.clone(), now));
         entry.refresh_error = None;
         let longest = self.rules.longest_backoff;
