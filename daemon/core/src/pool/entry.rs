@@ -17,11 +17,22 @@ const WARN_BELOW_PERCENT: f64 = 20.0;
 /// Completed requests after which a lowered cap rises by one.
 const CAP_RISES_AFTER: u32 = 20;
 
+/// No setting allows a longer block; a state file that says so is damaged.
+const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A pause with an end.
 #[derive(Debug, Clone)]
 pub(super) struct Cooldown {
     pub(super) until: Time,
     pub(super) reason: &'static str,
+}
+
+impl Cooldown {
+    /// A time beyond any window was set by a clock that was wrong, or stands in a damaged file: it cools nobody. It
+    /// is not changed, because it may be this moment's clock that is wrong.
+    pub(super) fn is_on(&self, now: Time) -> bool {
+        self.until > now && self.until <= now + cooldown::LONGEST
+    }
 }
 
 /// A stop that ends by its time, a good recheck or a person; then one request decides (*half-open*).
@@ -33,6 +44,14 @@ pub(super) struct Block {
     pub(super) half_open: bool,
     /// The last lease before it: what that or an older one says was known when the block began.
     pub(super) after: u64,
+}
+
+impl Block {
+    /// Whether its time is over; a time further off than it is long comes from a wrong clock, see [`Cooldown::is_on`].
+    fn is_over(&self, now: Time) -> bool {
+        let longest = self.length.unwrap_or_default().max(cooldown::LONGEST);
+        self.until.is_some_and(|until| until <= now || until > now + longest)
+    }
 }
 
 #[derive(Debug)]
@@ -130,9 +149,7 @@ impl Entry {
 
     /// A block whose time is over, or that a recheck lifted: the next request decides.
     pub(super) fn is_half_open(&self, now: Time) -> bool {
-        self.block
-            .as_ref()
-            .is_some_and(|block| block.half_open || block.until.is_some_and(|until| until <= now))
+        self.block.as_ref().is_some_and(|block| block.half_open || block.is_over(now))
     }
 
     /// Whether the state allows a lease; of a half-open key one at a time.
@@ -163,7 +180,7 @@ impl Entry {
         [&self.cooldown, &self.reading_cooldown]
             .into_iter()
             .flatten()
-            .filter(|cooldown| cooldown.until > now)
+            .filter(|cooldown| cooldown.is_on(now))
             .max_by_key(|cooldown| cooldown.until)
     }
 
@@ -257,12 +274,10 @@ impl Entry {
     }
 
     pub(super) fn restore(&mut self, record: &KeyRecord, now: Time) {
-        // A time beyond any window comes from a clock that was wrong, or a damaged file: it must not cool for ever.
-        let sane = |until: Time| until.min(now + cooldown::LONGEST);
         let cool = |record: &Option<CooldownRecord>| {
             record
                 .as_ref()
-                .map(|c| Cooldown { until: sane(c.until), reason: crate::outcome::reason_word(&c.reason) })
+                .map(|c| Cooldown { until: c.until, reason: crate::outcome::reason_word(&c.reason) })
         };
         self.last_used = record.last_used;
         self.requests = record.requests;
@@ -270,9 +285,9 @@ impl Entry {
         self.cooldown = cool(&record.cooldown);
         self.reading_cooldown = cool(&record.reading_cooldown);
         self.block = record.block.as_ref().map(|block| Block {
-            until: block.until.map(sane),
+            until: block.until,
             reason: block.reason,
-            length: block.seconds.map(Duration::from_secs),
+            length: block.seconds.map(Duration::from_secs).map(|length| length.min(LONGEST_RESTORED)),
             half_open: block.half_open,
             after: 0,
         });

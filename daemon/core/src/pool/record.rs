@@ -11,7 +11,7 @@ use crate::kimi::quota::Quota;
 use crate::outcome::{Action, BlockReason, FullWindow, Outcome, Party, Verdict};
 use crate::time::Time;
 
-/// The longest that a block grows to by doubling.
+/// The longest that a block grows to by doubling, unless KMI_PAYMENT_BLOCK_SECONDS is longer.
 const LONGEST_BLOCK: Duration = Duration::from_secs(24 * 3600);
 
 /// What the shell has to tell or do after an outcome.
@@ -174,7 +174,7 @@ impl Pool {
         let mut effects = Vec::new();
         for entry in self.sharers_mut(fingerprint) {
             entry.reading = Some((quota.clone(), now));
-            let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.until > now);
+            let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.is_on(now));
             if cooldown::is_dry(quota, now) {
                 let until =
                     cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
@@ -245,7 +245,7 @@ impl Entry {
     /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
     /// one strike, not many.
     fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {
-        let cooling = self.cooldown.as_ref().filter(|c| c.until > facts.now).map(|c| c.until);
+        let cooling = self.cooldown.as_ref().filter(|c| c.is_on(facts.now)).map(|c| c.until);
         if facts.number > self.struck_after {
             self.strikes = self.strikes.saturating_add(1);
             self.struck_after = facts.latest;
@@ -268,7 +268,7 @@ impl Entry {
         let length = match &self.block {
             Some(block) if !self.is_half_open(facts.now) || facts.number <= block.after => return None,
             Some(failed) => match (failed.length, length) {
-                (Some(old), Some(_)) => Some((old * 2).min(LONGEST_BLOCK)),
+                (Some(old), Some(length)) => Some(old.saturating_mul(2).min(LONGEST_BLOCK.max(length))),
                 (_, length) => length,
             },
             None => length,
