@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::HALF_OPEN;
 use super::view::KeyState;
 use super::{Lease, Mode, Pool};
 use crate::key::Fingerprint;
@@ -50,23 +51,33 @@ pub struct RefusedKey {
     pub obstacle: Obstacle,
     /// A stable word for the state.
     pub reason: Option<&'static str>,
-    /// When it may serve again, where known.
+    /// When it may serve again, where known; a blocked key gets one request then, which decides.
     pub until: Option<Time>,
+}
+
+impl RefusedKey {
+    /// Blocked or disabled: no request gets it ready by waiting.
+    fn needs_a_person(&self) -> bool {
+        match self.state {
+            KeyState::Disabled => true,
+            KeyState::Blocked => self.obstacle == Obstacle::State && self.reason != Some(HALF_OPEN),
+            KeyState::Ready | KeyState::Warn | KeyState::Cooling => false,
+        }
+    }
 }
 
 impl Refusal {
     /// The key that is ready first by itself, and when.
     #[must_use]
     pub fn soonest(&self) -> Option<(&RefusedKey, Time)> {
-        self.keys.iter().filter_map(|key| Some((key, key.until?))).min_by_key(|(_, until)| *until)
+        let waiting = self.keys.iter().filter(|key| !key.needs_a_person());
+        waiting.filter_map(|key| Some((key, key.until?))).min_by_key(|(_, until)| *until)
     }
 
     /// Whether waiting helps nobody: no keys, or all blocked or disabled.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        self.keys.iter().all(|key| {
-            matches!(key.state, KeyState::Blocked | KeyState::Disabled) && key.obstacle == Obstacle::State
-        })
+        self.keys.iter().all(RefusedKey::needs_a_person)
     }
 
     /// Whether this request has tried every key that could serve otherwise.
@@ -208,7 +219,7 @@ impl Pool {
                 let entry = &mut self.entries[index];
                 let (reason, state_until) = entry.reason(now);
                 let until = match obstacle {
-                    Obstacle::State => state_until.filter(|_| entry.state(now) == KeyState::Cooling),
+                    Obstacle::State => state_until,
                     Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
                     Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
                     Obstacle::NoReading | Obstacle::Tried => None,

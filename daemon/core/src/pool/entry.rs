@@ -17,6 +17,8 @@ const WARN_BELOW_PERCENT: f64 = 20.0;
 /// Completed requests after which a lowered cap rises by one.
 const CAP_RISES_AFTER: u32 = 20;
 
+/// Why a key is blocked whose next request decides.
+pub(super) const HALF_OPEN: &str = "half_open";
 /// No setting allows a longer block; a state file that says so is damaged.
 const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -214,7 +216,10 @@ impl Entry {
 
     pub(super) fn reason(&self, now: Time) -> (Option<&'static str>, Option<Time>) {
         match (self.state(now), &self.block) {
-            (KeyState::Blocked, Some(_)) if self.is_half_open(now) => (Some("half_open"), None),
+            (KeyState::Blocked, Some(_)) if self.is_half_open(now) => {
+                // A refusal that said nothing about the block has only put the deciding request off.
+                (Some(HALF_OPEN), self.cooling_until(now).map(|cooldown| cooldown.until))
+            }
             (KeyState::Blocked, Some(block)) => (Some(block.reason.name()), block.until),
             (KeyState::Cooling, _) => {
                 self.cooling_until(now).map_or((None, None), |c| (Some(c.reason), Some(c.until)))
