@@ -17,7 +17,7 @@ const LONGEST_BLOCK: Duration = Duration::from_secs(24 * 3600);
 /// What the shell has to tell or do after an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// A key began to cool.
+    /// A key began to cool, or now cools longer for another reason.
     Cooled {
         /// Its label.
         label: Arc<str>,
@@ -143,12 +143,13 @@ impl Pool {
             Action::CoolUntilReset(full) => Some(full),
             _ => None,
         };
-        let floor = if full.is_some() { cooldown::QUOTA_FLOOR } else { cooldown::RATE_FLOOR };
         let reading = entry.and_then(|entry| entry.reading.as_ref());
         let known_reset = full.and_then(|full| cooldown::reset_of(full, &reading?.0, now));
         let strikes = entry.map_or(0, |entry| entry.strikes);
+        let floor = if full.is_some() { cooldown::QUOTA_FLOOR } else { cooldown::RATE_FLOOR };
+        let window_is_known = known_reset.is_some() || full.is_some_and(|full| full != FullWindow::Unknown);
         let until = if let Some(pause) = retry_after {
-            now + pause.max(floor)
+            now + pause.max(if window_is_known { cooldown::RATE_FLOOR } else { floor })
         } else if let Some(reset) = known_reset {
             reset.max(now + cooldown::RATE_FLOOR)
         } else if full == Some(FullWindow::Month) {
@@ -160,7 +161,7 @@ impl Pool {
     }
 
     /// Takes in a fresh answer of `/usages`. It lifts only cooldowns that readings made. Keys of the same account
-    /// take the reading over, unless theirs is newer.
+    /// take the reading over.
     pub fn record_quota(&mut self, fingerprint: Fingerprint, quota: &Quota, now: Time) -> Vec<Effect> {
         let Some(index) = self.index_of(fingerprint) else { return Vec::new() };
         self.last_refresh = Some(now);
@@ -245,16 +246,17 @@ impl Entry {
     /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
     /// one strike, not many.
     fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {
-        let cooling = self.cooldown.as_ref().filter(|c| c.is_on(facts.now)).map(|c| c.until);
+        let cooling = self.cooldown.as_ref().filter(|c| c.is_on(facts.now));
         if facts.number > self.struck_after {
             self.strikes = self.strikes.saturating_add(1);
             self.struck_after = facts.latest;
         }
-        if cooling.is_some_and(|old| old >= until) {
+        if cooling.is_some_and(|old| old.until >= until) {
             return None;
         }
+        let news = cooling.is_none_or(|old| old.reason != reason);
         self.cooldown = Some(Cooldown { until, reason });
-        cooling.is_none().then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
+        news.then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
     }
 
     /// Blocks; a half-open key that is refused again is blocked for twice as long. Refusals of requests that were
