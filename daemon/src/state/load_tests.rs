@@ -197,6 +197,7 @@ fn a_record() -> impl Strategy<Value = KeyRecord> {
                     reading_cooldown: reading,
                     block,
                     strikes,
+                    revision: time.map(|time| time.as_millis().unsigned_abs()),
                     quota,
                 }
             },

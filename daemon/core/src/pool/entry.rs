@@ -166,6 +166,14 @@ impl Entry {
         self.block.take()
     }
 
+    /// A 401 ends when the key's file changes: whoever edits it wants it tried again. What blocks the account does
+    /// not depend on the file.
+    pub(super) fn file_changed(&mut self) {
+        if self.block.as_ref().is_some_and(|block| block.reason == BlockReason::InvalidKey) {
+            self.unblock();
+        }
+    }
+
     /// The key is sent to another host now, which has accounts of its own [kimi-upstream.md, Hosts, 2026-11]: nothing
     /// learned at the old one holds there.
     pub(super) fn moved(&mut self) {
@@ -274,6 +282,7 @@ impl Entry {
                 half_open: block.half_open,
             }),
             strikes: self.strikes,
+            revision: Some(self.key.revision),
             quota: self.reading.clone().map(|(quota, read_at)| QuotaRecord { read_at, quota }),
         }
     }
@@ -297,6 +306,9 @@ impl Entry {
             after: 0,
         });
         self.strikes = record.strikes;
+        if record.revision.is_some_and(|revision| revision != self.key.revision) {
+            self.file_changed();
+        }
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at.min(now)));
     }
 }

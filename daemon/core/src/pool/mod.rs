@@ -120,6 +120,9 @@ impl Pool {
                     if entry.key.base_url != key.base_url {
                         entry.moved();
                     }
+                    if entry.key.revision != key.revision {
+                        entry.file_changed();
+                    }
                     entry.key = key;
                     entry
                 }
