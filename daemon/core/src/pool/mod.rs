@@ -159,7 +159,9 @@ impl Pool {
     }
 
     fn forget_gone(&mut self, now: Time) {
-        self.gone.retain(|_, record| record.last_seen.is_none_or(|seen| now.since(seen) < KEEP_GONE));
+        let fresh = |record: &KeyRecord| record.last_seen.is_none_or(|seen| now.since(seen) < KEEP_GONE);
+        self.gone.retain(|_, record| fresh(record));
+        self.by_label.retain(|_, record| fresh(record));
         while self.gone.len() > KEEP_GONE_MAX {
             let oldest = self.gone.iter().min_by_key(|(_, record)| record.last_seen).map(|(f, _)| *f);
             oldest.map(|oldest| self.gone.remove(&oldest));
