@@ -188,7 +188,11 @@ impl Pool {
         }
         match &self.entries[index].reading {
             None => true,
-            Some((_, read_at)) => self.rules.reading_max_age.is_some_and(|most| now.since(*read_at) > most),
+            // A time as far ahead comes from a clock that was wrong.
+            Some((_, read_at)) => {
+                let age = now.since(*read_at).max(read_at.since(now));
+                self.rules.reading_max_age.is_some_and(|most| age > most)
+            }
         }
     }
 

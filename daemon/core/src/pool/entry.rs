@@ -287,7 +287,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn restore(&mut self, record: &KeyRecord, now: Time) {
+    pub(super) fn restore(&mut self, record: &KeyRecord) {
         let cool = |record: &Option<CooldownRecord>| {
             record
                 .as_ref()
@@ -309,6 +309,6 @@ impl Entry {
         if record.revision.is_some_and(|revision| revision != self.key.revision) {
             self.file_changed();
         }
-        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at.min(now)));
+        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
     }
 }

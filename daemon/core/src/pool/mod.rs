@@ -126,7 +126,7 @@ impl Pool {
                     entry.key = key;
                     entry
                 }
-                None => self.remembered(key, now),
+                None => self.remembered(key),
             };
             self.entries.push(entry);
         }
@@ -142,11 +142,11 @@ impl Pool {
         }
     }
 
-    fn remembered(&mut self, key: Arc<Key>, now: Time) -> Entry {
+    fn remembered(&mut self, key: Arc<Key>) -> Entry {
         let record = self.gone.remove(&key.fingerprint).or_else(|| self.by_label.remove(&*key.label));
         let mut entry = Entry::new(key);
         if let Some(record) = record {
-            entry.restore(&record, now);
+            entry.restore(&record);
         }
         entry
     }

@@ -270,7 +270,9 @@ impl Entry {
         let length = match &self.block {
             Some(block) if !self.is_half_open(facts.now) || facts.number <= block.after => return None,
             Some(failed) => match (failed.length, length) {
-                (Some(old), Some(length)) => Some(old.saturating_mul(2).min(LONGEST_BLOCK.max(length))),
+                (Some(old), Some(length)) => {
+                    Some(old.saturating_mul(2).clamp(length, LONGEST_BLOCK.max(length)))
+                }
                 (_, length) => length,
             },
             None => length,
