@@ -282,6 +282,7 @@ impl Entry {
                 half_open: block.half_open,
             }),
             strikes: self.strikes,
+            base_url: Some(self.key.base_url.to_string()),
             revision: Some(self.key.revision),
             quota: self.reading.clone().map(|(quota, read_at)| QuotaRecord { read_at, quota }),
         }
@@ -306,9 +307,12 @@ impl Entry {
             after: 0,
         });
         self.strikes = record.strikes;
+        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
+        if record.base_url.as_ref().is_some_and(|url| *url != self.key.base_url.to_string()) {
+            self.moved();
+        }
         if record.revision.is_some_and(|revision| revision != self.key.revision) {
             self.file_changed();
         }
-        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
     }
 }
