@@ -55,6 +55,12 @@ pub struct KeyRecord {
     /// Refusals in a row, for growing backoffs.
     #[serde(default)]
     pub strikes: u32,
+    /// Where the key was sent: what was learned there does not hold elsewhere.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// The key file's revision, to notice a change while kmid did not run.
+    #[serde(default)]
+    pub revision: Option<u64>,
     /// The last good reading.
     pub quota: Option<QuotaRecord>,
 }
