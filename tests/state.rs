@@ -78,6 +78,14 @@ async fn the_predecessors_state_is_taken_over() {
 }
 
 #[tokio::test]
+async fn the_predecessors_active_key_counts_only_among_the_same_keys() {
+    let v1 = json!({"schema_version": 1, "active_index": 1, "keys": {"alpha": {}, "gone": {}}});
+    let setup = Setup::dry_run().keys(&["alpha", "beta"]).file(".kmi/state.json", v1.to_string());
+    let status = setup.start().await.rpc("daemon.status", json!({})).await.unwrap();
+    assert_eq!(status["active_key"], "alpha");
+}
+
+#[tokio::test]
 async fn counters_and_the_active_key_outlive_a_restart() {
     let daemon = Setup::dry_run().keys(&["alpha", "beta"]).start().await;
     daemon.rpc("rotation.rotate", json!({"to": "beta"})).await.unwrap();
