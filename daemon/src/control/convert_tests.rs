@@ -64,6 +64,7 @@ pub(in super::super) fn view() -> PoolView {
         active: Some(0),
         auto: false,
         allowed: true,
+        mode: kmid_core::pool::Mode::Failover,
         rotation_index: 2,
         last_refresh: None,
     }

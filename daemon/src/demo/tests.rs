@@ -56,6 +56,7 @@ fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
         active: Some(1),
         auto: true,
         allowed: true,
+        mode: kmid_core::pool::Mode::Auto,
         rotation_index: 0,
         last_refresh: None,
     }
