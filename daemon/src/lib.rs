@@ -13,5 +13,6 @@ pub mod line_log;
 pub mod local_time;
 pub mod private;
 pub mod proxy;
+pub mod refresh;
 pub mod state;
 pub mod upstream;

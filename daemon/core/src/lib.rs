@@ -9,4 +9,5 @@ pub mod kimi;
 pub mod outcome;
 pub mod pool;
 pub mod rate;
+pub mod refresh_plan;
 pub mod time;

@@ -1,0 +1,176 @@
+//! Reads quotas in the background, never on a request's path.
+
+mod probe;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kmid_config::settings::Settings;
+use kmid_core::key::{Fingerprint, Key};
+use kmid_core::pool::view::{KeyState, KeyView};
+use kmid_core::refresh_plan::RefreshPlan;
+use kmid_core::time::Time;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::state::State;
+use crate::upstream::Upstream;
+
+/// Readings under way at most.
+const AT_ONCE: usize = 4;
+/// Wall-clock time is looked at this often: a laptop that sleeps stops timers, not quotas.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Asks `/usages` for keys.
+#[derive(Debug)]
+pub struct Refresher {
+    state: Arc<State>,
+    settings: Arc<ArcSwap<Settings>>,
+    upstream: Arc<Upstream>,
+    places: Semaphore,
+}
+
+impl Refresher {
+    /// A refresher that does nothing yet.
+    #[must_use]
+    pub fn new(state: Arc<State>, settings: Arc<ArcSwap<Settings>>, upstream: Arc<Upstream>) -> Arc<Self> {
+        Arc::new(Self { state, settings, upstream, places: Semaphore::new(AT_ONCE) })
+    }
+
+    /// Reads the quota of one key and records it.
+    async fn read(&self, key: &Key) -> Result<(), String> {
+        let Ok(_place) = self.places.acquire().await else { return Err("kmid is ending".to_owned()) };
+        let connect = self.settings.load().proxy_connect_timeout;
+        let reading = probe::usages(&self.upstream, key, connect).await;
+        self.state.record_quota(key.fingerprint, reading.as_ref().map_err(String::as_str));
+        reading.map(|_| ()).inspect_err(|error| {
+            tracing::warn!(key = %key.label, error, "usage_fetch_failed");
+        })
+    }
+
+    /// Reads the quota of one key or all now. What came of it, by label.
+    pub async fn refresh(self: Arc<Self>, label: Option<String>) -> Vec<(String, Result<(), String>)> {
+        let wanted = self.state.keys().into_iter().filter(|key| match &label {
+            Some(label) => *key.label == **label,
+            None => !key.disabled,
+        });
+        let mut readings = JoinSet::new();
+        let mut labels = Vec::new();
+        for key in wanted {
+            let this = Arc::clone(&self);
+            labels.push(key.label.to_string());
+            readings.spawn(async move { (key.label.to_string(), this.read(&key).await) });
+        }
+        let mut results: Vec<_> = readings.join_all().await;
+        results.sort_by_key(|(label, _)| labels.iter().position(|known| known == label));
+        results
+    }
+
+    /// Asks `/usages` for blocked keys; a good answer makes a key half-open. Labels cleared and still blocked.
+    pub async fn recheck(self: Arc<Self>, label: Option<String>) -> (Vec<String>, Vec<String>) {
+        let blocked = self.blocked(|key| label.as_ref().is_none_or(|label| *key.label == **label));
+        let mut checks = JoinSet::new();
+        for key in blocked {
+            let this = Arc::clone(&self);
+            checks.spawn(async move { (key.label.to_string(), this.recheck_one(&key).await) });
+        }
+        let results = checks.join_all().await;
+        let (cleared, still): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, good)| *good);
+        let labels = |results: Vec<(String, bool)>| {
+            let mut labels: Vec<String> = results.into_iter().map(|(label, _)| label).collect();
+            labels.sort();
+            labels
+        };
+        (labels(cleared), labels(still))
+    }
+
+    async fn recheck_one(&self, key: &Key) -> bool {
+        let good = self.read(key).await.is_ok();
+        if good && self.state.half_open(key.fingerprint) {
+            tracing::info!(key = %key.label, "proxy_key_half_open");
+        }
+        good
+    }
+
+    fn blocked(&self, wanted: impl Fn(&KeyView) -> bool) -> Vec<Arc<Key>> {
+        let view = self.state.view();
+        let is_blocked = |key: &&KeyView| key.state == KeyState::Blocked && key.reason != Some("half_open");
+        let blocked: BTreeSet<Fingerprint> =
+            view.keys.iter().filter(is_blocked).filter(|key| wanted(key)).map(|key| key.fingerprint).collect();
+        self.state.keys().into_iter().filter(|key| blocked.contains(&key.fingerprint)).collect()
+    }
+
+    /// Reads every key at start and then by KMI_USAGE_CACHE_SECONDS, rechecks blocked keys, until cancelled.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut plan = RefreshPlan::default();
+        let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
+        let mut rechecks: JoinSet<()> = JoinSet::new();
+        let mut last_recheck = clock::now();
+        loop {
+            self.start_due(&mut plan, &mut readings);
+            last_recheck = self.start_rechecks(&mut rechecks, last_recheck);
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = self.state.refresh_wanted() => {}
+                () = tokio::time::sleep(self.pause(&plan)) => {}
+                Some(done) = readings.join_next() => {
+                    if let (Ok((fingerprint, good)), Some(every)) = (done, self.settings.load().usage_cache) {
+                        plan.done(fingerprint, good, every, clock::now(), fastrand::u64(..));
+                    }
+                }
+                Some(_) = rechecks.join_next() => {}
+            }
+        }
+        readings.shutdown().await;
+        rechecks.shutdown().await;
+    }
+
+    fn pause(&self, plan: &RefreshPlan) -> Duration {
+        match (self.settings.load().usage_cache, plan.next_due()) {
+            (Some(_), Some(due)) => due.since(clock::now()).clamp(Duration::from_millis(50), LONGEST_SLEEP),
+            _ => LONGEST_SLEEP,
+        }
+    }
+
+    fn start_due(self: &Arc<Self>, plan: &mut RefreshPlan, readings: &mut JoinSet<(Fingerprint, bool)>) {
+        let stale = self.state.take_stale();
+        if self.settings.load().usage_cache.is_none() {
+            return;
+        }
+        let now = clock::now();
+        let view = self.state.view();
+        // Blocked keys are rechecked, at another pace.
+        let readable = view.keys.iter().filter(|key| !matches!(key.state, KeyState::Blocked | KeyState::Disabled));
+        plan.set_keys(&readable.map(|key| key.fingerprint).collect::<Vec<_>>(), now);
+        for fingerprint in stale {
+            plan.hurry(fingerprint, now);
+        }
+        let due = plan.take_due(now);
+        for key in self.state.keys().into_iter().filter(|key| due.contains(&key.fingerprint)) {
+            let this = Arc::clone(self);
+            readings.spawn(async move { (key.fingerprint, this.read(&key).await.is_ok()) });
+        }
+    }
+
+    /// When the last pass began, this one included.
+    fn start_rechecks(self: &Arc<Self>, rechecks: &mut JoinSet<()>, last: Time) -> Time {
+        let settings = self.settings.load();
+        let now = clock::now();
+        match settings.blocklist_recheck {
+            Some(every) if now.since(last) >= every => {
+                for key in self.blocked(|_| true).into_iter().take(settings.blocklist_recheck_max) {
+                    let this = Arc::clone(self);
+                    rechecks.spawn(async move {
+                        this.recheck_one(&key).await;
+                    });
+                }
+                now
+            }
+            _ => last.min(now),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! One question to `/usages`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use kmid_core::key::Key;
+use kmid_core::kimi::error;
+use kmid_core::kimi::quota::{self, Quota};
+
+use crate::clock;
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::{Limits, Upstream};
+
+/// The official clients give up after 8 s, too [kimi-upstream facts, 2026-11].
+const LONGEST: Duration = Duration::from_secs(8);
+/// An answer is a few kilobytes.
+const MOST_BYTES: usize = 1024 * 1024;
+/// kmid asks under its own name and forges nobody's.
+const AGENT: &str = concat!("kmid/", env!("CARGO_PKG_VERSION"));
+
+/// Asks for a key's quota. The error is one sentence without secrets.
+pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duration) -> Result<Quota, String> {
+    let limits = Limits { connect: connect.min(LONGEST), idle: LONGEST };
+    let asking = async {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.secret.expose()))
+            .map_err(|_| "the key cannot stand in a header".to_owned())?;
+        bearer.set_sensitive(true);
+        let host = key.base_url.authority();
+        let uri = format!("{}/usages", key.base_url.path());
+        let mut make = || {
+            Request::get(&uri)
+                .header(HOST, &host)
+                .header(ACCEPT, "application/json")
+                .header(USER_AGENT, AGENT)
+                .header(AUTHORIZATION, &bearer)
+                .body(RequestBody::empty())
+                .ok()
+        };
+        let response = upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = body.map_err(|_| "the answer of /usages broke off".to_owned())?.to_bytes();
+        if status == StatusCode::OK {
+            return quota::parse(&body, clock::now()).map_err(|error| format!("/usages: {error}"));
+        }
+        let text = error::parse(&body);
+        let row = error::classify(status.as_u16(), text.as_ref()).row;
+        Err(format!("/usages answered {} ({})", status.as_u16(), row.name()))
+    };
+    tokio::time::timeout(LONGEST, asking).await.unwrap_or_else(|_| Err("/usages did not answer within 8 s".to_owned()))
+}
