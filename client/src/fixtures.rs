@@ -106,5 +106,17 @@ pub(crate) fn keys() -> KeyList {
     let mut gamma = key("gamma", "bbbbbbbbbbbb", "blocked");
     gamma["reason"] = json!("invalid_key");
     gamma["refresh_error"] = json!("401: the API refuses the key");
-    serde_json::from_value(json!({"keys": [alpha, beta, gamma], "issues": [issue()]})).expect("keys")
+    let client = |path: &str, fingerprint: &str, points_at_kmid: bool, problem: Option<&str>| {
+        json!({"path": path, "provider": "kimi-for-coding", "fingerprint": fingerprint,
+            "points_at_kmid": points_at_kmid, "problem": problem})
+    };
+    // gamma stands in a config that goes through kmid: it is not marked.
+    let clients = [
+        client("/home/a/.kimi/config.toml", "0123456789ab", false, None),
+        client("/home/a/.kimi-code/config.toml", "bbbbbbbbbbbb", true, None),
+        client("/home/b/config.toml", "dddddddddddd", false, None),
+        client("/home/c/config.toml", "", false, Some("it does not parse as TOML")),
+    ];
+    serde_json::from_value(json!({"keys": [alpha, beta, gamma], "issues": [issue()], "clients": clients}))
+        .expect("keys")
 }

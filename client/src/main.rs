@@ -8,7 +8,6 @@ mod exit;
 #[cfg(test)]
 mod fixtures;
 mod http;
-mod kimi_config;
 mod output;
 mod settings;
 mod since;

@@ -3,16 +3,22 @@
 //!
 //! Imports point one way: `kmid-core` <- `config` <- `state` <- {`proxy`, `refresh`, `control`} <- `app` <- `main`.
 
+pub mod app;
 pub mod client_config;
 pub mod clock;
 pub mod command;
 pub mod control;
 pub mod demo;
+pub mod detach;
+pub mod instance;
 pub mod keys;
 pub mod line_log;
 pub mod local_time;
+pub mod logging;
 pub mod private;
 pub mod proxy;
 pub mod refresh;
+pub mod signal;
 pub mod state;
+pub mod supervisor;
 pub mod upstream;

@@ -1,1 +1,146 @@
-fn main() {}
+//! The daemon's program: reads its arguments, starts, serves, and ends by returning.
+
+mod args;
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use kmid::app::{App, Start};
+
+use kmid::instance::{self, Instance};
+use kmid::upstream::simulator::Script;
+use kmid::{app, detach, logging};
+use kmid_config::load;
+use kmid_config::outside::Outside;
+use tokio_util::sync::CancellationToken;
+
+/// EX_USAGE of sysexits.h: settings that cannot be used.
+const BAD_SETTINGS: u8 = 64;
+/// Connections of one person's clients; more threads only pass work to and fro.
+const WORKERS: usize = 2;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match &cli.command {
+        Some(Command::Demo(demo)) => finish(run_demo(demo.requests), false),
+        None => run(&cli),
+    }
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    if cli.run.detached {
+        detach::leave_session();
+    }
+    let outside = Outside::capture();
+    let launch = cli.run.launch(outside.cwd.clone());
+    let loaded = match load::load(&launch, &outside) {
+        Ok(loaded) => loaded,
+        Err(bad) => {
+            say(&bad.to_string(), cli.run.detached);
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    if cli.run.check_config {
+        return finish(check_config(&loaded, cli.run.json), false);
+    }
+    if cli.run.detach {
+        let started = detach::start(std::env::args_os().skip(1), &loaded.settings.state_dir);
+        return started.unwrap_or_else(|error| {
+            say(&format!("kmid could not be started in the background: {error}"), false);
+            ExitCode::FAILURE
+        });
+    }
+    finish(serve(cli, loaded, launch, outside), cli.run.detached)
+}
+
+fn serve(
+    cli: &Cli,
+    loaded: load::Loaded<kmid_config::settings::Settings>,
+    launch: load::Launch,
+    outside: Outside,
+) -> Result<(), BoxError> {
+    let settings = &loaded.settings;
+    let prepared = instance::prepare(&settings.state_dir, settings.enforce_file_perms)?;
+    let _instance = Instance::acquire(&settings.state_dir)?;
+    let logging = logging::start(&logging::Options::of(settings), !cli.run.detached)?;
+    prepared.log();
+    for warning in &loaded.warnings {
+        tracing::warn!(variable = %warning.subject, reason = %warning.message, "settings_warning");
+    }
+    // A restart finds the same files again, wherever it is typed.
+    let launch = if launch.folder.is_some() { launch } else { loaded.restart.clone() };
+    let issues = prepared.issues;
+    let start = Start { loaded, launch, outside, logging, issues, script: Script::default() };
+    let detached = cli.run.detached;
+    runtime()?.block_on(async move {
+        let app = App::start(start).await?;
+        if detached {
+            detach::tell_ready();
+        } else {
+            print(&format!("kmid is ready: {}\n", app.proxy_url()));
+        }
+        let (logging, result) = app.run(CancellationToken::new()).await;
+        logging.close();
+        result.map_err(BoxError::from)
+    })
+}
+
+fn run_demo(requests: Option<u64>) -> Result<(), BoxError> {
+    let outside = Outside::capture();
+    let folder = app::demo::DemoFolder::make()?;
+    let (start, _instance) = app::demo::start(&folder, &outside)?;
+    runtime()?.block_on(app::demo::show(start, requests))?;
+    Ok(())
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()
+}
+
+fn check_config(loaded: &load::Loaded<kmid_config::settings::Settings>, json: bool) -> Result<(), BoxError> {
+    let rows = loaded.explain();
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
+        return Ok(());
+    }
+    for row in rows {
+        let file = row.file.map_or_else(String::new, |file| format!(" {file}"));
+        print(&format!("{}={}  ({}{file})\n", row.name, row.value, row.source));
+    }
+    for warning in &loaded.warnings {
+        say(&format!("warning: {warning}"), false);
+    }
+    Ok(())
+}
+
+/// The chain of an error is printed once, here.
+fn finish(result: Result<(), BoxError>, detached: bool) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let mut text = format!("kmid: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    say(&text, detached);
+    ExitCode::FAILURE
+}
+
+/// To the person, or to the process that started this one and passes it on. Readers that went away are no error.
+fn say(text: &str, detached: bool) {
+    if detached {
+        detach::tell(text);
+    } else {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

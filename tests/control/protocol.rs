@@ -97,7 +97,10 @@ async fn requests_on_one_connection_may_overlap() {
     control.send_raw(lines.as_bytes()).await.unwrap();
     let mut ids = Vec::new();
     for _ in 0..50 {
-        ids.push(control.line().await.unwrap()["id"].as_u64().unwrap());
+        let answer = control.line().await.unwrap();
+        // What one connection may have in flight is bounded; past that the answer says so and names the request.
+        assert!(answer["result"].is_object() || answer["error"]["data"]["kind"] == "busy", "{answer}");
+        ids.push(answer["id"].as_u64().unwrap());
     }
     ids.sort_unstable();
     assert_eq!(ids, (0..50).collect::<Vec<_>>());
@@ -117,7 +120,7 @@ async fn a_line_over_the_limit_is_answered_and_hurts_nobody() {
     }
     let _ = control.send_raw(b"\n").await;
     if let Some(answer) = control.line().await {
-        assert!(matches!(answer["error"]["code"].as_i64(), Some(-32700 | -32600)), "{answer}");
+        assert!(answer["error"]["code"].is_i64() && answer["id"].is_null(), "{answer}");
     }
     let grown = kmi_tests::harness::process::rss(daemon.pid()).saturating_sub(rss);
     assert!(grown < 8 << 20, "grew by {grown} bytes");

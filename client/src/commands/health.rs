@@ -1,6 +1,6 @@
 //! `kmi health`: every key, or the one that the Kimi client is configured with.
 
-use kmi_proto::method::{Empty, typed};
+use kmi_proto::method::typed;
 use kmi_proto::methods::keys::{Key, KeyList, ListParams, Window};
 use serde::Serialize;
 
@@ -9,7 +9,6 @@ use crate::args::HealthArgs;
 use crate::commands::status::alerts;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::kimi_config::{self, Configured};
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, clean, width};
@@ -33,15 +32,12 @@ pub(crate) fn run(app: &App, args: &HealthArgs) -> Outcome {
     let list = daemon
         .ask::<typed::KeysList>(&ListParams { refresh: args.refresh })
         .map_err(|error| connect::failure(app, error))?;
-    let configured = kimi_config::read_all();
     if args.current {
-        let status =
-            daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
-        return current(app, &list, &configured, &status.proxy.url);
+        return current(app, &list);
     }
-    let keys = mark(&list, &configured);
+    let keys = mark(&list);
     if app.json {
-        app.print_json(&serde_json::json!({"keys": keys, "issues": list.issues}))?;
+        app.print_json(&serde_json::json!({"keys": keys, "issues": list.issues, "clients": list.clients}))?;
     } else {
         app.print(&render(&app.view(), &keys, &list))?;
     }
@@ -52,23 +48,27 @@ fn serves(key: &Key) -> bool {
     matches!(key.state.as_str(), "ready" | "warn")
 }
 
-pub(crate) fn mark<'a>(list: &'a KeyList, configured: &[Configured]) -> Vec<Shown<'a>> {
-    let holds =
-        |key: &Key| configured.iter().any(|config| config.fingerprint() == Some(key.fingerprint.clone()));
+/// A key in the config of a client that goes through kmid is not the one that is used.
+pub(crate) fn mark(list: &KeyList) -> Vec<Shown<'_>> {
+    let holds = |key: &Key| {
+        list.clients
+            .iter()
+            .any(|client| !client.points_at_kmid && client.fingerprint.as_ref() == Some(&key.fingerprint))
+    };
     list.keys.iter().map(|key| Shown { key, configured: holds(key) }).collect()
 }
 
 /// The account in the Kimi client's config: the key written there, or the active one when the client goes through
 /// the proxy, and the other keys of the same account.
-fn current(app: &App, list: &KeyList, configured: &[Configured], proxy_url: &str) -> Outcome {
+fn current(app: &App, list: &KeyList) -> Outcome {
     let messages = &app.messages;
-    if configured.is_empty() {
+    if list.clients.is_empty() {
         return Err(Failure::new(Exit::Failed, tr!(messages, "current-no-config"))
             .next(tr!(messages, "current-no-config-next"))
             .into());
     }
-    let through_proxy = configured.iter().any(|config| config.points_at(proxy_url));
-    let shown = mark(list, configured);
+    let through_proxy = list.clients.iter().any(|client| client.points_at_kmid);
+    let shown = mark(list);
     let is_current = |shown: &Shown<'_>| shown.configured || (through_proxy && shown.key.active);
     let accounts: Vec<&str> = shown
         .iter()
@@ -82,19 +82,19 @@ fn current(app: &App, list: &KeyList, configured: &[Configured], proxy_url: &str
         })
         .collect();
     if chosen.is_empty() {
-        let paths: Vec<String> = configured.iter().map(|config| config.path.display().to_string()).collect();
-        return Err(Failure::new(Exit::Failed, tr!(messages, "current-unknown", path = paths.join(", ")))
+        let paths: Vec<&str> = list.clients.iter().map(|client| client.path.as_str()).collect();
+        let paths = clean(&paths.join(", ")).into_owned();
+        return Err(Failure::new(Exit::Failed, tr!(messages, "current-unknown", path = paths))
             .next(tr!(messages, "current-unknown-next"))
             .into());
     }
     if app.json {
-        app.print_json(&serde_json::json!({"keys": chosen, "through_proxy": through_proxy}))?;
+        app.print_json(&serde_json::json!({"keys": chosen, "clients": list.clients}))?;
     } else {
-        let view = app.view();
         if through_proxy {
             app.print(&format!("{}\n\n", tr!(messages, "current-through-proxy")))?;
         }
-        app.print(&blocks(&view, &chosen))?;
+        app.print(&blocks(&app.view(), &chosen))?;
     }
     Ok(if chosen.iter().any(|shown| serves(shown.key)) { Exit::Ok } else { Exit::Failed })
 }

@@ -4,8 +4,7 @@ use crate::fixtures;
 #[test]
 fn every_key_in_every_look() {
     let list = fixtures::keys();
-    let shown: Vec<Shown<'_>> =
-        list.keys.iter().map(|key| Shown { key, configured: key.label == "alpha" }).collect();
+    let shown = mark(&list);
     insta::assert_snapshot!(fixtures::looks(|view| render(view, &shown, &list)));
 }
 
@@ -14,8 +13,9 @@ fn no_key_and_none_that_serves() {
     let mut list = fixtures::keys();
     list.keys.remove(0);
     list.issues.clear();
-    let none = KeyList { keys: Vec::new(), issues: Vec::new() };
-    let show = |list: &KeyList| fixtures::looks(|view| render(view, &mark(list, &[]), list));
+    let none = KeyList { keys: Vec::new(), issues: Vec::new(), clients: Vec::new() };
+    list.clients.clear();
+    let show = |list: &KeyList| fixtures::looks(|view| render(view, &mark(list), list));
     insta::assert_snapshot!(format!("{}\n\n{}", show(&list), show(&none)));
 }
 

@@ -16,7 +16,12 @@ use crate::tr;
 /// Longest wait for a drain; KMI_PROXY_DRAIN_SECONDS is 30 by default.
 const LONGEST_DRAIN: Duration = Duration::from_secs(600);
 
-/// How often the end of the process is looked for once its socket has closed.
+/// Longest wait for the end of the process once its socket has closed.
+#[cfg(unix)]
+const LONGEST_FLUSH: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+#[cfg(unix)]
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
@@ -77,24 +82,32 @@ pub(crate) fn stop(app: &App, mut daemon: Daemon, status: &Status, force: bool) 
 }
 
 /// Waits for the process to be gone after its socket has closed; flushing its last lines takes a moment.
+#[cfg(unix)]
 fn ended(pid: u32) -> bool {
-    #[cfg(unix)]
-    {
-        let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+    let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+        return true;
+    };
+    for _ in 0..LONGEST_FLUSH.as_millis() / LOOK_EVERY.as_millis() {
+        let gone = rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH);
+        if gone || is_zombie(pid) {
             return true;
-        };
-        for _ in 0..LONGEST_DRAIN.as_millis() / LOOK_EVERY.as_millis() {
-            if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
-                return true;
-            }
-            std::thread::sleep(LOOK_EVERY);
         }
-        false
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = pid;
         std::thread::sleep(LOOK_EVERY);
-        true
     }
+    false
+}
+
+/// Where nothing can be asked about a process, its closed pipe has to do.
+#[cfg(not(unix))]
+fn ended(_pid: u32) -> bool {
+    true
+}
+
+/// Whether a process has ended and only waits for its parent to notice, as under a parent that never does.
+#[cfg(unix)]
+fn is_zombie(pid: u32) -> bool {
+    // `pid (name) state ...`, proc_pid_stat(5), 2026-11; elsewhere there is no such file.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    })
 }

@@ -25,16 +25,12 @@ fn status_for_people_and_programs() {
 #[test]
 fn health_marks_the_configured_key_and_fails_when_none_serves() {
     let home = Home::new();
-    // The fingerprint of the key below.
-    let mut alpha = key("alpha", "ready");
-    let secret = kmid_core::key::Secret::new("sk-kimi-canary-0000");
-    alpha["fingerprint"] = json!(kmid_core::key::Fingerprint::of(&secret).to_string());
-    let daemon = Daemon::new()
-        .on("keys.list", Answer::Result(json!({"keys": [alpha, key("beta", "ready")], "issues": []})));
+    let clients = json!([{"path": "/c", "provider": "p", "fingerprint": key("alpha", "ready")["fingerprint"],
+        "points_at_kmid": false, "problem": null}]);
+    let keys =
+        json!({"keys": [key("alpha", "ready"), key("beta", "ready")], "issues": [], "clients": clients});
+    let daemon = Daemon::new().on("keys.list", Answer::Result(keys));
     daemon.listen(&home.socket());
-    std::fs::create_dir(home.path().join(".kimi")).unwrap();
-    let config = "[providers.kimi-for-coding]\napi_key = \"sk-kimi-canary-0000\"\n";
-    std::fs::write(home.path().join(".kimi/config.toml"), config).unwrap();
 
     let json = home.kmi("health --json --refresh").code(0).json();
     let marks: Vec<&Value> = json["keys"].as_array().unwrap().iter().map(|key| &key["configured"]).collect();
@@ -42,14 +38,23 @@ fn health_marks_the_configured_key_and_fails_when_none_serves() {
     assert_eq!(daemon.heard("keys.list"), [json!({"refresh": true})]);
     let run = home.kmi("--current").code(0);
     assert!(run.out.contains("alpha") && !run.out.contains("beta"), "{}", run.out);
-    assert!(!run.out.contains("canary"), "{}", run.out);
 
     let home = Home::new();
     Daemon::new()
         .on("keys.list", Answer::Result(json!({"keys": [key("alpha", "cooling")], "issues": []})))
         .listen(&home.socket());
     home.kmi("health").code(1);
-    home.kmi("--current").code(1);
+    assert!(home.kmi("--current").code(1).err.contains("no Kimi client's config"));
+
+    let home = Home::new();
+    let clients = json!([{"path": "/c", "provider": "p", "fingerprint": null, "points_at_kmid": true,
+        "problem": null}]);
+    let keys =
+        json!({"keys": [key("alpha", "ready"), key("beta", "ready")], "issues": [], "clients": clients});
+    Daemon::new().on("keys.list", Answer::Result(keys)).listen(&home.socket());
+    let run = home.kmi("health --current").code(0);
+    assert!(run.out.contains("goes through kmid") && run.out.contains("alpha"), "{}", run.out);
+    assert!(!run.out.contains("beta"), "{}", run.out);
 }
 
 #[test]

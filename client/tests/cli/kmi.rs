@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
@@ -14,22 +14,20 @@ fn programs() -> MutexGuard<'static, ()> {
     PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Starts a program.
+pub(crate) fn start(command: &mut Command) -> Child {
+    let _alone = programs();
+    command.spawn().unwrap()
+}
+
 /// Starts a program and waits for its end.
 pub(crate) fn output(command: &mut Command) -> Output {
-    let child = {
-        let _alone = programs();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    child.wait_with_output().unwrap()
+    output_into(command, Stdio::piped())
 }
 
 /// The same with a stdout of the test's own.
 pub(crate) fn output_into(command: &mut Command, stdout: impl Into<Stdio>) -> Output {
-    let child = {
-        let _alone = programs();
-        command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    child.wait_with_output().unwrap()
+    start(command.stdout(stdout).stderr(Stdio::piped())).wait_with_output().unwrap()
 }
 
 /// A home with a state directory.

@@ -1,13 +1,15 @@
 //! Starting, stopping and becoming other programs.
 
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 
 use crate::daemon::{Answer, Daemon, status};
-use crate::kmi::{Home, Run, output};
+use crate::kmi::{Home, Run, output, start};
 
 /// The id of a process that has ended.
 fn ended() -> u32 {
-    let text = output(std::process::Command::new("sh").args(["-c", "echo $$"])).stdout;
+    let text = output(Command::new("sh").args(["-c", "echo $$"])).stdout;
     String::from_utf8(text).unwrap().trim().parse().unwrap()
 }
 
@@ -27,6 +29,18 @@ fn proxy_stop_waits_for_the_end() {
     assert_eq!(home.kmi("proxy-stop -f -y --json").code(0).json(), json!({"stopped": true, "pid": pid}));
     assert_eq!(daemon.heard("daemon.stop"), [json!({"force": false}), json!({"force": true})]);
     Home::new().kmi("proxy-stop -y").code(3);
+}
+
+/// Its parent, this test, has not yet noticed that it ended.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_nobody_reaps_has_ended() {
+    let home = Home::new();
+    let mut child = start(Command::new("cat").stdin(Stdio::piped()));
+    stopping(child.id()).listen(&home.socket());
+    drop(child.stdin.take());
+    home.kmi("proxy-stop -y").code(0);
+    child.wait().unwrap();
 }
 
 #[test]

@@ -21,6 +21,13 @@ pub struct Outside {
     pub local_zone: TimeZone,
 }
 
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The environment holds secrets, under any name.
+        f.debug_struct("Outside").field("cwd", &self.cwd).field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
 impl Outside {
     /// Reads the real ones: the only place that does.
     #[must_use]

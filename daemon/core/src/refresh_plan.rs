@@ -108,6 +108,8 @@ mod tests {
             pauses.push(plan.next_due().unwrap().since(at(0)));
             plan.hurry(key, at(0));
         }
-        assert!(pauses.is_sorted() && pauses[0] <= Duration::from_secs(33) && pauses[7] <= EVERY.mul_f64(1.1));
+        assert!(
+            pauses.is_sorted() && pauses[0] <= Duration::from_secs(33) && pauses[7] <= EVERY.mul_f64(1.1)
+        );
     }
 }

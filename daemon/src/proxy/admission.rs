@@ -92,16 +92,23 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
-    fn check(token: Option<&Secret>, uri: &str, pairs: &[(&'static str, &'static str)]) -> Result<(), NotAdmitted> {
+    fn check(
+        token: Option<&Secret>,
+        uri: &str,
+        pairs: &[(&'static str, &'static str)],
+    ) -> Result<(), NotAdmitted> {
         admit(Door { loopback: true, token }, &Method::POST, &uri.parse().unwrap(), &headers(pairs))
     }
 
     #[test]
     fn hosts() {
-        for host in ["127.0.0.1:54123", "localhost", "LOCALHOST:9", "[::1]:80", "127.9.9.9", "a.localhost:1", "::1"] {
+        for host in
+            ["127.0.0.1:54123", "localhost", "LOCALHOST:9", "[::1]:80", "127.9.9.9", "a.localhost:1", "::1"]
+        {
             assert_eq!(check(None, "/x", &[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example", "10.0.0.1:54123", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        for host in ["evil.example", "10.0.0.1:54123", "localhost.evil.example", "127.0.0.1.evil.example", ""]
+        {
             assert_eq!(check(None, "/x", &[("host", host)]), Err(NotAdmitted::ForeignHost), "{host}");
         }
         assert_eq!(check(None, "/x", &[]), Err(NotAdmitted::ForeignHost));
@@ -131,7 +138,9 @@ mod tests {
         ] {
             assert_eq!(check(Some(&token), "/x", &[host, pair]), Ok(()), "{pair:?}");
         }
-        for pair in [("authorization", "Basic let-me-in"), ("x-api-key", "let-me-in2"), ("x-other", "let-me-in")] {
+        for pair in
+            [("authorization", "Basic let-me-in"), ("x-api-key", "let-me-in2"), ("x-other", "let-me-in")]
+        {
             assert_eq!(check(Some(&token), "/x", &[host, pair]), Err(NotAdmitted::Token), "{pair:?}");
         }
     }

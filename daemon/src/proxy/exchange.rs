@@ -39,7 +39,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 const STREAMING: [&str; 2] = ["/chat/completions", "/messages"];
 
 /// Answers one request.
-pub(super) async fn handle(proxy: Arc<Proxy>, request: Request<Incoming>, loopback: bool) -> Response<ProxyBody> {
+pub(super) async fn handle(
+    proxy: Arc<Proxy>,
+    request: Request<Incoming>,
+    loopback: bool,
+) -> Response<ProxyBody> {
     let settings = proxy.settings.load_full();
     let (mut parts, body) = request.into_parts();
     let base_path = &*settings.proxy_base_path;
@@ -61,7 +65,8 @@ pub(super) async fn handle(proxy: Arc<Proxy>, request: Request<Incoming>, loopba
         tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
         return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
     }
-    let collected = replay::collect(body, &proxy.budget, settings.proxy_replay, settings.proxy_replay_total).await;
+    let collected =
+        replay::collect(body, &proxy.budget, settings.proxy_replay, settings.proxy_replay_total).await;
     let Ok(collected) = collected else {
         return refuse(Reply::broken_body(), wire, journal, true);
     };
@@ -174,7 +179,9 @@ impl Exchange {
     async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
         let Self { proxy, settings, wire, endpoint, parts, body, journal } = self;
         let limits = Limits { connect: settings.proxy_connect_timeout, idle: settings.proxy_idle_timeout };
-        let broken = |error: &dyn std::fmt::Display| SendError::new(Phase::Send, FaultKind::Protocol, error.to_string());
+        let broken = |error: &dyn std::fmt::Display| {
+            SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
+        };
         let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
         let mut headers = parts.headers.clone();
         rewrite::with_key(&mut headers, key, *wire).map_err(|error| broken(&error))?;
@@ -319,7 +326,8 @@ fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, h
 }
 
 fn has_type(headers: &HeaderMap, essence: &str) -> bool {
-    let is = |value: &str| value.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(essence));
+    let is =
+        |value: &str| value.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(essence));
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is)
 }
 

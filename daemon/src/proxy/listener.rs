@@ -65,7 +65,8 @@ impl Bound {
             port: listen.port,
             why: match error.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "another program listens there; end it or choose another port with KMI_PROXY_LISTEN".to_owned()
+                    "another program listens there; end it or choose another port with KMI_PROXY_LISTEN"
+                        .to_owned()
                 }
                 io::ErrorKind::PermissionDenied => "not allowed; choose a port above 1023".to_owned(),
                 _ => error.to_string(),

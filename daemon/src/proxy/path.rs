@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn paths_that_lead_elsewhere() {
-        for path in ["/", "/kmi-rotor/v1", "/kmi-rotor/v1models", "/other/v1/models", "*", "/kmi-rotor/v2/models"] {
+        for path in
+            ["/", "/kmi-rotor/v1", "/kmi-rotor/v1models", "/other/v1/models", "*", "/kmi-rotor/v2/models"]
+        {
             assert_eq!(endpoint(path, BASE), Err(BadPath::Outside), "{path}");
         }
         for path in [

@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn both_shapes_of_content() {
         let of = |text: &'static str| hint_and_head(&[Bytes::from_static(text.as_bytes())]);
-        let plain = of(r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"fix  the\nbug"}]}"#);
+        let plain =
+            of(r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"fix  the\nbug"}]}"#);
         assert_eq!(&*plain.0, "fix the bug");
         let parts = of(r#"{"messages":[{"role":"user","content":[{"type":"text","text":"hello"}]}]}"#);
         assert_eq!(&*parts.1, "hello");

@@ -93,7 +93,8 @@ pub(super) async fn collect(
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) => {
-                let fits = announced.is_some() || (chunks.bytes + data.len() <= most && share.take(data.len(), total));
+                let fits = announced.is_some()
+                    || (chunks.bytes + data.len() <= most && share.take(data.len(), total));
                 chunks.push(data);
                 if !fits {
                     return Ok(Collected::Passing { chunks: chunks.finish(), rest: body });

@@ -118,12 +118,15 @@ impl Reply {
     pub(super) fn refusal(refusal: &Refusal, wire: Wire, now: Time, zone: &Zone) -> Self {
         let keys = describe(refusal, zone);
         if refusal.total == 0 {
-            let message = "kmid has no keys; put one into its key directory (`kmi doctor` says which) and try again";
+            let message =
+                "kmid has no keys; put one into its key directory (`kmi doctor` says which) and try again";
             return Self::new(StatusCode::FORBIDDEN, "permission_error", "no_keys", message);
         }
         let advice = match refusal.mode {
             Mode::Manual => "Automatic switching is off; `kmi rotate` switches to another key.",
-            _ if refusal.needs_a_person() => "`kmi health` says more, `kmi doctor --recheck-keys` tries them again.",
+            _ if refusal.needs_a_person() => {
+                "`kmi health` says more, `kmi doctor --recheck-keys` tries them again."
+            }
             _ => "`kmi health` says more.",
         };
         if refusal.needs_a_person() {
@@ -133,7 +136,8 @@ impl Reply {
         let wait = refusal.soonest().map_or(SOON, |(_, until)| until.since(now));
         if wait <= LONGEST_WAIT {
             let message = format!("No key can serve right now: {keys}. {advice}");
-            let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "keys_busy", message);
+            let mut reply =
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "keys_busy", message);
             reply.retry_after = Some(wait);
             return reply;
         }
@@ -142,10 +146,15 @@ impl Reply {
         });
         let message = format!("No key has quota left: {keys}.{first} {advice}");
         match wire {
-            Wire::OpenAi => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "exceeded_current_quota_error", "keys_exhausted", message)
+            Wire::OpenAi => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "exceeded_current_quota_error",
+                "keys_exhausted",
+                message,
+            ),
+            Wire::Anthropic => {
+                Self::new(StatusCode::FORBIDDEN, "permission_error", "keys_exhausted", message)
             }
-            Wire::Anthropic => Self::new(StatusCode::FORBIDDEN, "permission_error", "keys_exhausted", message),
         }
     }
 

@@ -67,7 +67,11 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
     };
     let (keep, drop) = if as_api_key { (X_API_KEY, AUTHORIZATION) } else { (AUTHORIZATION, X_API_KEY) };
     let secret = key.secret.expose();
-    let value = if as_api_key { HeaderValue::from_str(secret) } else { HeaderValue::try_from(format!("Bearer {secret}")) };
+    let value = if as_api_key {
+        HeaderValue::from_str(secret)
+    } else {
+        HeaderValue::try_from(format!("Bearer {secret}"))
+    };
     let mut value = value.map_err(|_| Unfit)?;
     value.set_sensitive(true);
     headers.remove(drop);
@@ -101,7 +105,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 fn has_token(value: &HeaderValue, token: &str) -> bool {
     let has = |text: &str| {
-        text.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(token)))
+        text.split(',')
+            .any(|part| part.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(token)))
     };
     value.to_str().is_ok_and(has)
 }

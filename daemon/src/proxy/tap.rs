@@ -65,8 +65,21 @@ impl Tap {
     }
 
     /// Passes on an error answer whose outcome is recorded already.
-    pub(super) fn rest_of(read: VecDeque<Bytes>, body: UpstreamBody, known: Outcome, journal: Journal) -> Self {
-        Self { read, body, watch: Watch::Nothing, must_terminate: false, lease: None, journal, known: Some(known) }
+    pub(super) fn rest_of(
+        read: VecDeque<Bytes>,
+        body: UpstreamBody,
+        known: Outcome,
+        journal: Journal,
+    ) -> Self {
+        Self {
+            read,
+            body,
+            watch: Watch::Nothing,
+            must_terminate: false,
+            lease: None,
+            journal,
+            known: Some(known),
+        }
     }
 
     fn saw_terminal_event(&self) -> bool {
@@ -168,7 +181,10 @@ impl Body for ProxyBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Own(chunks) => Poll::Ready(chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)))),
             Self::Passed(tap) => tap.poll(cx),

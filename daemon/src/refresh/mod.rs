@@ -99,8 +99,13 @@ impl Refresher {
     fn blocked(&self, wanted: impl Fn(&KeyView) -> bool) -> Vec<Arc<Key>> {
         let view = self.state.view();
         let is_blocked = |key: &&KeyView| key.state == KeyState::Blocked && key.reason != Some("half_open");
-        let blocked: BTreeSet<Fingerprint> =
-            view.keys.iter().filter(is_blocked).filter(|key| wanted(key)).map(|key| key.fingerprint).collect();
+        let blocked: BTreeSet<Fingerprint> = view
+            .keys
+            .iter()
+            .filter(is_blocked)
+            .filter(|key| wanted(key))
+            .map(|key| key.fingerprint)
+            .collect();
         self.state.keys().into_iter().filter(|key| blocked.contains(&key.fingerprint)).collect()
     }
 
@@ -144,7 +149,8 @@ impl Refresher {
         let now = clock::now();
         let view = self.state.view();
         // Blocked keys are rechecked, at another pace.
-        let readable = view.keys.iter().filter(|key| !matches!(key.state, KeyState::Blocked | KeyState::Disabled));
+        let readable =
+            view.keys.iter().filter(|key| !matches!(key.state, KeyState::Blocked | KeyState::Disabled));
         plan.set_keys(&readable.map(|key| key.fingerprint).collect::<Vec<_>>(), now);
         for fingerprint in stale {
             plan.hurry(fingerprint, now);

@@ -39,7 +39,8 @@ pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duratio
                 .body(RequestBody::empty())
                 .ok()
         };
-        let response = upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| error.to_string())?;
+        let response =
+            upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| error.to_string())?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
         let body = body.map_err(|_| "the answer of /usages broke off".to_owned())?.to_bytes();
@@ -50,5 +51,7 @@ pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duratio
         let row = error::classify(status.as_u16(), text.as_ref()).row;
         Err(format!("/usages answered {} ({})", status.as_u16(), row.name()))
     };
-    tokio::time::timeout(LONGEST, asking).await.unwrap_or_else(|_| Err("/usages did not answer within 8 s".to_owned()))
+    tokio::time::timeout(LONGEST, asking)
+        .await
+        .unwrap_or_else(|_| Err("/usages did not answer within 8 s".to_owned()))
 }

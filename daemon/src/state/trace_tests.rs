@@ -85,3 +85,49 @@ fn a_refusal_without_a_key_reads_as_the_wire_type() {
     assert!(entry.key_label.is_none() && entry.attempts.is_empty() && entry.more.is_empty());
     assert_eq!(serde_json::to_string(&entry).unwrap(), line, "nothing is missing on either side");
 }
+
+struct Shared(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_finished_request_is_an_event_of_the_log() {
+    let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer({
+            let written = Arc::clone(&written);
+            move || Shared(Arc::clone(&written))
+        })
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        record().after();
+        TraceRecord { key: None, tokens: None, ttfb: None, error_code: Some("quota"), ..record() }.after();
+    });
+    let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = written.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            concat!(
+                r#"INFO proxy_request key="beta" method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
+                r#"ttfb_ms=12 attempts=2 input_tokens=10 cached_tokens=4 output_tokens=2 outcome="completed" "#,
+                r#"request_id="r1""#,
+            ),
+            concat!(
+                r#"INFO proxy_request method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
+                r#"attempts=2 outcome="completed" error_code="quota" request_id="r1""#,
+            ),
+        ]
+    );
+}

@@ -31,7 +31,12 @@ impl std::fmt::Debug for UpstreamBody {
 }
 
 impl UpstreamBody {
-    pub(super) fn http1(incoming: Incoming, connection: Connection, silence: Silence, home: Arc<Upstream>) -> Self {
+    pub(super) fn http1(
+        incoming: Incoming,
+        connection: Connection,
+        silence: Silence,
+        home: Arc<Upstream>,
+    ) -> Self {
         let moved = Arc::clone(&connection.moved);
         let mut body = Self { incoming, connection: Some((connection, home)), moved, silence, ended: false };
         if body.incoming.is_end_stream() {
@@ -71,7 +76,10 @@ impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = SendError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         if self.ended {
             return Poll::Ready(None);
         }

@@ -127,7 +127,8 @@ async fn load_tls(http: UpstreamHttp) -> Result<Arc<rustls::ClientConfig>, BoxEr
 }
 
 async fn connect_tcp(base: &BaseUrl, proxies: &Matcher) -> Result<TcpStream, SendError> {
-    let target: Uri = format!("https://{}:{}", base.host(), base.port()).parse().map_err(SendError::of_connect)?;
+    let target: Uri =
+        format!("https://{}:{}", base.host(), base.port()).parse().map_err(SendError::of_connect)?;
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
@@ -152,7 +153,8 @@ async fn handshake(
 ) -> Result<Stream, SendError> {
     let name = base.host().trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(SendError::of_connect)?;
-    let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(SendError::of_connect)?;
+    let tls =
+        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(SendError::of_connect)?;
     let chose_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     if http == UpstreamHttp::Http2 && !chose_http2 {
         let what = "the upstream does not speak HTTP/2; set KMI_UPSTREAM_HTTP=1.1 or auto";
@@ -172,7 +174,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
         let answer = Pin::new(&mut self.io).poll_read(cx, buf);
         self.moved.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
@@ -189,7 +195,11 @@ impl Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         let answer = Pin::new(&mut self.io).poll_write(cx, buf);
         self.count_written(&answer);
         answer

@@ -86,7 +86,8 @@ impl Connection {
                 return Poll::Ready(Err(error));
             }
             silence.poll_too_long(moved.total(), cx).map(|()| {
-                let mut error = SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed");
+                let mut error =
+                    SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed");
                 // A timeout is no sign that the connection was stale.
                 error.nothing_came = false;
                 Err(error)
@@ -160,9 +161,9 @@ impl Http2 {
                     answer.map_err(|error| SendError::of_hyper(Phase::FirstByte, error, false)),
                 );
             }
-            silence
-                .poll_too_long(moved.total(), cx)
-                .map(|()| Err(SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed")))
+            silence.poll_too_long(moved.total(), cx).map(|()| {
+                Err(SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed"))
+            })
         })
         .await?;
         Ok(response.map(|body| UpstreamBody::http2(body, moved, silence)))

@@ -60,7 +60,12 @@ impl Upstream {
     /// A client without connections. `tasks` takes the HTTP/2 drivers and simulator connections, which end with
     /// `cancel`.
     #[must_use]
-    pub fn new(connector: Connector, http: UpstreamHttp, tasks: TaskTracker, cancel: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        connector: Connector,
+        http: UpstreamHttp,
+        tasks: TaskTracker,
+        cancel: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             connector,
             http,
@@ -93,7 +98,11 @@ impl Upstream {
         let mut fresh_only = false;
         loop {
             let Some(request) = request() else {
-                return Err(SendError::new(Phase::Send, FaultKind::Closed, "the request body cannot be sent again"));
+                return Err(SendError::new(
+                    Phase::Send,
+                    FaultKind::Closed,
+                    "the request body cannot be sent again",
+                ));
             };
             // A body that can be sent once must not meet a connection that may just have been closed.
             let reuse = !fresh_only && request.body().can_be_replayed();

@@ -34,7 +34,13 @@ impl RequestBody {
     #[must_use]
     pub fn collected(chunks: &[Bytes], trailers: Option<HeaderMap>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.iter().cloned().collect(), left, trailers, rest: None, passed: Arc::default() }
+        Self {
+            collected: chunks.iter().cloned().collect(),
+            left,
+            trailers,
+            rest: None,
+            passed: Arc::default(),
+        }
     }
 
     /// What was read so far, and then the rest as it comes; `passed` counts the bytes sent on.
@@ -73,7 +79,9 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.collected.is_empty() && self.trailers.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.collected.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

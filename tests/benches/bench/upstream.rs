@@ -1,9 +1,9 @@
 //! The API, in a process of its own so that its CPU time is nobody else's: this program with another first argument.
 //! It does as little as it can; what the tests need to script and record is not here.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kmi_tests::http1::{Framing, Wire};
@@ -27,6 +27,7 @@ pub(crate) const STAMP: &str = "\"sent\":";
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    _lines: Lines<BufReader<ChildStdout>>,
     /// Where it listens.
     pub port: u16,
     /// What it is to be trusted by.
@@ -45,7 +46,7 @@ impl Process {
             ca_pem.push_str(&lines.next().unwrap().unwrap());
             ca_pem.push('\n');
         }
-        Self { child, port: port.parse().unwrap(), ca_pem }
+        Self { child, _lines: lines, port: port.parse().unwrap(), ca_pem }
     }
 }
 

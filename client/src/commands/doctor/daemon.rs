@@ -5,13 +5,12 @@ use std::time::Duration;
 use kmi_proto::client::ClientError;
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::{Issue, Status};
-use kmi_proto::methods::keys::{Key, KeyList, ListParams};
+use kmi_proto::methods::keys::{ConfiguredClient, Key, KeyList, ListParams};
 
 use super::Check;
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
 use crate::http::Caller;
-use crate::kimi_config;
 use crate::output::View;
 use crate::output::time::parse;
 use crate::{settings, tr};
@@ -30,7 +29,7 @@ pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
     match client.ask::<typed::KeysList>(&ListParams::default()) {
         Ok(list) => {
             checks.extend(of_keys(&view, &list, &status));
-            checks.extend(clients(app, &list, &status));
+            checks.extend(of_clients(&view, &list));
         }
         Err(error) => checks.push(unanswered(app, error)),
     }
@@ -188,28 +187,26 @@ fn proxy(app: &App, status: &Status) -> Check {
 }
 
 /// Where the Kimi clients on this machine point.
-fn clients(app: &App, list: &KeyList, status: &Status) -> Vec<Check> {
-    let messages = &app.messages;
-    let configured = kimi_config::read_all();
-    let mut checks = Vec::new();
-    for config in &configured {
-        let path = config.path.display().to_string();
-        let own =
-            config.fingerprint().and_then(|print| list.keys.iter().find(|key| key.fingerprint == print));
-        checks.push(if config.points_at(&status.proxy.url) {
-            Check::ok("clients", tr!(messages, "doctor-client-proxy", path = path))
-        } else if let Some(key) = own {
-            Check::ok("clients", tr!(messages, "doctor-client-key", path = path, key = key.label.as_str()))
-        } else {
-            Check::warn(
-                "clients",
-                tr!(messages, "doctor-client-other", path = path),
-                tr!(messages, "doctor-client-other-fix"),
-            )
-        });
+pub(super) fn of_clients(view: &View<'_>, list: &KeyList) -> Vec<Check> {
+    if list.clients.is_empty() {
+        return vec![Check::ok("clients", tr!(view.messages, "doctor-no-clients"))];
     }
-    if checks.is_empty() {
-        checks.push(Check::ok("clients", tr!(messages, "doctor-no-clients")));
+    list.clients.iter().map(|client| of_client(view, client, list)).collect()
+}
+
+fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList) -> Check {
+    let messages = view.messages;
+    let path = client.path.as_str();
+    let own = list.keys.iter().find(|key| client.fingerprint.as_ref() == Some(&key.fingerprint));
+    if client.points_at_kmid {
+        Check::ok("clients", tr!(messages, "doctor-client-proxy", path = path))
+    } else if let Some(key) = own {
+        Check::ok("clients", tr!(messages, "doctor-client-key", path = path, key = key.label.as_str()))
+    } else if let Some(why) = &client.problem {
+        let detail = tr!(messages, "doctor-client-problem", path = path, why = why.as_str());
+        Check::warn("clients", detail, tr!(messages, "doctor-client-problem-fix"))
+    } else {
+        let detail = tr!(messages, "doctor-client-other", path = path);
+        Check::warn("clients", detail, tr!(messages, "doctor-client-other-fix"))
     }
-    checks
 }

@@ -6,6 +6,7 @@ fn checks_of_the_daemon_in_every_look() {
     insta::assert_snapshot!(fixtures::looks(|view| {
         let mut checks = daemon::of_status(view, &fixtures::status());
         checks.extend(daemon::of_keys(view, &fixtures::keys(), &fixtures::status()));
+        checks.extend(daemon::of_clients(view, &fixtures::keys()));
         render(view, &checks)
     }));
 }

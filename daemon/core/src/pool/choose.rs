@@ -211,7 +211,13 @@ impl Pool {
                     Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
                     Obstacle::NoReading | Obstacle::Tried => None,
                 };
-                RefusedKey { label: entry.key.label.clone(), state: entry.state(now), obstacle, reason, until }
+                RefusedKey {
+                    label: entry.key.label.clone(),
+                    state: entry.state(now),
+                    obstacle,
+                    reason,
+                    until,
+                }
             })
             .collect();
         Refusal { mode, keys, total: self.entries.len() }

@@ -124,7 +124,9 @@ impl Entry {
 
     /// A block whose time is over, or that a recheck lifted: the next request decides.
     pub(super) fn is_half_open(&self, now: Time) -> bool {
-        self.block.as_ref().is_some_and(|block| block.half_open || block.until.is_some_and(|until| until <= now))
+        self.block
+            .as_ref()
+            .is_some_and(|block| block.half_open || block.until.is_some_and(|until| until <= now))
     }
 
     pub(super) fn cooling_until(&self, now: Time) -> Option<&Cooldown> {
@@ -190,7 +192,10 @@ impl Entry {
 
     pub(super) fn record(&self, now: Time) -> KeyRecord {
         let keep = |cooldown: &Option<Cooldown>| {
-            cooldown.as_ref().filter(|c| c.until > now).map(|c| CooldownRecord { until: c.until, reason: c.reason.into() })
+            cooldown
+                .as_ref()
+                .filter(|c| c.until > now)
+                .map(|c| CooldownRecord { until: c.until, reason: c.reason.into() })
         };
         KeyRecord {
             label: self.key.label.to_string(),
@@ -215,7 +220,9 @@ impl Entry {
         // A time beyond any window comes from a clock that was wrong, or a damaged file: it must not cool for ever.
         let sane = |until: Time| until.min(now + cooldown::LONGEST);
         let cool = |record: &Option<CooldownRecord>| {
-            record.as_ref().map(|c| Cooldown { until: sane(c.until), reason: crate::outcome::reason_word(&c.reason) })
+            record
+                .as_ref()
+                .map(|c| Cooldown { until: sane(c.until), reason: crate::outcome::reason_word(&c.reason) })
         };
         self.last_used = record.last_used;
         self.requests = record.requests;

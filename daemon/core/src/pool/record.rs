@@ -169,10 +169,15 @@ impl Pool {
             entry.reading = Some((quota.clone(), now));
             let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.until > now);
             if cooldown::is_dry(quota, now) {
-                let until = cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
+                let until =
+                    cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
                 entry.reading_cooldown = Some(Cooldown { until, reason: "exhausted" });
                 if !was_cooling {
-                    effects.push(Effect::Cooled { label: entry.key.label.clone(), until, reason: "exhausted" });
+                    effects.push(Effect::Cooled {
+                        label: entry.key.label.clone(),
+                        until,
+                        reason: "exhausted",
+                    });
                 }
             }
         }

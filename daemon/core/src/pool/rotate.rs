@@ -57,7 +57,8 @@ impl Pool {
     }
 
     fn named(&self, label: &str) -> Result<usize, RotateError> {
-        let index = self.entries.iter().position(|e| &*e.key.label == label).ok_or(RotateError::UnknownLabel)?;
+        let index =
+            self.entries.iter().position(|e| &*e.key.label == label).ok_or(RotateError::UnknownLabel)?;
         if self.entries[index].key.disabled { Err(RotateError::Disabled) } else { Ok(index) }
     }
 

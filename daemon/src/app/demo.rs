@@ -1,0 +1,110 @@
+//! `kmid demo`: the daemon itself over the simulator, in a temporary folder, with a load on it.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use kmid_config::load::{self, Launch};
+use kmid_config::outside::Outside;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, AppError, Start};
+use crate::demo::{Options, keys, run};
+use crate::instance::{self, Instance};
+use crate::{logging, private};
+
+/// A folder that goes when the demo ends.
+#[derive(Debug)]
+pub struct DemoFolder(PathBuf);
+
+impl DemoFolder {
+    /// Makes it, with the demo's keys.
+    ///
+    /// # Errors
+    /// When the system's folder for temporary files cannot be written.
+    pub fn make() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("kmid-demo-{:016x}", fastrand::u64(..)));
+        private::create_dir_all(&path.join("_auths"))?;
+        let folder = Self(path);
+        for (name, content) in keys::files() {
+            std::fs::write(folder.0.join("_auths").join(name), content)?;
+        }
+        Ok(folder)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for DemoFolder {
+    fn drop(&mut self) {
+        // Nothing in it matters to anyone.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What `kmid demo` starts with: nothing of the person's own settings counts, so that it works everywhere.
+///
+/// # Errors
+/// Never in practice: the settings are the demo's own.
+pub fn start(
+    folder: &DemoFolder,
+    outside: &Outside,
+) -> Result<(Start, Instance), Box<dyn std::error::Error + Send + Sync>> {
+    let mut own = outside.clone();
+    own.vars.retain(|name, _| !name.starts_with("KMI_") && !name.starts_with("KIMI_"));
+    own.vars.insert("KMI_STATE_DIR".to_owned(), folder.path().into());
+    own.vars.insert("KMI_AUTHS_DIR".to_owned(), folder.path().join("_auths").into());
+    own.vars.insert("KMI_PROXY_LISTEN".to_owned(), "127.0.0.1:0".into());
+    own.vars.insert("KMI_AUTO_ROTATE_ALLOWED".to_owned(), "1".into());
+    own.vars.insert("KMI_DRY_RUN".to_owned(), "1".into());
+    own.home = Some(folder.path().to_owned());
+    let launch = Launch::default();
+    let loaded = load::load(&launch, &own)?;
+    instance::prepare(folder.path(), true)?;
+    let instance = Instance::acquire(folder.path())?;
+    let logging = logging::start(&logging::Options::of(&loaded.settings), false)?;
+    let start = Start { loaded, launch, outside: own, logging, issues: Vec::new(), script: keys::script() };
+    Ok((start, instance))
+}
+
+/// Runs the demo on a started daemon.
+///
+/// # Errors
+/// When the daemon could not start or failed.
+pub async fn show(start: Start, requests: Option<u64>) -> Result<(), AppError> {
+    let no_color = start.loaded.settings.no_color;
+    let timezone = start.loaded.settings.timezone.clone();
+    let app = App::start(start).await?;
+    let url = app.proxy_url().to_owned();
+    let state = std::sync::Arc::clone(app.state());
+    let terminal = std::io::stdout().is_terminal();
+    let mut options = Options::new(tokio::io::stdout(), terminal, terminal && !no_color);
+    options.requests = requests;
+    options.timezone = timezone;
+    let ended = CancellationToken::new();
+    // Ctrl-C reaches the daemon's signal handler; it ends the daemon's run, and the load with it.
+    let load = {
+        let ended = ended.clone();
+        let stop = CancellationToken::new();
+        let daemon = app.run(stop.clone());
+        async move {
+            let mut daemon = std::pin::pin!(daemon);
+            let mut load = std::pin::pin!(run(&url, || state.view(), options, ended.clone()));
+            tokio::select! {
+                _ = &mut load => {
+                    stop.cancel();
+                    daemon.await
+                }
+                done = &mut daemon => {
+                    ended.cancel();
+                    load.await;
+                    done
+                }
+            }
+        }
+    };
+    let (logging, result) = load.await;
+    logging.close();
+    result
+}

@@ -1,0 +1,125 @@
+//! The key directory's place in the daemon: loaded, watched, brought into the pool.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kmid_config::load::{self, Launch};
+use kmid_config::outside::Outside;
+use kmid_config::settings::Settings;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::Issue;
+use crate::keys::{self, Rules, Watcher};
+use crate::state::{Origin, State};
+
+/// Brings keys from files into the pool.
+#[derive(Debug)]
+pub(super) struct KeyRoom {
+    state: Arc<State>,
+    settings: Arc<ArcSwap<Settings>>,
+    watcher: tokio::sync::Mutex<Watcher>,
+}
+
+impl KeyRoom {
+    /// Watches the directories and loads the keys. The watch comes first: a change in between is not missed.
+    pub(super) async fn open(
+        state: Arc<State>,
+        settings: Arc<ArcSwap<Settings>>,
+        candidates: Vec<PathBuf>,
+    ) -> io::Result<Arc<Self>> {
+        let watcher =
+            tokio::task::spawn_blocking(|| Watcher::new(candidates)).await.map_err(io::Error::other)??;
+        let room = Arc::new(Self { state, settings, watcher: tokio::sync::Mutex::new(watcher) });
+        room.load().await;
+        Ok(room)
+    }
+
+    /// Watches other directories from now on.
+    pub(super) async fn watch_instead(&self, candidates: Vec<PathBuf>) {
+        match tokio::task::spawn_blocking(|| Watcher::new(candidates)).await {
+            Ok(Ok(watcher)) => *self.watcher.lock().await = watcher,
+            Ok(Err(error)) => tracing::error!(%error, "key_watch_failed"),
+            Err(error) => tracing::error!(%error, "key_watch_failed"),
+        }
+    }
+
+    /// Reads the key directory into the pool. Whether keys or issues changed.
+    pub(super) async fn load(&self) -> bool {
+        let settings = self.settings.load_full();
+        let Some(dir) = settings.auths_dir.clone() else {
+            self.state.set_keys(Vec::new());
+            self.state.set_issues(Origin::Keys, vec![no_directory(&settings)]);
+            return false;
+        };
+        let rules = Rules::from(&*settings);
+        let loaded = match tokio::task::spawn_blocking(move || keys::load(&dir, &rules)).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::error!(%error, "keys_not_loaded");
+                return false;
+            }
+        };
+        for issue in &loaded.issues {
+            tracing::warn!(file = %issue.subject, reason = %issue.message, "key_file_issue");
+        }
+        let summary = |keys: &[Arc<kmid_core::key::Key>]| {
+            keys.iter()
+                .map(|key| {
+                    (key.label.clone(), key.fingerprint, key.disabled, key.priority, key.base_url.clone())
+                })
+                .collect::<Vec<_>>()
+        };
+        let before = summary(&self.state.keys());
+        self.state.set_keys(loaded.keys);
+        self.state.set_issues(Origin::Keys, loaded.issues);
+        let now = self.state.keys();
+        let changed = before != summary(&now);
+        if changed {
+            tracing::info!(count = now.len(), "keys_loaded");
+        }
+        changed
+    }
+
+    /// Loads anew whenever files change, until cancelled. While no key directory exists, looks for it in the same
+    /// way as at start.
+    pub(super) async fn watch(self: Arc<Self>, launch: Launch, outside: Outside, cancel: CancellationToken) {
+        loop {
+            {
+                let mut watcher = self.watcher.lock().await;
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = watcher.changed() => {}
+                }
+            }
+            if self.settings.load().auths_dir.is_none() {
+                self.find_directory(launch.clone(), outside.clone()).await;
+            }
+            self.load().await;
+        }
+    }
+
+    async fn find_directory(&self, launch: Launch, outside: Outside) {
+        let found = tokio::task::spawn_blocking(move || load::load(&launch, &outside)).await;
+        if let Ok(Ok(loaded)) = found
+            && let Some(dir) = loaded.settings.auths_dir
+        {
+            let mut settings = Settings::clone(&self.settings.load());
+            settings.auths_dir = Some(dir);
+            self.settings.store(Arc::new(settings));
+        }
+    }
+}
+
+fn no_directory(settings: &Settings) -> Issue {
+    let dir = settings.state_dir.join("_auths");
+    Issue {
+        kind: "key_file",
+        error: true,
+        subject: dir.display().to_string(),
+        message: "there is no key directory yet; make this one and put a file such as alpha.env with \
+                  KMI_API_KEY=... into it"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,313 @@
+//! The composition root: builds everything, binds, serves, reloads, drains.
+
+pub mod demo;
+mod keys;
+mod reload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kmid_config::load::{Launch, Loaded};
+use kmid_config::outside::Outside;
+use kmid_config::settings::{RateLimit, Settings};
+use kmid_core::pool::Rules;
+use kmid_core::rate::Limit;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::keys::KeyRoom;
+use crate::client_config::Homes;
+use crate::command::Command;
+use crate::control;
+use crate::line_log::RecordLog;
+use crate::local_time::Zone;
+use crate::logging::Logging;
+use crate::proxy::Proxy;
+use crate::proxy::listener::{self, BindError, Ending};
+use crate::refresh::Refresher;
+use crate::signal::{Signal, Signals};
+use crate::state::trace::TraceRecord;
+use crate::state::{Origin, State, store};
+use crate::supervisor::{Ended, Supervisor};
+use crate::upstream::Upstream;
+use crate::upstream::connect::Connector;
+use crate::upstream::simulator::{Script, Simulator};
+use crate::{clock, command};
+
+/// Commands that wait at most.
+const COMMANDS: usize = 16;
+/// Commands carried out at the same time.
+const COMMANDS_AT_ONCE: usize = 4;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The proxy's listener.
+    #[error(transparent)]
+    Proxy(#[from] BindError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] control::listener::BindError),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] store::LoadError),
+    /// A thread, the key directory's watcher or the signals.
+    #[error("a part of kmid could not start; are there too many processes or open files?")]
+    Start(#[from] std::io::Error),
+    /// A task ended by itself.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// What the composition root is given.
+#[derive(Debug)]
+pub struct Start {
+    /// The settings with their sources.
+    pub loaded: Loaded<Settings>,
+    /// How they were found, for a reload.
+    pub launch: Launch,
+    /// Environment and folders at start.
+    pub outside: Outside,
+    /// The running log.
+    pub logging: Logging,
+    /// What was found while preparing the state directory.
+    pub issues: Vec<command::Issue>,
+    /// What the simulator does; only used in dry-run.
+    pub script: Script,
+}
+
+/// The parts of a running daemon.
+#[derive(Debug)]
+pub struct App {
+    settings: Arc<ArcSwap<Settings>>,
+    launch: Launch,
+    outside: Outside,
+    logging: Logging,
+    state: Arc<State>,
+    trace: RecordLog<TraceRecord>,
+    keys: Arc<KeyRoom>,
+    refresher: Arc<Refresher>,
+    supervisor: Supervisor,
+    upstream_tasks: TaskTracker,
+    ending: Ending,
+    cancel: CancellationToken,
+    commands: mpsc::Receiver<Command>,
+    signals: Signals,
+    proxy_url: String,
+}
+
+impl App {
+    /// Builds and starts everything; when it returns, proxy and control socket answer.
+    ///
+    /// # Errors
+    /// Says which part could not start, and what to do.
+    pub async fn start(start: Start) -> Result<Self, AppError> {
+        let Start { loaded, launch, outside, logging, issues: mut start_issues, script } = start;
+        let signals = Signals::install()?;
+        let settings = loaded.settings;
+        let state_dir = settings.state_dir.clone();
+        let bound = listener::Bound::bind(&settings.proxy_listen, settings.proxy_tls.as_ref()).await?;
+        let control = control::listener::bind(&settings.socket)?;
+        let proxy_addr = bound.addr();
+
+        let state_file = state_dir.join("state.json");
+        let remembered = store::load(&state_file, clock::now())?;
+        start_issues.extend(remembered.issues);
+        let trace = RecordLog::open(state_dir.join("trace").join("trace.jsonl"), settings.trace_files)?;
+        let state = State::start(rules(&settings), remembered.snapshot, &state_file, trace.clone())?;
+        state.set_issues(Origin::Start, start_issues);
+        state.set_issues(Origin::Settings, loaded.warnings.iter().map(reload::issue).collect());
+
+        let cancel = CancellationToken::new();
+        let upstream_tasks = TaskTracker::new();
+        let upstream = Upstream::new(
+            connector(&settings, script),
+            settings.upstream_http,
+            upstream_tasks.clone(),
+            cancel.clone(),
+        );
+        let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
+        let proxy_url = format!("{scheme}://{proxy_addr}{}", settings.proxy_base_path);
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let keys = KeyRoom::open(Arc::clone(&state), Arc::clone(&settings), loaded.auths_candidates).await?;
+        let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
+        let zone: Zone = logging.zone().clone();
+        let proxy = Proxy::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream), zone);
+        let (send_commands, commands) = mpsc::channel(COMMANDS);
+        let context = control::Context {
+            state: Arc::clone(&state),
+            settings: Arc::clone(&settings),
+            commands: send_commands,
+            trace: trace.lines(),
+            app_log: logging.app().clone(),
+            daemon_log: logging.daemon().clone(),
+            started_at: clock::now(),
+            proxy_addr,
+            homes: Arc::new(homes(&outside)),
+        };
+
+        let ending = Ending::default();
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone()));
+        supervisor.spawn("control", control::listener::serve(control, context, cancel.clone()));
+        supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
+        supervisor.spawn("upstream", upstream.reap());
+        supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
+        tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
+        Ok(Self {
+            settings,
+            launch,
+            outside,
+            logging,
+            state,
+            trace,
+            keys,
+            refresher,
+            supervisor,
+            upstream_tasks,
+            ending,
+            cancel,
+            commands,
+            signals,
+            proxy_url,
+        })
+    }
+
+    /// What to point a client at.
+    #[must_use]
+    pub fn proxy_url(&self) -> &str {
+        &self.proxy_url
+    }
+
+    /// The door to the pool.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Serves until a signal, a command or `stop` ends it, then drains. Returns the log, still open.
+    ///
+    /// # Errors
+    /// When a task ended by itself.
+    pub async fn run(mut self, stop: CancellationToken) -> (Logging, Result<(), AppError>) {
+        let mut answers = JoinSet::new();
+        let places = Arc::new(Semaphore::new(COMMANDS_AT_ONCE));
+        let result = loop {
+            tokio::select! {
+                ended = self.supervisor.watch() => break Err(ended.into()),
+                () = stop.cancelled() => break Ok(false),
+                signal = self.signals.next() => match signal {
+                    Signal::Stop => break Ok(false),
+                    Signal::Reload => { self.reload().await; }
+                },
+                Some(command) = self.commands.recv() => match command {
+                    Command::Stop { force } => break Ok(force),
+                    Command::Reload { reply } => { let _ = reply.send(self.reload().await); }
+                    other => { answers.spawn(carry_out(other, Arc::clone(&self.refresher), Arc::clone(&places))); }
+                },
+                Some(_) = answers.join_next() => {}
+            }
+        };
+        let result = match result {
+            Ok(force) => {
+                self.drain(force).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        answers.shutdown().await;
+        (self.end().await, result)
+    }
+
+    /// Lets requests in flight finish until the deadline, a second signal or a forced stop.
+    async fn drain(&mut self, force: bool) {
+        let deadline = if force { Duration::ZERO } else { self.settings.load().proxy_drain };
+        tracing::info!(
+            in_flight = self.state.requests().in_flight,
+            seconds = deadline.as_secs(),
+            "kmid_stopping"
+        );
+        self.ending.drain.cancel();
+        let mut hurry = force;
+        let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
+        while !hurry {
+            tokio::select! {
+                // The first task that ends is the proxy, the only one that was told to.
+                _ = self.supervisor.watch() => return,
+                () = &mut out_of_time => hurry = true,
+                signal = self.signals.next() => hurry = signal == Signal::Stop,
+                Some(command) = self.commands.recv() => hurry = matches!(command, Command::Stop { force: true }),
+            }
+        }
+        self.ending.abort.cancel();
+    }
+
+    async fn end(self) -> Logging {
+        self.ending.drain.cancel();
+        self.ending.abort.cancel();
+        self.cancel.cancel();
+        self.supervisor.finish().await;
+        self.upstream_tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.upstream_tasks.wait()).await;
+        let state = self.state;
+        // Waits for the disk, which nothing else needs any more.
+        let _ = tokio::task::spawn_blocking(move || state.close()).await;
+        tracing::info!("kmid_stopped");
+        self.logging
+    }
+}
+
+async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Semaphore>) {
+    let Ok(_place) = places.acquire().await else { return };
+    // A caller that no longer waits for its answer is no error.
+    match command {
+        Command::RefreshQuota { label, reply } => {
+            let _ = reply.send(refresher.refresh(label).await);
+        }
+        Command::Recheck { label, reply } => {
+            let _ = reply.send(refresher.recheck(label).await);
+        }
+        Command::Reload { .. } | Command::Stop { .. } => {}
+    }
+}
+
+fn connector(settings: &Settings, script: Script) -> Connector {
+    if settings.dry_run {
+        Connector::Simulated(Simulator::new(script))
+    } else {
+        Connector::tls(
+            settings.https_proxy.as_ref().map(|proxy| proxy.expose()),
+            settings.no_proxy.as_deref(),
+        )
+    }
+}
+
+fn homes(outside: &Outside) -> Homes {
+    let dir = |name: &str| outside.vars.get(name).filter(|value| !value.is_empty()).map(Into::into);
+    Homes {
+        home: outside.home.clone(),
+        kimi_share_dir: dir("KIMI_SHARE_DIR"),
+        kimi_code_home: dir("KIMI_CODE_HOME"),
+    }
+}
+
+/// The settings that the pool decides by.
+fn rules(settings: &Settings) -> Rules {
+    let limit = |limit: RateLimit| Limit { per_second: limit.per_second, per_minute: limit.per_minute };
+    Rules {
+        allowed: settings.auto_rotate_allowed,
+        rotate_on_tie: settings.rotate_on_tie,
+        include_warn: settings.rotate_include_warn,
+        longest_backoff: settings.rotation_cooldown,
+        payment_block: settings.payment_block,
+        require_reading: settings.require_usage_before_request,
+        fail_open: settings.fail_open_on_empty_cache,
+        // A reading that was missed twice is not good any more.
+        reading_max_age: settings.usage_cache.map(|every| every * 3),
+        limit: limit(settings.proxy_limit),
+        limit_per_key: limit(settings.proxy_limit_per_key),
+    }
+}

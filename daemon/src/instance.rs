@@ -1,0 +1,222 @@
+//! The state directory: one daemon at a time, and nobody else's.
+
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::command::Issue;
+use crate::private;
+
+/// The lock's file name.
+const LOCK: &str = "kmid.lock";
+/// Directories inside the state directory.
+const FOLDERS: [&str; 2] = ["logs", "trace"];
+/// Most files whose rights are looked at, in each directory.
+const MOST_FILES: usize = 10_000;
+/// How often the lock is tried anew when its file was taken away between opening and locking.
+const TRIES: u32 = 10;
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// Another daemon holds the lock.
+    #[error(
+        "another kmid{} already uses {}; `kmi status` shows it and `kmi proxy-stop` ends it; for a second one set \
+         KMI_STATE_DIR to another directory",
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), state_dir.display()
+    )]
+    Held {
+        /// Its process id, where it can be read.
+        pid: Option<u32>,
+        /// What it holds.
+        state_dir: PathBuf,
+    },
+    /// A link, which someone else may turn.
+    #[error("{} is a symbolic link; set KMI_STATE_DIR to the directory itself", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A file or something else.
+    #[error("{} is not a directory; move it away or set KMI_STATE_DIR to another directory", path.display())]
+    NotADirectory {
+        /// What was found.
+        path: PathBuf,
+    },
+    /// It belongs to another user.
+    #[error(
+        "{} belongs to another user, who could read and change what is kept there; run kmid as its owner or set \
+         KMI_STATE_DIR to a directory of your own", path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("{} cannot be used; check the rights of it and of the directories above it", path.display())]
+    Io {
+        /// What was tried.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What was done to rights, and what was found too open. It is told when the log is open.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Tightened.
+    pub hardened: Vec<PathBuf>,
+    /// Open to others and left so, or not to be tightened.
+    pub issues: Vec<Issue>,
+}
+
+impl Prepared {
+    /// Writes it into the log.
+    pub fn log(&self) {
+        for path in &self.hardened {
+            tracing::warn!(path = %path.display(), "permissions_hardened");
+        }
+        for issue in &self.issues {
+            tracing::warn!(path = %issue.subject, reason = %issue.message, "insecure_permissions");
+        }
+    }
+}
+
+/// Makes the state directory with its folders, or checks those that are there: a directory, no link, our own. With
+/// `enforce` (KMI_ENFORCE_FILE_PERMS) what is open to others is tightened, else it is an issue.
+///
+/// # Errors
+/// When it cannot be made or must not be used.
+pub fn prepare(state_dir: &Path, enforce: bool) -> Result<Prepared, InstanceError> {
+    let mut prepared = Prepared::default();
+    for dir in [state_dir.to_owned()].into_iter().chain(FOLDERS.map(|folder| state_dir.join(folder))) {
+        let metadata = make_dir(&dir)?;
+        prepared.check(&dir, &metadata, enforce);
+        let entries = fs::read_dir(&dir).map_err(|source| InstanceError::Io { path: dir.clone(), source })?;
+        for entry in entries.take(MOST_FILES).flatten() {
+            // `DirEntry::metadata` does not follow links: what they point to is not ours to change.
+            if let Ok(metadata) = entry.metadata()
+                && metadata.is_file()
+            {
+                prepared.check(&entry.path(), &metadata, enforce);
+            }
+        }
+    }
+    Ok(prepared)
+}
+
+impl Prepared {
+    fn check(&mut self, path: &Path, metadata: &Metadata, enforce: bool) {
+        if !private::open_to_others(metadata) {
+            return;
+        }
+        let message = if enforce {
+            match private::harden(path, metadata) {
+                Ok(()) => {
+                    self.hardened.push(path.to_owned());
+                    return;
+                }
+                Err(error) => format!("others can read it, and its rights cannot be changed ({error})"),
+            }
+        } else {
+            let mode = if metadata.is_dir() { "700" } else { "600" };
+            format!("others can read it; run `chmod {mode}` on it or set KMI_ENFORCE_FILE_PERMS=1")
+        };
+        self.issues.push(Issue {
+            kind: "permissions",
+            error: false,
+            subject: path.display().to_string(),
+            message,
+        });
+    }
+}
+
+fn make_dir(path: &Path) -> Result<Metadata, InstanceError> {
+    let failed = |source| InstanceError::Io { path: path.to_owned(), source };
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            private::create_dir_all(path).map_err(failed)?;
+            // Looked at again: someone may have been quicker.
+            fs::symlink_metadata(path).map_err(failed)?
+        }
+        found => found.map_err(failed)?,
+    };
+    let path = path.to_owned();
+    if metadata.is_symlink() {
+        Err(InstanceError::Link { path })
+    } else if !metadata.is_dir() {
+        Err(InstanceError::NotADirectory { path })
+    } else if !private::is_ours(&metadata) {
+        Err(InstanceError::Foreign { path })
+    } else {
+        Ok(metadata)
+    }
+}
+
+/// The right to a state directory, held until it is dropped or the process ends in whatever way.
+#[derive(Debug)]
+pub struct Instance {
+    _lock: File,
+}
+
+impl Instance {
+    /// Takes the lock and writes this process's id into it. The file stays when the daemon ends: only the lock
+    /// counts, and removing the file would let two daemons hold two locks of one name.
+    ///
+    /// # Errors
+    /// When another daemon holds it.
+    pub fn acquire(state_dir: &Path) -> Result<Self, InstanceError> {
+        let path = state_dir.join(LOCK);
+        let failed = |source| InstanceError::Io { path: path.clone(), source };
+        for _ in 0..TRIES {
+            let mut file = private::file_options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(InstanceError::Held {
+                        pid: read_pid(&mut file),
+                        state_dir: state_dir.to_owned(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            if is_at(&file, &path) {
+                write_pid(&mut file).map_err(failed)?;
+                return Ok(Self { _lock: file });
+            }
+        }
+        Err(failed(io::Error::other("its lock file is taken away again and again")))
+    }
+}
+
+/// Whether the file that was locked still has the name.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => private::identity(&held) == private::identity(&named),
+        _ => false,
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// On Windows a locked file cannot be read by others: the holder stays unnamed there.
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+#[path = "instance_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! What the system tells the daemon: end, or read the settings anew.
+
+/// A wish of the system or of a person at the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, SIGINT; on Windows Ctrl-C, Ctrl-Break, closing the console, shutting down.
+    Stop,
+    /// SIGHUP; Windows knows no such thing.
+    Reload,
+}
+
+pub use imp::Signals;
+
+#[cfg(unix)]
+mod imp {
+    use std::{fmt, io};
+
+    use futures_util::StreamExt as _;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    use super::Signal;
+
+    /// Signals as they come. Equal ones that come before the first was read may be one.
+    pub struct Signals(signal_hook_tokio::Signals);
+
+    impl fmt::Debug for Signals {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Signals")
+        }
+    }
+
+    impl Signals {
+        /// Takes over the signals; from here on they do not end the process by themselves. Needs the runtime.
+        ///
+        /// # Errors
+        /// As the system says.
+        pub fn install() -> io::Result<Self> {
+            signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP]).map(Self)
+        }
+
+        /// The next one. Safe to drop while it waits: nothing is lost.
+        pub async fn next(&mut self) -> Signal {
+            match self.0.next().await {
+                Some(SIGHUP) => Signal::Reload,
+                Some(_) => Signal::Stop,
+                // The stream ends only when its handle is closed, and nobody has one.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(windows)]
+mod imp {
+    use std::io;
+
+    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
+
+    use super::Signal;
+
+    /// Signals as they come. Equal ones that come before the first was read may be one.
+    #[derive(Debug)]
+    pub struct Signals {
+        ctrl_c: CtrlC,
+        ctrl_break: CtrlBreak,
+        ctrl_close: CtrlClose,
+        ctrl_shutdown: CtrlShutdown,
+    }
+
+    impl Signals {
+        /// Takes over the console's events. Needs the runtime.
+        ///
+        /// # Errors
+        /// As the system says.
+        pub fn install() -> io::Result<Self> {
+            use tokio::signal::windows;
+            Ok(Self {
+                ctrl_c: windows::ctrl_c()?,
+                ctrl_break: windows::ctrl_break()?,
+                ctrl_close: windows::ctrl_close()?,
+                ctrl_shutdown: windows::ctrl_shutdown()?,
+            })
+        }
+
+        /// The next one. Safe to drop while it waits: nothing is lost.
+        pub async fn next(&mut self) -> Signal {
+            let came = tokio::select! {
+                came = self.ctrl_c.recv() => came,
+                came = self.ctrl_break.recv() => came,
+                came = self.ctrl_close.recv() => came,
+                came = self.ctrl_shutdown.recv() => came,
+            };
+            match came {
+                Some(()) => Signal::Stop,
+                // The runtime that drives them has ended.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::low_level::raise;
+
+    use super::*;
+
+    #[test]
+    fn signals_become_wishes() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut signals = Signals::install().unwrap();
+            for (number, signal) in [
+                (SIGHUP, Signal::Reload),
+                (SIGTERM, Signal::Stop),
+                (SIGINT, Signal::Stop),
+                (SIGTERM, Signal::Stop),
+            ] {
+                raise(number).unwrap();
+                assert_eq!(signals.next().await, signal);
+            }
+        });
+    }
+}
