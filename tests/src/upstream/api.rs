@@ -117,7 +117,11 @@ impl Usages {
     #[must_use]
     pub fn of(key: &str) -> Self {
         Self {
-            account: format!("account of {}", key.get(key.len().saturating_sub(4)..).unwrap_or_default()),
+            account: format!(
+                "u-{:08x}",
+                key.bytes()
+                    .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+            ),
             five_hours: 3,
             week: 6,
             resets_at: "2099-01-01T00:00:00.443553353Z".into(),
