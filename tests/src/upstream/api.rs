@@ -103,6 +103,7 @@ fn data(value: &Value) -> String {
 /// When windows start anew unless a test says otherwise: in 20 days, to the second and the same all through a run.
 /// No cooldown is longer than 31 days, so a later time would not come back as it was.
 #[must_use]
+#[allow(clippy::disallowed_methods, reason = "the rule about the time is the daemon's")]
 pub fn reset() -> Timestamp {
     static RESET: LazyLock<Timestamp> = LazyLock::new(|| {
         let in_twenty_days = Timestamp::now() + SignedDuration::from_hours(20 * 24);
