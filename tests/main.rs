@@ -6,6 +6,7 @@
 mod cli;
 mod compat;
 mod control;
+mod documents;
 mod dry_run;
 mod lifecycle;
 mod proxy;

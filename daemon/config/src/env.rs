@@ -66,7 +66,7 @@ pub fn find(name: &str) -> Option<&'static Variable> {
     ALL.iter().copied().find(|variable| variable.name == name)
 }
 
-/// Per entry: meaning, name = default [marks], and how the resolved value is shown.
+/// Per entry: meaning, name = default marks, and how the resolved value is shown.
 macro_rules! variables {
     ($($group:literal { $( #[doc = $meaning:literal] $name:ident = $default:literal $($mark:ident)*, $show:expr; )+ })+) => {
         $($(

@@ -19,46 +19,84 @@ pub struct Limit {
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// Requests closer together than this share of a window are remembered as one moment, the later one: memory stays
+/// bounded, and the limit is never exceeded.
+const MOMENTS: u32 = 500;
 
-/// Remembers when requests were let through: at most as many times as the larger limit.
+/// Remembers when requests were let through.
 #[derive(Debug, Clone, Default)]
 pub struct RateWindow {
-    passed: VecDeque<Time>,
+    second: Passed,
+    minute: Passed,
+}
+
+/// Requests that passed within one window, the oldest first.
+#[derive(Debug, Clone, Default)]
+struct Passed {
+    moments: VecDeque<Moment>,
+    count: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    first: Time,
+    last: Time,
+    count: u32,
 }
 
 impl RateWindow {
     /// When the next request may pass; `None` = now.
     pub fn blocked_until(&mut self, limit: Limit, now: Time) -> Option<Time> {
-        if limit == Limit::default() {
-            self.passed.clear();
-            return None;
-        }
-        self.forget(now);
-        let wait = |most: Option<u32>, window: Duration| {
-            let most = usize::try_from(most?).ok()?;
-            let oldest_counted = self.passed.len().checked_sub(most)?;
-            let free_at = *self.passed.get(oldest_counted)? + window;
-            (free_at > now).then_some(free_at)
-        };
-        wait(limit.per_second, SECOND).max(wait(limit.per_minute, MINUTE))
+        let second = self.second.blocked_until(limit.per_second, SECOND, now);
+        let minute = self.minute.blocked_until(limit.per_minute, MINUTE, now);
+        second.max(minute)
     }
 
     /// Counts a request that passed.
     pub fn pass(&mut self, limit: Limit, now: Time) {
-        if limit != Limit::default() {
-            self.passed.push_back(now);
-            let most = limit.per_minute.max(limit.per_second).map_or(0, |most| most as usize);
-            while self.passed.len() > most {
-                self.passed.pop_front();
+        self.second.pass(limit.per_second, SECOND, now);
+        self.minute.pass(limit.per_minute, MINUTE, now);
+    }
+}
+
+impl Passed {
+    fn blocked_until(&mut self, most: Option<u32>, window: Duration, now: Time) -> Option<Time> {
+        let Some(most) = most else {
+            *self = Self::default();
+            return None;
+        };
+        self.forget(window, now);
+        if self.count < most {
+            return None;
+        }
+        let mut left = self.count;
+        self.moments.iter().find_map(|moment| {
+            left -= moment.count;
+            (left < most).then_some(moment.last + window)
+        })
+    }
+
+    fn pass(&mut self, most: Option<u32>, window: Duration, now: Time) {
+        if most.is_none() {
+            return;
+        }
+        self.count += 1;
+        match self.moments.back_mut() {
+            Some(moment) if now >= moment.last && now.since(moment.first) < window / MOMENTS => {
+                moment.last = now;
+                moment.count += 1;
             }
+            _ => self.moments.push_back(Moment { first: now, last: now, count: 1 }),
         }
     }
 
-    fn forget(&mut self, now: Time) {
+    fn forget(&mut self, window: Duration, now: Time) {
         // A clock that jumped back leaves times in the future: they would block for ever.
-        self.passed.retain(|&at| at <= now);
-        while self.passed.front().is_some_and(|&at| now.since(at) >= MINUTE) {
-            self.passed.pop_front();
+        while self.moments.back().is_some_and(|moment| moment.last > now) {
+            self.count -= self.moments.pop_back().map_or(0, |moment| moment.count);
+        }
+        while self.moments.front().is_some_and(|moment| now.since(moment.last) >= window) {
+            self.count -= self.moments.pop_front().map_or(0, |moment| moment.count);
         }
     }
 }
@@ -68,6 +106,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn memory_stays_bounded_and_no_window_holds_more_than_the_limit() {
+        let limit = Limit { per_second: None, per_minute: Some(5_000) };
+        let mut window = RateWindow::default();
+        let mut passed = Vec::new();
+        for millis in (0..150_000).step_by(3) {
+            if window.blocked_until(limit, at(millis)).is_none() {
+                window.pass(limit, at(millis));
+                passed.push(millis);
+            }
+        }
+        assert!(window.minute.moments.len() <= 502, "{}", window.minute.moments.len());
+        assert!(passed.windows(5_001).all(|run| run[5_000] - run[0] >= 60_000));
+        assert!(passed.len() > 10_000, "{}", passed.len());
+    }
 
     fn at(millis: i64) -> Time {
         Time::from_millis(1_000_000 + millis)
@@ -84,8 +138,8 @@ mod tests {
         assert_eq!(window.blocked_until(limit, at(200)), Some(at(1000)));
         assert_eq!(window.blocked_until(limit, at(1000)), None);
         window.pass(limit, at(1000));
-        assert_eq!(window.blocked_until(limit, at(3000)), Some(at(60_000)));
-        assert_eq!(window.blocked_until(limit, at(60_000)), None);
+        assert_eq!(window.blocked_until(limit, at(3000)), Some(at(60_100)));
+        assert_eq!(window.blocked_until(limit, at(60_100)), None);
     }
 
     #[test]

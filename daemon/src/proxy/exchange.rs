@@ -67,8 +67,15 @@ pub(super) async fn handle(
     }
     let collected =
         replay::collect(body, &proxy.budget, settings.proxy_replay, settings.proxy_replay_total).await;
-    let Ok(collected) = collected else {
-        return refuse(Reply::broken_body(), wire, journal, true);
+    let collected = match collected {
+        Ok(collected) => collected,
+        Err(error) => {
+            // A client that hung up is told nothing and has left; one that sent nonsense is refused.
+            if !error.is_parse() && !error.is_user() {
+                journal.end("client_left", None);
+            }
+            return refuse(Reply::broken_body(), wire, journal, true);
+        }
     };
     if let Collected::Whole { chunks, .. } = &collected {
         let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();

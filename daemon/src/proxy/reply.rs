@@ -82,7 +82,7 @@ impl Reply {
                 StatusCode::BAD_REQUEST,
                 "invalid_request_error",
                 "bad_path",
-                "the path has dot segments, empty segments or encoded slashes; write it out plainly",
+                "the path has dot segments, empty segments or backslashes; write it out plainly",
             ),
         }
     }
@@ -118,8 +118,7 @@ impl Reply {
     pub(super) fn refusal(refusal: &Refusal, wire: Wire, now: Time, zone: &Zone) -> Self {
         let keys = describe(refusal, zone);
         if refusal.total == 0 {
-            let message =
-                "kmid has no keys; put one into its key directory (`kmi doctor` says which) and try again";
+            let message = "kmid has no keys; put a key file into _auths/ (`kmi doctor` says where that is) and try again";
             return Self::new(StatusCode::FORBIDDEN, "permission_error", "no_keys", message);
         }
         let advice = match refusal.mode {

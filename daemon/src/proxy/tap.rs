@@ -37,6 +37,8 @@ pub(super) struct Tap {
     journal: Journal,
     /// What is known before the body's end: for error answers.
     known: Option<Outcome>,
+    /// A break that waits until what came before it has been flushed to the client.
+    breaking: Option<BoxError>,
 }
 
 /// What is looked for in the bytes.
@@ -57,7 +59,16 @@ impl Tap {
         journal: Journal,
     ) -> Self {
         let read = VecDeque::new();
-        let mut tap = Self { read, body, watch, must_terminate, lease: Some(lease), journal, known: None };
+        let mut tap = Self {
+            read,
+            body,
+            watch,
+            must_terminate,
+            lease: Some(lease),
+            journal,
+            known: None,
+            breaking: None,
+        };
         if tap.body.is_end_stream() {
             tap.finish(&Outcome::Completed);
         }
@@ -79,6 +90,7 @@ impl Tap {
             lease: None,
             journal,
             known: Some(known),
+            breaking: None,
         }
     }
 
@@ -128,7 +140,22 @@ impl Tap {
         self.finish(&Outcome::Broke(fault));
     }
 
+    /// Breaks the client's response, but not in the same breath as the bytes before: the server would throw them away
+    /// unsent.
+    fn break_off(
+        &mut self,
+        error: SendError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.breaking = Some(error.into());
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(error) = self.breaking.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Some(chunk) = self.read.pop_front() {
             self.journal.bytes_down += chunk.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
@@ -150,7 +177,10 @@ impl Tap {
                 if !self.body.is_end_stream() {
                     Some(Ok(frame))
                 } else if self.is_cut_short() {
-                    Some(Err(self.cut_short().into()))
+                    {
+                        let error = self.cut_short();
+                        return self.break_off(error, cx);
+                    }
                 } else {
                     self.finish(&Outcome::Completed);
                     Some(Ok(frame))
@@ -158,9 +188,12 @@ impl Tap {
             }
             Some(Err(error)) => {
                 self.broke(error.fault);
-                Some(Err(error.into()))
+                return self.break_off(error, cx);
             }
-            None if self.is_cut_short() => Some(Err(self.cut_short().into())),
+            None if self.is_cut_short() => {
+                let error = self.cut_short();
+                return self.break_off(error, cx);
+            }
             None => {
                 self.finish(&Outcome::Completed);
                 None
@@ -194,7 +227,7 @@ impl Body for ProxyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(chunks) => chunks.is_empty(),
-            Self::Passed(tap) => tap.read.is_empty() && tap.body.is_end_stream(),
+            Self::Passed(tap) => tap.breaking.is_none() && tap.read.is_empty() && tap.body.is_end_stream(),
         }
     }
 

@@ -66,8 +66,11 @@ impl Targets {
         let (mut kmid, mut untraced) = (None, None);
         if options.kmid {
             kmid = Some(start_kmid("kmid", setup(upstream)).await);
-            // A file stands where the trace's directory should be: lines are made and then lost.
-            untraced = Some(start_kmid("kmid, no trace", setup(upstream).file(".kmi/trace", "")).await);
+            // A directory stands where the trace file should be: lines are made and then lost.
+            untraced = Some(
+                start_kmid("kmid, no trace", setup(upstream).file(".kmi/trace/trace.jsonl/in-the-way", ""))
+                    .await,
+            );
         }
         let nginx = if options.nginx { Nginx::start(upstream) } else { None };
         if options.nginx && nginx.is_none() {
@@ -94,9 +97,9 @@ pub(crate) fn setup(upstream: &upstream::Process) -> Setup {
             .may_switch();
     for (name, value) in [
         ("KMI_PROXY_MAX_RPS", "1000000"),
-        ("KMI_PROXY_MAX_RPM", "60000000"),
+        ("KMI_PROXY_MAX_RPM", "1000000"),
         ("KMI_PROXY_MAX_RPS_PER_KEY", "1000000"),
-        ("KMI_PROXY_MAX_RPM_PER_KEY", "60000000"),
+        ("KMI_PROXY_MAX_RPM_PER_KEY", "1000000"),
     ] {
         setup = setup.env(name, value);
     }

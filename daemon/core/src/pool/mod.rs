@@ -76,6 +76,8 @@ pub struct Pool {
     /// Leases granted since start.
     leases: u64,
     active: Option<Fingerprint>,
+    /// The active key of a version 1 file, until the keys are there.
+    old_active_index: Option<usize>,
     auto: bool,
     rotation_index: u64,
     last_refresh: Option<Time>,
@@ -94,6 +96,7 @@ impl Pool {
             leaving: Vec::new(),
             leases: 0,
             active: snapshot.active,
+            old_active_index: snapshot.active_index,
             auto: snapshot.auto_rotate,
             rotation_index: snapshot.rotation_index,
             last_refresh: snapshot.last_health_refresh,
@@ -133,12 +136,14 @@ impl Pool {
         self.leaving = old.into_values().collect();
         self.part(now);
         self.forget_gone(now);
-        let known = |active: &Fingerprint| self.entries.iter().any(|e| e.key.fingerprint == *active);
-        if !self.active.as_ref().is_some_and(known) {
-            let first = self.entries.iter().find(|e| !e.key.disabled).or(self.entries.first());
-            if let Some(first) = first {
-                self.active = Some(first.key.fingerprint);
-            }
+        if self.active_index().is_none() && !self.entries.is_empty() {
+            // With a label missing, the place in the order of that time says nothing.
+            let chosen_then = self.old_active_index.take().filter(|_| self.by_label.is_empty());
+            let first = chosen_then
+                .and_then(|index| self.entries.get(index))
+                .or(self.entries.iter().find(|e| !e.key.disabled))
+                .or(self.entries.first());
+            self.active = first.map(|entry| entry.key.fingerprint);
         }
     }
 
@@ -185,6 +190,7 @@ impl Pool {
         keys.extend(self.known().map(|entry| (entry.key.fingerprint, entry.record(now))));
         Snapshot {
             active: self.active,
+            active_index: self.old_active_index,
             auto_rotate: self.auto,
             rotation_index: self.rotation_index,
             last_health_refresh: self.last_refresh,

@@ -15,6 +15,10 @@ use crate::time::Time;
 pub struct Snapshot {
     /// The active key.
     pub active: Option<Fingerprint>,
+    /// Where the active key stands in pool order, from a version 1 file, which knew no fingerprints. It counts when
+    /// the keys are the same as then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_index: Option<usize>,
     /// Automatic rotation on.
     #[serde(default)]
     pub auto_rotate: bool,

@@ -117,7 +117,7 @@ impl Windows {
         self.add(WindowName::new("quota"), place, place, now);
     }
 
-    /// Takes the worst of all readings of a window: a zero ratio can stand beside a non-zero count [CodexBar#3754].
+    /// Takes the worst of all readings of a window: a zero ratio can stand beside a non-zero count (CodexBar#3754).
     fn add(&mut self, name: WindowName, figures: &Object, around: &Object, now: Time) {
         let Some(reading) = Reading::of(figures) else { return };
         let window = Window {
