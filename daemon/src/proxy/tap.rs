@@ -45,7 +45,7 @@ pub(super) struct Tap {
 #[derive(Debug)]
 pub(super) enum Watch {
     Nothing,
-    Events(SseScanner),
+    Events(Box<SseScanner>),
     Json(JsonTail),
 }
 
