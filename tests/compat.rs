@@ -6,19 +6,20 @@ use kmi_tests::http1::Fields;
 use kmi_tests::upstream::{Upstream, api};
 use serde_json::Value;
 
-/// A body of the recorded size around what its top level said.
+/// A body of the recorded size around what its top level said; a short one was recorded whole.
 fn body(recorded: &Value) -> Vec<u8> {
+    const PADDING: &str = ",\"padding\":\"";
     let size = usize::try_from(recorded["body_size"].as_u64().unwrap()).unwrap();
     let mut text = recorded["body"].to_string();
-    assert!(text.len() < size || size == 0, "the outline is longer than the body was");
-    if size > 0 {
+    if size == 0 {
+        return Vec::new();
+    }
+    if let Some(padding) = size.checked_sub(text.len() + PADDING.len() + 1) {
         text.pop();
-        text.push_str(",\"padding\":\"");
-        let padding = size - text.len() - 2;
+        text.push_str(PADDING);
         text.push_str(&"p".repeat(padding));
         text.push_str("\"}");
-    } else {
-        text.clear();
+        assert_eq!(text.len(), size);
     }
     text.into_bytes()
 }

@@ -5,6 +5,7 @@ use std::fs;
 use kmi_tests::harness::Setup;
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::files::tree;
+use kmi_tests::upstream::api;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -38,15 +39,16 @@ async fn a_newer_state_is_refused_and_untouched() {
 
 #[tokio::test]
 async fn the_predecessors_state_is_taken_over() {
+    let until = api::reset().to_string();
     let v1 = json!({"schema_version": 1, "active_index": 1, "rotation_index": 7, "auto_rotate": true,
         "last_health_refresh": "2026-02-02T12:00:00Z",
         "keys": {
             "alpha": {"last_used": "2026-02-02T11:00:00Z", "request_count": 3, "error_401": 0, "error_403": 0,
                 "error_429": 1, "error_5xx": 2, "exhausted_until": null, "blocked_until": null, "blocked_reason": null},
             "beta": {"last_used": null, "request_count": 5, "error_401": 4, "error_403": 1, "error_429": 0,
-                "error_5xx": 0, "exhausted_until": "2098-01-01T00:00:00Z", "blocked_until": null, "blocked_reason": null},
+                "error_5xx": 0, "exhausted_until": until, "blocked_until": null, "blocked_reason": null},
             "gamma": {"last_used": null, "request_count": 0, "error_401": 0, "error_403": 0, "error_429": 0,
-                "error_5xx": 0, "exhausted_until": null, "blocked_until": "2098-01-01T00:00:00Z", "blocked_reason": "payment"}}});
+                "error_5xx": 0, "exhausted_until": null, "blocked_until": until, "blocked_reason": "payment"}}});
     let daemon = Setup::dry_run()
         .keys(&["alpha", "beta", "gamma"])
         .may_switch()
@@ -61,7 +63,7 @@ async fn the_predecessors_state_is_taken_over() {
     assert!(alpha["last_used"].as_str().unwrap().starts_with("2026-02-02T11:00:00"));
     let beta = daemon.key("beta").await;
     assert_eq!((&beta["state"], &beta["errors"]["401"]), (&json!("cooling"), &json!(4)));
-    assert!(beta["until"].as_str().unwrap().starts_with("2098-01-01"));
+    assert_eq!(beta["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap(), api::reset());
     assert_eq!(daemon.key("gamma").await["state"], "blocked");
     let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
     assert_eq!((&status["active_key"], &status["rotation"]["auto_rotate"]), (&json!("beta"), &json!(true)));
@@ -73,6 +75,14 @@ async fn the_predecessors_state_is_taken_over() {
     assert_eq!(now["keys"].as_object().unwrap().len(), 3, "by fingerprint: {now}");
     let daemon = Setup::in_home(home).start().await;
     assert_eq!(daemon.key("beta").await["state"], "cooling");
+}
+
+#[tokio::test]
+async fn the_predecessors_active_key_counts_only_among_the_same_keys() {
+    let v1 = json!({"schema_version": 1, "active_index": 1, "keys": {"alpha": {}, "gone": {}}});
+    let setup = Setup::dry_run().keys(&["alpha", "beta"]).file(".kmi/state.json", v1.to_string());
+    let status = setup.start().await.rpc("daemon.status", json!({})).await.unwrap();
+    assert_eq!(status["active_key"], "alpha");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::upstream::api::Usages;
 use kmi_tests::upstream::{Reply, Upstream};
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ async fn a_key_as_people_see_it() {
     assert_eq!(key["fingerprint"].as_str().unwrap().len(), 12);
     assert!(key["masked"].as_str().unwrap().ends_with("6789"), "{key}");
     assert!(key["source"].as_str().unwrap().ends_with("x.env"));
-    assert_eq!(key["account"], "account of 6789");
+    assert_eq!(key["account"], Usages::of("sk-kimi-abcdef0123456789").account);
     let windows = key["windows"].as_array().unwrap();
     assert_eq!(windows.iter().map(|w| w["name"].as_str().unwrap()).collect::<Vec<_>>(), ["5h", "7d"]);
     assert_eq!((&windows[0]["percent_left"], &windows[1]["percent_left"]), (&json!(97.0), &json!(94.0)));

@@ -78,7 +78,7 @@ async fn across_rotated_files_nothing_is_lost_or_doubled() {
                  \"status\":200,\"latency_ms\":1,\"ttfb_ms\":1,\"key_label\":\"alpha\",\"key_hash\":\"000000000000\",\"rotation_index\":0,\
                  \"attempts\":[],\"session\":null,\"prompt_hint\":\"\",\"prompt_head\":\"\",\"tokens\":null,\"bytes_up\":0,\"bytes_down\":0,\
                  \"error_code\":null,\"outcome\":\"completed\",\"schema_version\":2,\"pad\":\"{}\"}}\n",
-                "x".repeat(150)
+                "x".repeat(110)
             )
         })
         .collect();

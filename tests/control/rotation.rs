@@ -73,6 +73,7 @@ async fn what_a_person_changed_is_on_disk_before_the_answer() {
 fn config(url: &str) -> String {
     format!(
         "# my settings\ndefault_model = \"kimi-for-coding\"   # two spaces\n\n[mcp.servers.x]\ncommand = 'run'\n\n\
+         [models.kimi-for-coding]\nprovider = \"managed:kimi-code\"\nmodel = \"kimi-for-coding\"\n\n\
          [providers.\"managed:kimi-code\"]\ntype = \"kimi\"\nbase_url = \"{url}\" # host\napi_key = \"sk-kimi-old-0123456789\"\n\n\
          [providers.other]\napi_key = \"sk-other\"\nbase_url = \"https://other.example/v1\"\n\n\
          [services.moonshot_search]\nbase_url = \"{url}/search\"\napi_key = \"sk-kimi-old-0123456789\"\n\n\

@@ -108,7 +108,6 @@ async fn hop_by_hop_and_proxy_fields_stay_here() {
         .field("Keep-Alive", "timeout=5")
         .field("Proxy-Connection", "keep-alive")
         .field("Proxy-Authorization", "Basic c2VjcmV0")
-        .field("TE", "trailers")
         .field("Upgrade", "websocket")
         .field("Via", "1.1 somewhere")
         .field("Forwarded", "for=192.0.2.1")
@@ -120,6 +119,27 @@ async fn hop_by_hop_and_proxy_fields_stay_here() {
     assert_eq!(daemon.send(request).await.status, 200);
     let seen = upstream.nth("/chat/completions", 1).await;
     assert_eq!(seen.head.fields.names(), ["authorization", "content-length", "content-type", "host"]);
+}
+
+/// RFC 9110, sections 7.6.1 and 10.1.4: `TE` belongs to the hop, so kmid sends one of its own, named in `Connection`,
+/// when trailers are wanted behind it.
+#[tokio::test]
+async fn trailers_are_asked_for_when_the_client_wants_them() {
+    let upstream = Upstream::start().await;
+    let daemon = one_key(&upstream).await;
+    for (n, (sent, te, connection)) in [
+        ("trailers", vec!["trailers"], vec!["TE"]),
+        ("gzip;q=0.5, Trailers", vec!["trailers"], vec!["TE"]),
+        ("gzip", vec![], vec![]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = Request::chat().field("Connection", "TE, keep-alive").field("TE", sent);
+        assert_eq!(daemon.send(request).await.status, 200);
+        let fields = &upstream.nth("/chat/completions", n + 1).await.head.fields;
+        assert_eq!((fields.all("te"), fields.all("connection")), (te, connection), "{sent}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Answer, Daemon, Request, Setup};
 use kmi_tests::upstream::api::Usages;
-use kmi_tests::upstream::{ANY, Reply, Upstream};
+use kmi_tests::upstream::{ANY, Reply, Upstream, api};
 use serde_json::json;
 
 async fn both(daemon: &Daemon) -> (Answer, Answer) {
@@ -79,8 +79,9 @@ async fn dry_for_long() {
     let (openai, anthropic) = both(&daemon).await;
     assert_eq!((openai.status, &*openai.error_type()), (429, "exceeded_current_quota_error"));
     assert_eq!((anthropic.status, &*anthropic.error_type()), (403, "permission_error"));
+    let reset = api::reset().strftime("%Y-%m-%d %H:%M:%S").to_string();
     for answer in [&openai, &anthropic] {
-        assert!(answer.text().contains("alpha") && answer.text().contains("2099"), "{}", answer.text());
+        assert!(answer.text().contains("alpha") && answer.text().contains(&reset), "{}", answer.text());
     }
     assert!(upstream.at("/chat/completions").is_empty() && upstream.at("/messages").is_empty());
     let status = daemon.rpc("daemon.status", json!({})).await.unwrap();

@@ -150,7 +150,10 @@ async fn half_open_lets_one_request_decide() {
     let upstream = Upstream::start().await;
     upstream.next(&key_of("alpha"), "/models", Reply::openai_error(402, "", "membership"));
     let daemon = Setup::live(&upstream).keys(&["alpha"]).may_switch().start().await;
-    assert_eq!(daemon.send(Request::get("/models")).await.status, 402);
+    // No other key is left, so kmid says how this one stands.
+    let refused = daemon.send(Request::get("/models")).await;
+    assert_eq!((refused.status, refused.by_kmid()), (403, true), "{refused:?}");
+    assert!(refused.text().contains("alpha is blocked"), "{}", refused.text());
     daemon.key_is("alpha", "blocked").await;
     let checked = daemon.rpc("keys.recheck", json!({})).await.unwrap();
     assert_eq!((&checked["cleared"], &checked["still_blocked"]), (&json!(["alpha"]), &json!([])));

@@ -58,14 +58,11 @@ pub fn reset_of(full: FullWindow, quota: &Quota, now: Time) -> Option<Time> {
     match full {
         FullWindow::Unknown => full_until(quota, now),
         FullWindow::Week => named("7d"),
-        FullWindow::Month => full_until(quota, now).max(
-            quota
-                .windows
-                .iter()
-                .filter(|w| w.name.starts_with("month") && percent_left(w, now) <= 0.0)
-                .filter_map(|w| w.resets_at)
-                .max(),
-        ),
+        // The month may be empty although `/usages` shows it free; another window's reset says nothing of it.
+        FullWindow::Month => {
+            let month = quota.windows.iter().filter(|w| w.name.starts_with("month"));
+            month.filter(|w| percent_left(w, now) <= 0.0).filter_map(|w| w.resets_at).max()
+        }
     }
 }
 

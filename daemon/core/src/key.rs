@@ -131,6 +131,8 @@ pub struct Key {
     pub email: Option<String>,
     /// The file it came from, relative to the key directory.
     pub source: String,
+    /// When that file last changed, in milliseconds since the Unix epoch: a change ends a 401's block.
+    pub revision: u64,
 }
 
 /// An upstream base URL: https, a host, no user, query or fragment, no slash at the end.

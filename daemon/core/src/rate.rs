@@ -103,6 +103,8 @@ impl Passed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +148,36 @@ mod tests {
         let mut window = RateWindow::default();
         window.pass(limit, at(10_000_000));
         assert_eq!(window.blocked_until(limit, at(0)), None);
+    }
+
+    proptest! {
+        /// No window ever holds more than its limit, none is refused that would fit, and waiting as told helps.
+        #[test]
+        fn exact_in_every_window(
+            per_second in proptest::option::of(1..4u32),
+            per_minute in proptest::option::of(1..9u32),
+            steps in proptest::collection::vec(0..9_000i64, 1..200),
+        ) {
+            let limit = Limit { per_second, per_minute };
+            let mut window = RateWindow::default();
+            let (mut passed, mut clock) = (Vec::<i64>::new(), 0);
+            for step in steps {
+                clock += step / if step % 2 == 0 { 40 } else { 1 };
+                let within = |length: i64| passed.iter().filter(|&&time| time > clock - length).count();
+                let full = |most: Option<u32>, length| most.is_some_and(|most| within(length) >= most as usize);
+                let refuse = full(per_second, 1_000) || full(per_minute, 60_000);
+                match window.blocked_until(limit, at(clock)) {
+                    None => {
+                        prop_assert!(!refuse);
+                        window.pass(limit, at(clock));
+                        passed.push(clock);
+                    }
+                    Some(until) => {
+                        prop_assert!(refuse && until > at(clock));
+                        prop_assert_eq!(window.clone().blocked_until(limit, until), None);
+                    }
+                }
+            }
+        }
     }
 }

@@ -55,6 +55,7 @@ fn key() -> Key {
         disabled: false,
         email: None,
         source: "alpha.env".into(),
+        revision: 0,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota;
+use kmid_core::pool::Mode;
 use kmid_core::pool::view::ErrorCounts;
 
 use super::*;
@@ -64,6 +65,7 @@ pub(in super::super) fn view() -> PoolView {
         active: Some(0),
         auto: false,
         allowed: true,
+        mode: Mode::Failover,
         rotation_index: 2,
         last_refresh: None,
     }

@@ -49,6 +49,7 @@ pub fn keys(base_url: &BaseUrl) -> Vec<Key> {
             disabled: false,
             email: None,
             source: format!("{}.env", key.label),
+            revision: 0,
         })
         .collect()
 }

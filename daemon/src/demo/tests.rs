@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota::{Quota, Window};
 use kmid_core::kimi::usage::Tokens;
+use kmid_core::pool::Mode;
 use kmid_core::pool::view::{ErrorCounts, KeyState, KeyView};
 use kmid_core::time::Time;
 use proptest::prelude::*;
@@ -56,6 +57,7 @@ fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
         active: Some(1),
         auto: true,
         allowed: true,
+        mode: Mode::Auto,
         rotation_index: 0,
         last_refresh: None,
     }

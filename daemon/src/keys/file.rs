@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{Format, Refusal};
 
@@ -94,6 +95,13 @@ pub(super) fn resolve(dir: &Path, path: &Path) -> Result<PathBuf, Refusal> {
     } else {
         Err("it is a link that leaves the key directory; put the file itself there".to_owned())
     }
+}
+
+/// When a file last changed, in milliseconds since the Unix epoch; 0 where that is not known.
+pub(super) fn revision(real: &Path) -> u64 {
+    let modified = fs::metadata(real).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }
 
 /// Reads a file that [`resolve`] let pass. A pipe or device is refused before it is opened: opening may wait for ever.

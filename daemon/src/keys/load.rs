@@ -89,6 +89,8 @@ impl Load<'_> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some((format, stem)) = Format::of(&name) else { return Ok(()) };
         let real = file::resolve(self.dir, path)?;
+        // Before its content: a change in between shows as another revision at the next look.
+        let revision = file::revision(&real);
         let draft = file::read(&real).and_then(|text| format.read(&text));
         self.check_permissions(&real, path, 0o600);
         let mut draft = draft?;
@@ -124,6 +126,7 @@ impl Load<'_> {
             disabled: draft.disabled,
             email: draft.email.as_deref().and_then(label::clean),
             source,
+            revision,
         });
         Ok(())
     }

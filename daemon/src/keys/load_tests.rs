@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -42,6 +43,18 @@ fn said(temp: &TempDir, found: &Loaded) -> Vec<String> {
         format!("{}{subject}: {}", if issue.error { "! " } else { "" }, issue.message)
     };
     found.issues.iter().map(line).collect()
+}
+
+#[test]
+fn a_change_of_the_file_is_another_revision() {
+    let temp = directory(&[("a.env", "KMI_API_KEY=key-a\n")]);
+    let revision = |changed: u64| {
+        let file = fs::File::options().write(true).open(temp.path().join("a.env")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(changed)).unwrap();
+        load(temp.path(), &rules()).keys[0].revision
+    };
+    assert_eq!(revision(1_790_000_000), 1_790_000_000_000);
+    assert_eq!(revision(1_790_000_002), 1_790_000_002_000);
 }
 
 #[test]

@@ -128,6 +128,7 @@ mod tests {
             disabled: false,
             email: None,
             source: "alpha.env".into(),
+            revision: 0,
         }
     }
 

@@ -24,6 +24,8 @@ use crate::upstream::Upstream;
 const AT_ONCE: usize = 4;
 /// Wall-clock time is looked at this often: a laptop that sleeps stops timers, not quotas.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// What is due within this waits for it, together with what else is due by then.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 
 /// Asks `/usages` for keys.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Refresher {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = self.state.refresh_wanted() => {}
-                () = tokio::time::sleep(self.pause(&plan)) => {}
+                () = tokio::time::sleep(self.pause(&plan, last_recheck)) => {}
                 Some(done) = readings.join_next() => {
                     if let (Ok((fingerprint, good)), Some(every)) = (done, self.settings.load().usage_cache) {
                         plan.done(fingerprint, good, every, clock::now(), fastrand::u64(..));
@@ -134,11 +136,13 @@ impl Refresher {
         rechecks.shutdown().await;
     }
 
-    fn pause(&self, plan: &RefreshPlan) -> Duration {
-        match (self.settings.load().usage_cache, plan.next_due()) {
-            (Some(_), Some(due)) => due.since(clock::now()).clamp(Duration::from_millis(50), LONGEST_SLEEP),
-            _ => LONGEST_SLEEP,
-        }
+    /// Until the next reading or the next pass over blocked keys, whichever comes first.
+    fn pause(&self, plan: &RefreshPlan, last_recheck: Time) -> Duration {
+        let settings = self.settings.load();
+        let reading = settings.usage_cache.and_then(|_| plan.next_due());
+        let recheck = settings.blocklist_recheck.map(|every| last_recheck + every);
+        let next = reading.into_iter().chain(recheck).min();
+        next.map_or(LONGEST_SLEEP, |next| next.since(clock::now()).clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
     }
 
     fn start_due(self: &Arc<Self>, plan: &mut RefreshPlan, readings: &mut JoinSet<(Fingerprint, bool)>) {

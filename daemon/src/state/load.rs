@@ -159,11 +159,7 @@ fn migrate_v1(path: &Path, bytes: &[u8], old: v1::StateV1, now: Time) -> Result<
         kind: "state",
         error: false,
         subject: path.display().to_string(),
-        message: format!(
-            "migrated from version 1; the old file is kept as {}; the active key is not taken over, choose it with \
-             `kmi rotate`",
-            kept.display()
-        ),
+        message: format!("migrated from version 1; the old file is kept as {}", kept.display()),
     };
     Ok(Loaded { snapshot, issues: vec![issue] })
 }

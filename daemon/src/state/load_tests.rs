@@ -197,6 +197,8 @@ fn a_record() -> impl Strategy<Value = KeyRecord> {
                     reading_cooldown: reading,
                     block,
                     strikes,
+                    base_url: Some("https://api.kimi.com/coding/v1".to_owned()),
+                    revision: time.map(|time| time.as_millis().unsigned_abs()),
                     quota,
                 }
             },
@@ -214,6 +216,7 @@ fn a_snapshot() -> impl Strategy<Value = Snapshot> {
         prop::collection::btree_map(".{0,8}", a_record(), 0..3),
     )
         .prop_map(|(active, auto_rotate, rotation_index, refreshed, keys, by_label)| Snapshot {
+            active_index: None,
             active,
             auto_rotate,
             rotation_index,

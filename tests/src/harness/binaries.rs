@@ -28,13 +28,21 @@ fn build() -> Binaries {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
-        "--package=kmid",
-        "--package=kmi",
+        // The same features as in `cargo test --workspace`, so that nothing is built twice.
+        "--workspace",
         "--bins",
         "--message-format=json-render-diagnostics",
     ]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
+    }
+    // What the outer cargo says about this package would make build scripts of others run anew.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_CRATE_NAME"
+        {
+            cargo.env_remove(&*name);
+        }
     }
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stderr(Stdio::inherit());
     let built = cargo.output().unwrap();

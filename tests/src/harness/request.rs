@@ -55,10 +55,11 @@ impl Request {
         Self::post("/chat/completions", &serde_json::json!({"model": "kimi-for-coding", "messages": []}))
     }
 
-    /// A chat request that asks for a stream.
+    /// A chat request that asks for a stream and, as the clients do, for the usage at its end.
     #[must_use]
     pub fn chat_stream() -> Self {
-        let body = serde_json::json!({"model": "kimi-for-coding", "messages": [], "stream": true});
+        let body = serde_json::json!({"model": "kimi-for-coding", "messages": [], "stream": true,
+            "stream_options": {"include_usage": true}});
         Self::post("/chat/completions", &body)
     }
 

@@ -1,6 +1,9 @@
 //! What the API answers when a test scripts nothing. Shapes: `kimi-upstream.md` (clients' sources and issue threads
 //! of 2026-11).
 
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 
 use super::{Reply, Seen};
@@ -97,6 +100,17 @@ fn data(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
+/// When windows start anew unless a test says otherwise: in 20 days, to the second and the same all through a run.
+/// No cooldown is longer than 31 days, so a later time would not come back as it was.
+#[must_use]
+pub fn reset() -> Timestamp {
+    static RESET: LazyLock<Timestamp> = LazyLock::new(|| {
+        let in_twenty_days = Timestamp::now() + SignedDuration::from_hours(20 * 24);
+        in_twenty_days.round(Unit::Second).unwrap()
+    });
+    *RESET
+}
+
 /// An answer of `/usages`: what one account has left.
 #[derive(Debug, Clone)]
 pub struct Usages {
@@ -124,7 +138,7 @@ impl Usages {
             ),
             five_hours: 3,
             week: 6,
-            resets_at: "2099-01-01T00:00:00.443553353Z".into(),
+            resets_at: format!("{}.443553353Z", reset().strftime("%Y-%m-%dT%H:%M:%S")),
             parallel: None,
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::HALF_OPEN;
 use super::view::KeyState;
 use super::{Lease, Mode, Pool};
 use crate::key::Fingerprint;
@@ -50,23 +51,33 @@ pub struct RefusedKey {
     pub obstacle: Obstacle,
     /// A stable word for the state.
     pub reason: Option<&'static str>,
-    /// When it may serve again, where known.
+    /// When it may serve again, where known; a blocked key gets one request then, which decides.
     pub until: Option<Time>,
+}
+
+impl RefusedKey {
+    /// Blocked or disabled: no request gets it ready by waiting.
+    fn needs_a_person(&self) -> bool {
+        match self.state {
+            KeyState::Disabled => true,
+            KeyState::Blocked => self.obstacle == Obstacle::State && self.reason != Some(HALF_OPEN),
+            KeyState::Ready | KeyState::Warn | KeyState::Cooling => false,
+        }
+    }
 }
 
 impl Refusal {
     /// The key that is ready first by itself, and when.
     #[must_use]
     pub fn soonest(&self) -> Option<(&RefusedKey, Time)> {
-        self.keys.iter().filter_map(|key| Some((key, key.until?))).min_by_key(|(_, until)| *until)
+        let waiting = self.keys.iter().filter(|key| !key.needs_a_person());
+        waiting.filter_map(|key| Some((key, key.until?))).min_by_key(|(_, until)| *until)
     }
 
     /// Whether waiting helps nobody: no keys, or all blocked or disabled.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        self.keys.iter().all(|key| {
-            matches!(key.state, KeyState::Blocked | KeyState::Disabled) && key.obstacle == Obstacle::State
-        })
+        self.keys.iter().all(RefusedKey::needs_a_person)
     }
 
     /// Whether this request has tried every key that could serve otherwise.
@@ -95,14 +106,17 @@ impl Pool {
 
     fn grant(&mut self, index: usize, now: Time) -> Lease {
         let limit = self.rules.limit_per_key;
+        self.leases += 1;
         let entry = &mut self.entries[index];
         let probe = entry.is_half_open(now);
-        entry.probing |= probe;
+        if probe {
+            entry.probe = Some(self.leases);
+        }
         entry.in_flight += 1;
         entry.requests += 1;
         entry.last_used = Some(now);
         entry.rate.pass(limit, now);
-        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index }
+        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
     }
 
     /// The active key while it can serve; then the next in pool order, which becomes the active one. A key that is
@@ -142,18 +156,18 @@ impl Pool {
     fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
         let full = self.account_is_full(index);
+        // What blocked a key may be its account's doing: one request decides for all its keys.
+        let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
-        if !entry.state(now).serves() && !(half_open && entry.state(now) == KeyState::Blocked) {
-            Some(Obstacle::State)
-        } else if half_open && entry.cooling_until(now).is_some() {
+        if !entry.can_serve(now) {
             Some(Obstacle::State)
         } else if no_reading {
             Some(Obstacle::NoReading)
         } else if tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
-        } else if half_open && entry.probing {
+        } else if half_open && probing {
             Some(Obstacle::Probing)
         } else if full {
             Some(Obstacle::AtCap)
@@ -174,7 +188,11 @@ impl Pool {
         }
         match &self.entries[index].reading {
             None => true,
-            Some((_, read_at)) => self.rules.reading_max_age.is_some_and(|most| now.since(*read_at) > most),
+            // A time as far ahead comes from a clock that was wrong.
+            Some((_, read_at)) => {
+                let age = now.since(*read_at).max(read_at.since(now));
+                self.rules.reading_max_age.is_some_and(|most| age > most)
+            }
         }
     }
 
@@ -182,8 +200,7 @@ impl Pool {
     fn account_is_full(&self, index: usize) -> bool {
         let mut in_flight = 0;
         let mut most = None;
-        for i in self.same_account(index) {
-            let entry = &self.entries[i];
+        for entry in self.sharers(self.entries[index].key.fingerprint) {
             in_flight += entry.in_flight;
             if let Some(cap) = entry.cap.most(entry.parallel_limit()) {
                 most = Some(most.map_or(cap, |most: u32| most.min(cap)));
@@ -206,7 +223,7 @@ impl Pool {
                 let entry = &mut self.entries[index];
                 let (reason, state_until) = entry.reason(now);
                 let until = match obstacle {
-                    Obstacle::State => state_until.filter(|_| entry.state(now) == KeyState::Cooling),
+                    Obstacle::State => state_until,
                     Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
                     Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
                     Obstacle::NoReading | Obstacle::Tried => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::cooldown;
-use crate::key::Key;
+use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
@@ -17,11 +17,24 @@ const WARN_BELOW_PERCENT: f64 = 20.0;
 /// Completed requests after which a lowered cap rises by one.
 const CAP_RISES_AFTER: u32 = 20;
 
+/// Why a key is blocked whose next request decides.
+pub(super) const HALF_OPEN: &str = "half_open";
+/// No setting allows a longer block; a state file that says so is damaged.
+const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A pause with an end.
 #[derive(Debug, Clone)]
 pub(super) struct Cooldown {
     pub(super) until: Time,
     pub(super) reason: &'static str,
+}
+
+impl Cooldown {
+    /// A time beyond any window was set by a clock that was wrong, or stands in a damaged file: it cools nobody. It
+    /// is not changed, because it may be this moment's clock that is wrong.
+    pub(super) fn is_on(&self, now: Time) -> bool {
+        self.until > now && self.until <= now + cooldown::LONGEST
+    }
 }
 
 /// A stop that ends by its time, a good recheck or a person; then one request decides (*half-open*).
@@ -31,6 +44,16 @@ pub(super) struct Block {
     pub(super) reason: BlockReason,
     pub(super) length: Option<Duration>,
     pub(super) half_open: bool,
+    /// The last lease before it: what that or an older one says was known when the block began.
+    pub(super) after: u64,
+}
+
+impl Block {
+    /// Whether its time is over; a time further off than it is long comes from a wrong clock, see [`Cooldown::is_on`].
+    fn is_over(&self, now: Time) -> bool {
+        let longest = self.length.unwrap_or_default().max(cooldown::LONGEST);
+        self.until.is_some_and(|until| until <= now || until > now + longest)
+    }
 }
 
 #[derive(Debug)]
@@ -44,14 +67,17 @@ pub(super) struct Entry {
     /// Made by a reading: the next reading replaces it.
     pub(super) reading_cooldown: Option<Cooldown>,
     pub(super) block: Option<Block>,
+    /// Refusals in a row.
     pub(super) strikes: u32,
+    /// The last lease before the last strike.
+    pub(super) struck_after: u64,
     pub(super) reading: Option<(Quota, Time)>,
     pub(super) refresh_error: Option<String>,
     pub(super) in_flight: u32,
     pub(super) cap: Cap,
     pub(super) rate: RateWindow,
-    /// The half-open request is under way.
-    pub(super) probing: bool,
+    /// The lease of the request that decides whether the half-open key is good.
+    pub(super) probe: Option<u64>,
 }
 
 /// Most attempts in flight: the plan's limit, lowered while the API says that there are too many.
@@ -75,7 +101,7 @@ impl Cap {
         *self = Self { lowered: Some(self.lowered.map_or(below, |old| old.min(below))), successes: 0 };
     }
 
-    pub(super) fn succeeded(&mut self, limit: Option<u32>) {
+    fn succeeded(&mut self, limit: Option<u32>) {
         let Some(lowered) = &mut self.lowered else { return };
         self.successes += 1;
         if self.successes >= CAP_RISES_AFTER {
@@ -99,12 +125,13 @@ impl Entry {
             reading_cooldown: None,
             block: None,
             strikes: 0,
+            struck_after: 0,
             reading: None,
             refresh_error: None,
             in_flight: 0,
             cap: Cap::default(),
             rate: RateWindow::default(),
-            probing: false,
+            probe: None,
         }
     }
 
@@ -124,16 +151,46 @@ impl Entry {
 
     /// A block whose time is over, or that a recheck lifted: the next request decides.
     pub(super) fn is_half_open(&self, now: Time) -> bool {
-        self.block
-            .as_ref()
-            .is_some_and(|block| block.half_open || block.until.is_some_and(|until| until <= now))
+        self.block.as_ref().is_some_and(|block| block.half_open || block.is_over(now))
+    }
+
+    /// Whether the state allows a lease; of a half-open key one at a time.
+    pub(super) fn can_serve(&self, now: Time) -> bool {
+        let half_open = !self.key.disabled && self.is_half_open(now) && self.cooling_until(now).is_none();
+        self.state(now).serves() || half_open
+    }
+
+    /// Ends the block; a request that was to decide about it decides nothing any more.
+    pub(super) fn unblock(&mut self) -> Option<Block> {
+        self.probe = None;
+        self.block.take()
+    }
+
+    /// A 401 ends when the key's file changes: whoever edits it wants it tried again. What blocks the account does
+    /// not depend on the file.
+    pub(super) fn file_changed(&mut self) {
+        if self.block.as_ref().is_some_and(|block| block.reason == BlockReason::InvalidKey) {
+            self.unblock();
+        }
+    }
+
+    /// The key is sent to another host now, which has accounts of its own [kimi-upstream.md, Hosts, 2026-11]: nothing
+    /// learned at the old one holds there.
+    pub(super) fn moved(&mut self) {
+        self.unblock();
+        self.cooldown = None;
+        self.reading_cooldown = None;
+        self.reading = None;
+        self.refresh_error = None;
+        self.cap = Cap::default();
+        self.strikes = 0;
     }
 
     pub(super) fn cooling_until(&self, now: Time) -> Option<&Cooldown> {
         [&self.cooldown, &self.reading_cooldown]
             .into_iter()
             .flatten()
-            .filter(|cooldown| cooldown.until > now)
+            .filter(|cooldown| cooldown.is_on(now))
             .max_by_key(|cooldown| cooldown.until)
     }
 
@@ -145,8 +202,18 @@ impl Entry {
         self.reading.as_ref()?.0.account.as_deref()
     }
 
+    /// Whether this is that key, or another one of its account.
+    pub(super) fn is(&self, fingerprint: Fingerprint, account: Option<&str>) -> bool {
+        self.key.fingerprint == fingerprint || (account.is_some() && self.account() == account)
+    }
+
     pub(super) fn parallel_limit(&self) -> Option<u32> {
         self.reading.as_ref()?.0.parallel_limit
+    }
+
+    /// A request of the account completed.
+    pub(super) fn succeeded(&mut self) {
+        self.cap.succeeded(self.parallel_limit());
     }
 
     /// Failed attempts among all, 0 to 1.
@@ -157,7 +224,10 @@ impl Entry {
 
     pub(super) fn reason(&self, now: Time) -> (Option<&'static str>, Option<Time>) {
         match (self.state(now), &self.block) {
-            (KeyState::Blocked, Some(_)) if self.is_half_open(now) => (Some("half_open"), None),
+            (KeyState::Blocked, Some(_)) if self.is_half_open(now) => {
+                // A refusal that said nothing about the block has only put the deciding request off.
+                (Some(HALF_OPEN), self.cooling_until(now).map(|cooldown| cooldown.until))
+            }
             (KeyState::Blocked, Some(block)) => (Some(block.reason.name()), block.until),
             (KeyState::Cooling, _) => {
                 self.cooling_until(now).map_or((None, None), |c| (Some(c.reason), Some(c.until)))
@@ -212,17 +282,17 @@ impl Entry {
                 half_open: block.half_open,
             }),
             strikes: self.strikes,
+            base_url: Some(self.key.base_url.to_string()),
+            revision: Some(self.key.revision),
             quota: self.reading.clone().map(|(quota, read_at)| QuotaRecord { read_at, quota }),
         }
     }
 
-    pub(super) fn restore(&mut self, record: &KeyRecord, now: Time) {
-        // A time beyond any window comes from a clock that was wrong, or a damaged file: it must not cool for ever.
-        let sane = |until: Time| until.min(now + cooldown::LONGEST);
+    pub(super) fn restore(&mut self, record: &KeyRecord) {
         let cool = |record: &Option<CooldownRecord>| {
             record
                 .as_ref()
-                .map(|c| Cooldown { until: sane(c.until), reason: crate::outcome::reason_word(&c.reason) })
+                .map(|c| Cooldown { until: c.until, reason: crate::outcome::reason_word(&c.reason) })
         };
         self.last_used = record.last_used;
         self.requests = record.requests;
@@ -230,12 +300,19 @@ impl Entry {
         self.cooldown = cool(&record.cooldown);
         self.reading_cooldown = cool(&record.reading_cooldown);
         self.block = record.block.as_ref().map(|block| Block {
-            until: block.until.map(sane),
+            until: block.until,
             reason: block.reason,
-            length: block.seconds.map(Duration::from_secs),
+            length: block.seconds.map(Duration::from_secs).map(|length| length.min(LONGEST_RESTORED)),
             half_open: block.half_open,
+            after: 0,
         });
         self.strikes = record.strikes;
-        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at.min(now)));
+        self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
+        if record.base_url.as_ref().is_some_and(|url| *url != self.key.base_url.to_string()) {
+            self.moved();
+        }
+        if record.revision.is_some_and(|revision| revision != self.key.revision) {
+            self.file_changed();
+        }
     }
 }

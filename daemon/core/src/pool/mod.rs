@@ -62,6 +62,8 @@ pub struct Lease {
     pub probe: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
+    /// Counts leases: tells what a request that was under way already knows from what a later one learned.
+    number: u64,
 }
 
 /// All keys with their states.
@@ -69,7 +71,13 @@ pub struct Lease {
 pub struct Pool {
     rules: Rules,
     entries: Vec<Entry>,
+    /// Keys that were taken out of the pool while leased: their attempts still count for the account.
+    leaving: Vec<Entry>,
+    /// Leases granted since start.
+    leases: u64,
     active: Option<Fingerprint>,
+    /// The active key of a version 1 file, until the keys are there.
+    old_active_index: Option<usize>,
     auto: bool,
     rotation_index: u64,
     last_refresh: Option<Time>,
@@ -85,7 +93,10 @@ impl Pool {
         Self {
             rules,
             entries: Vec::new(),
+            leaving: Vec::new(),
+            leases: 0,
             active: snapshot.active,
+            old_active_index: snapshot.active_index,
             auto: snapshot.auto_rotate,
             rotation_index: snapshot.rotation_index,
             last_refresh: snapshot.last_health_refresh,
@@ -103,47 +114,59 @@ impl Pool {
     /// Replaces the keys, given in pool order. State is kept by fingerprint: a key that stays keeps its counters and
     /// leases, a key that comes back finds its record, a key replaced under the same label starts clean.
     pub fn set_keys(&mut self, keys: Vec<Key>, now: Time) {
+        let known = self.entries.drain(..).chain(self.leaving.drain(..));
         let mut old: BTreeMap<Fingerprint, Entry> =
-            self.entries.drain(..).map(|entry| (entry.key.fingerprint, entry)).collect();
+            known.map(|entry| (entry.key.fingerprint, entry)).collect();
         for key in keys.into_iter().map(Arc::new) {
             let entry = match old.remove(&key.fingerprint) {
                 Some(mut entry) => {
-                    // A person who edits the file of a key that was refused wants it tried again.
                     if entry.key.base_url != key.base_url {
-                        entry.block = None;
-                        entry.cooldown = None;
+                        entry.moved();
+                    }
+                    if entry.key.revision != key.revision {
+                        entry.file_changed();
                     }
                     entry.key = key;
                     entry
                 }
-                None => self.remembered(key, now),
+                None => self.remembered(key),
             };
             self.entries.push(entry);
         }
-        for (fingerprint, entry) in old {
-            self.gone.insert(fingerprint, entry.record(now));
-        }
+        self.leaving = old.into_values().collect();
+        self.part(now);
         self.forget_gone(now);
-        let known = |active: &Fingerprint| self.entries.iter().any(|e| e.key.fingerprint == *active);
-        if !self.active.as_ref().is_some_and(known) {
-            let first = self.entries.iter().find(|e| !e.key.disabled).or(self.entries.first());
-            if let Some(first) = first {
-                self.active = Some(first.key.fingerprint);
-            }
+        if self.active_index().is_none() && !self.entries.is_empty() {
+            // With a label missing, the place in the order of that time says nothing.
+            let chosen_then = self.old_active_index.take().filter(|_| self.by_label.is_empty());
+            let first = chosen_then
+                .and_then(|index| self.entries.get(index))
+                .or(self.entries.iter().find(|e| !e.key.disabled))
+                .or(self.entries.first());
+            self.active = first.map(|entry| entry.key.fingerprint);
         }
     }
 
-    fn remembered(&mut self, key: Arc<Key>, now: Time) -> Entry {
+    fn remembered(&mut self, key: Arc<Key>) -> Entry {
         let record = self.gone.remove(&key.fingerprint).or_else(|| self.by_label.remove(&*key.label));
         let mut entry = Entry::new(key);
         if let Some(record) = record {
-            entry.restore(&record, now);
+            entry.restore(&record);
         }
         entry
     }
 
+    /// Lets go of the keys that were taken out and have no attempt in flight any more; their records stay.
+    fn part(&mut self, now: Time) {
+        for entry in self.leaving.extract_if(.., |entry| entry.in_flight == 0) {
+            self.gone.insert(entry.key.fingerprint, entry.record(now));
+        }
+    }
+
     fn forget_gone(&mut self, now: Time) {
-        self.gone.retain(|_, record| record.last_seen.is_none_or(|seen| now.since(seen) < KEEP_GONE));
+        let fresh = |record: &KeyRecord| record.last_seen.is_none_or(|seen| now.since(seen) < KEEP_GONE);
+        self.gone.retain(|_, record| fresh(record));
+        self.by_label.retain(|_, record| fresh(record));
         while self.gone.len() > KEEP_GONE_MAX {
             let oldest = self.gone.iter().min_by_key(|(_, record)| record.last_seen).map(|(f, _)| *f);
             oldest.map(|oldest| self.gone.remove(&oldest));
@@ -164,9 +187,10 @@ impl Pool {
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let mut keys = self.gone.clone();
-        keys.extend(self.entries.iter().map(|entry| (entry.key.fingerprint, entry.record(now))));
+        keys.extend(self.known().map(|entry| (entry.key.fingerprint, entry.record(now))));
         Snapshot {
             active: self.active,
+            active_index: self.old_active_index,
             auto_rotate: self.auto,
             rotation_index: self.rotation_index,
             last_health_refresh: self.last_refresh,
@@ -208,11 +232,31 @@ impl Pool {
         self.entries.iter().position(|entry| entry.key.fingerprint == fingerprint)
     }
 
+    /// The keys of the pool and those that are leaving it.
+    fn known(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().chain(&self.leaving)
+    }
+
+    fn known_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().chain(&mut self.leaving)
+    }
+
+    fn entry(&self, fingerprint: Fingerprint) -> Option<&Entry> {
+        self.known().find(|entry| entry.key.fingerprint == fingerprint)
+    }
+
+    fn entry_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut Entry> {
+        self.known_mut().find(|entry| entry.key.fingerprint == fingerprint)
+    }
+
     /// The keys that share an account with this one, itself included: limits belong to the account.
-    fn same_account(&self, index: usize) -> Vec<usize> {
-        let account = self.entries[index].account();
-        (0..self.entries.len())
-            .filter(|&i| i == index || (account.is_some() && self.entries[i].account() == account))
-            .collect()
+    fn sharers(&self, fingerprint: Fingerprint) -> impl Iterator<Item = &Entry> {
+        let account = self.entry(fingerprint).and_then(Entry::account);
+        self.known().filter(move |entry| entry.is(fingerprint, account))
+    }
+
+    fn sharers_mut(&mut self, fingerprint: Fingerprint) -> impl Iterator<Item = &mut Entry> {
+        let account = self.entry(fingerprint).and_then(Entry::account).map(str::to_owned);
+        self.known_mut().filter(move |entry| entry.is(fingerprint, account.as_deref()))
     }
 }

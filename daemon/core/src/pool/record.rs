@@ -11,13 +11,13 @@ use crate::kimi::quota::Quota;
 use crate::outcome::{Action, BlockReason, FullWindow, Outcome, Party, Verdict};
 use crate::time::Time;
 
-/// The longest that a block grows to by doubling.
+/// The longest that a block grows to by doubling, unless KMI_PAYMENT_BLOCK_SECONDS is longer.
 const LONGEST_BLOCK: Duration = Duration::from_secs(24 * 3600);
 
 /// What the shell has to tell or do after an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// A key began to cool.
+    /// A key began to cool, or now cools longer for another reason.
     Cooled {
         /// Its label.
         label: Arc<str>,
@@ -44,130 +44,138 @@ pub enum Effect {
     ReadQuota(Fingerprint),
 }
 
+/// What is known of one refusal.
+struct Facts<'a> {
+    fingerprint: Fingerprint,
+    /// The refused lease.
+    number: u64,
+    /// The last lease so far.
+    latest: u64,
+    verdict: &'a Verdict,
+    retry_after: Option<Duration>,
+    /// Of the whole account, the refused attempt included.
+    in_flight: u32,
+    now: Time,
+    random: u64,
+}
+
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Some(index) = self.index_of(lease.key.fingerprint) else { return Vec::new() };
-        let in_flight: u32 = self.same_account(index).into_iter().map(|i| self.entries[i].in_flight).sum();
-        let limit = self.entries[index].parallel_limit();
-        let entry = &mut self.entries[index];
+        let Lease { key, number, .. } = lease;
+        let (fingerprint, latest) = (key.fingerprint, self.leases);
+        let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
+        let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         entry.in_flight = entry.in_flight.saturating_sub(1);
-        if lease.probe {
-            entry.probing = false;
+        let decides = entry.probe == Some(number);
+        if decides {
+            entry.probe = None;
         }
+        // What another host says of the key says nothing about this one.
+        let elsewhere = entry.key.base_url != key.base_url;
         let mut effects = Vec::new();
         match outcome {
+            Outcome::Completed if elsewhere => {}
             Outcome::Completed => {
-                entry.strikes = 0;
-                entry.cap.succeeded(limit);
-                if lease.probe && entry.block.take().is_some() {
+                if number > entry.struck_after {
+                    entry.strikes = 0;
+                }
+                if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
+                self.sharers_mut(fingerprint).for_each(Entry::succeeded);
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
-                // The API has looked at the key and found the request wanting: the key is good.
-                if lease.probe && verdict.whose == Party::Request && verdict.row.is_known() {
-                    entry.block = None;
+                if decides && shows_key_good(verdict) && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
-                self.punish(index, verdict, *retry_after, in_flight, now, random, &mut effects);
+                let retry_after = *retry_after;
+                if !elsewhere {
+                    let facts =
+                        Facts { fingerprint, number, latest, verdict, retry_after, in_flight, now, random };
+                    self.punish(&facts, &mut effects);
+                }
             }
             Outcome::Broke(_) => entry.errors.e5xx += 1,
             Outcome::ClientLeft => {}
         }
+        self.part(now);
         effects
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the facts of one refusal")]
-    fn punish(
-        &mut self,
-        index: usize,
-        verdict: &Verdict,
-        retry_after: Option<Duration>,
-        in_flight: u32,
-        now: Time,
-        random: u64,
-        effects: &mut Vec<Effect>,
-    ) {
-        let affected = match verdict.whose {
-            Party::Account => self.same_account(index),
-            Party::Key => vec![index],
+    fn punish(&mut self, facts: &Facts<'_>, effects: &mut Vec<Effect>) {
+        let &Facts { fingerprint, verdict, in_flight, .. } = facts;
+        let whole_account = match verdict.whose {
+            Party::Account => true,
+            Party::Key => false,
             Party::Request | Party::Client | Party::Upstream | Party::Nobody => return,
         };
+        let (payment_block, until) = (self.rules.payment_block, self.cool_until(facts));
+        let affected = self
+            .sharers_mut(fingerprint)
+            .filter(|entry| whole_account || entry.key.fingerprint == fingerprint);
         match verdict.action {
             Action::Nothing => {}
-            Action::LowerCap => {
-                for i in affected {
-                    self.entries[i].cap.lower(in_flight);
-                }
-            }
+            Action::LowerCap => affected.for_each(|entry| entry.cap.lower(in_flight)),
             Action::Block(reason) => {
                 let length = match reason {
-                    BlockReason::Payment => self.rules.payment_block,
+                    BlockReason::Payment => payment_block,
                     BlockReason::InvalidKey | BlockReason::Banned | BlockReason::Balance => None,
                 };
-                for i in affected {
-                    effects.extend(self.entries[i].block_for(reason, length, now));
-                }
+                effects.extend(affected.filter_map(|entry| entry.block_for(reason, length, facts)));
             }
-            Action::Backoff | Action::CoolUntilReset(_) => {
-                let full = match verdict.action {
-                    Action::CoolUntilReset(full) => Some(full),
-                    _ => None,
-                };
-                let until = self.cool_until(index, full, retry_after, now, random);
-                let reason = if full.is_some() { "quota" } else { "rate_limited" };
-                for i in affected {
-                    effects.extend(self.entries[i].cool(until, reason, now));
-                }
-                if full.is_some() {
-                    effects.push(Effect::ReadQuota(self.entries[index].key.fingerprint));
-                }
+            Action::Backoff => {
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "rate_limited", facts)));
+            }
+            Action::CoolUntilReset(_) => {
+                effects.extend(affected.filter_map(|entry| entry.cool(until, "quota", facts)));
+                effects.push(Effect::ReadQuota(fingerprint));
             }
         }
     }
 
     /// `Retry-After`, else the reset of the full window, else a backoff that grows with strikes.
-    fn cool_until(
-        &self,
-        index: usize,
-        full: Option<FullWindow>,
-        retry_after: Option<Duration>,
-        now: Time,
-        random: u64,
-    ) -> Time {
-        let entry = &self.entries[index];
+    fn cool_until(&self, facts: &Facts<'_>) -> Time {
+        let &Facts { verdict, retry_after, now, random, .. } = facts;
+        let entry = self.entry(facts.fingerprint);
+        let full = match verdict.action {
+            Action::CoolUntilReset(full) => Some(full),
+            _ => None,
+        };
+        let reading = entry.and_then(|entry| entry.reading.as_ref());
+        let known_reset = full.and_then(|full| cooldown::reset_of(full, &reading?.0, now));
+        let strikes = entry.map_or(0, |entry| entry.strikes);
         let floor = if full.is_some() { cooldown::QUOTA_FLOOR } else { cooldown::RATE_FLOOR };
-        let known_reset = full.and_then(|full| {
-            entry.reading.as_ref().and_then(|(quota, _)| cooldown::reset_of(full, quota, now))
-        });
+        let window_is_known = known_reset.is_some() || full.is_some_and(|full| full != FullWindow::Unknown);
         let until = if let Some(pause) = retry_after {
-            now + pause.max(floor)
+            now + pause.max(if window_is_known { cooldown::RATE_FLOOR } else { floor })
         } else if let Some(reset) = known_reset {
             reset.max(now + cooldown::RATE_FLOOR)
         } else if full == Some(FullWindow::Month) {
             now + cooldown::MONTH
         } else {
-            now + cooldown::backoff(floor, entry.strikes, self.rules.longest_backoff, random)
+            now + cooldown::backoff(floor, strikes, self.rules.longest_backoff, random)
         };
         until.min(now + cooldown::LONGEST)
     }
 
     /// Takes in a fresh answer of `/usages`. It lifts only cooldowns that readings made. Keys of the same account
-    /// take the reading over, unless theirs is newer.
+    /// take the reading over.
     pub fn record_quota(&mut self, fingerprint: Fingerprint, quota: &Quota, now: Time) -> Vec<Effect> {
         let Some(index) = self.index_of(fingerprint) else { return Vec::new() };
         self.last_refresh = Some(now);
         let entry = &mut self.entries[index];
+        // Older shapes leave the user out; the key is still that account's.
+        let account = quota.account.as_deref().or(entry.account()).map(str::to_owned);
+        let quota = &Quota { account, ..quota.clone() };
         entry.reading = Some((quota.clone(), now));
         entry.refresh_error = None;
         let longest = self.rules.longest_backoff;
         let mut effects = Vec::new();
-        for i in self.same_account(index) {
-            let entry = &mut self.entries[i];
+        for entry in self.sharers_mut(fingerprint) {
             entry.reading = Some((quota.clone(), now));
-            let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.until > now);
+            let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.is_on(now));
             if cooldown::is_dry(quota, now) {
                 let until =
                     cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
@@ -204,13 +212,24 @@ impl Pool {
             if entry.block.is_some() || entry.cooling_until(now).is_some() {
                 cleared.push(entry.key.label.clone());
             }
-            entry.block = None;
+            entry.unblock();
             entry.cooldown = None;
             entry.reading_cooldown = None;
             entry.strikes = 0;
         }
         cleared
     }
+}
+
+/// Whether a refusal shows that what blocked the key is over: the API has taken the key and found the request
+/// wanting, the model out of its tier, or a window full, which it says of members only. A throughput or concurrency
+/// limit may stand before the key is looked at; what matches no row says nothing.
+fn shows_key_good(verdict: &Verdict) -> bool {
+    let past_the_key = match (verdict.whose, verdict.action) {
+        (Party::Request, _) | (Party::Key, Action::Nothing) | (_, Action::CoolUntilReset(_)) => true,
+        (Party::Key | Party::Account | Party::Client | Party::Upstream | Party::Nobody, _) => false,
+    };
+    past_the_key && verdict.row.is_known()
 }
 
 impl Entry {
@@ -224,33 +243,43 @@ impl Entry {
         }
     }
 
-    /// Cools until a time, never shortening. Refusals of requests that were under way when the cooldown began are
+    /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
     /// one strike, not many.
-    fn cool(&mut self, until: Time, reason: &'static str, now: Time) -> Option<Effect> {
-        let cooling = self.cooldown.as_ref().filter(|c| c.until > now).map(|c| c.until);
-        if cooling.is_none() {
+    fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {
+        let cooling = self.cooldown.as_ref().filter(|c| c.is_on(facts.now));
+        if facts.number > self.struck_after {
             self.strikes = self.strikes.saturating_add(1);
+            self.struck_after = facts.latest;
         }
-        if cooling.is_some_and(|old| old >= until) {
+        if cooling.is_some_and(|old| old.until >= until) {
             return None;
         }
+        let news = cooling.is_none_or(|old| old.reason != reason);
         self.cooldown = Some(Cooldown { until, reason });
-        cooling.is_none().then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
+        news.then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
     }
 
-    /// Blocks; a half-open key that fails again is blocked for twice as long. Further refusals of requests that
-    /// were under way change nothing.
-    fn block_for(&mut self, reason: BlockReason, length: Option<Duration>, now: Time) -> Option<Effect> {
+    /// Blocks; a half-open key that is refused again is blocked for twice as long. Refusals of requests that were
+    /// under way when the block began change nothing: they say what was known then.
+    fn block_for(
+        &mut self,
+        reason: BlockReason,
+        length: Option<Duration>,
+        facts: &Facts<'_>,
+    ) -> Option<Effect> {
         let length = match &self.block {
-            Some(_) if !self.is_half_open(now) => return None,
+            Some(block) if !self.is_half_open(facts.now) || facts.number <= block.after => return None,
             Some(failed) => match (failed.length, length) {
-                (Some(old), Some(_)) => Some((old * 2).min(LONGEST_BLOCK)),
+                (Some(old), Some(length)) => {
+                    Some(old.saturating_mul(2).clamp(length, LONGEST_BLOCK.max(length)))
+                }
                 (_, length) => length,
             },
             None => length,
         };
-        let until = length.map(|length| now + length);
-        self.block = Some(Block { until, reason, length, half_open: false });
+        let until = length.map(|length| facts.now + length);
+        self.unblock();
+        self.block = Some(Block { until, reason, length, half_open: false, after: facts.latest });
         Some(Effect::Blocked { label: self.key.label.clone(), until, reason })
     }
 }

@@ -64,10 +64,7 @@ impl Pool {
 
     fn best(&self, current: Option<usize>, now: Time) -> Result<(usize, &'static str), RotateError> {
         let count = self.entries.len();
-        let serves = |index: &usize| {
-            self.entries[*index].state(now).serves()
-                || (!self.entries[*index].key.disabled && self.entries[*index].is_half_open(now))
-        };
+        let serves = |index: &usize| self.entries[*index].can_serve(now);
         let start = current.map_or(0, |index| index + 1);
         // In pool order from behind the current key, so that the first of several equal ones is the next one.
         let candidates: Vec<usize> = (0..count).map(|step| (start + step) % count).filter(serves).collect();

@@ -15,6 +15,10 @@ use crate::time::Time;
 pub struct Snapshot {
     /// The active key.
     pub active: Option<Fingerprint>,
+    /// Where the active key stands in pool order, from a version 1 file, which knew no fingerprints. It counts when
+    /// the keys are the same as then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_index: Option<usize>,
     /// Automatic rotation on.
     #[serde(default)]
     pub auto_rotate: bool,
@@ -55,6 +59,12 @@ pub struct KeyRecord {
     /// Refusals in a row, for growing backoffs.
     #[serde(default)]
     pub strikes: u32,
+    /// Where the key was sent: what was learned there does not hold elsewhere.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// The key file's revision, to notice a change while kmid did not run.
+    #[serde(default)]
+    pub revision: Option<u64>,
     /// The last good reading.
     pub quota: Option<QuotaRecord>,
 }

@@ -1,8 +1,8 @@
 //! Version 1: the state of kmi-manager-cli 0.1, the Python predecessor.
 //!
 //! Its records are by label, without fingerprints: they wait in `by_label` until a key with that label appears.
-//! `active_index` is not taken over: it counts in an order of keys that the file does not hold, so it could name
-//! another key than the person chose. The first key in pool order is active until `kmi rotate`.
+//! `active_index` counts in pool order, which the file does not hold: it is taken over when every label of the file
+//! has a key again, else the first key in pool order is active.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ const EXHAUSTED: &str = "exhausted";
 
 #[derive(Debug, Deserialize)]
 pub(in crate::state) struct StateV1 {
+    #[serde(default)]
+    active_index: Option<i64>,
     #[serde(default)]
     rotation_index: u64,
     #[serde(default)]
@@ -54,6 +56,7 @@ pub(in crate::state) fn migrate(old: StateV1, now: Time) -> Snapshot {
     let by_label =
         old.keys.into_iter().map(|(label, key)| (label.clone(), record(label, &key, now))).collect();
     Snapshot {
+        active_index: old.active_index.and_then(|index| usize::try_from(index).ok()),
         auto_rotate: old.auto_rotate,
         rotation_index: old.rotation_index,
         last_health_refresh: time(old.last_health_refresh.as_deref()),
@@ -119,7 +122,7 @@ mod tests {
                     "blocked_until":null,"blocked_reason":null}}}"#,
         );
         assert!(snapshot.auto_rotate && snapshot.keys.is_empty() && snapshot.active.is_none());
-        assert_eq!(snapshot.rotation_index, 4);
+        assert_eq!((snapshot.active_index, snapshot.rotation_index), (Some(1), 4));
         assert_eq!(snapshot.last_health_refresh, Time::parse("2026-02-02T11:00:00Z"));
         let alpha = &snapshot.by_label["alpha"];
         assert_eq!((alpha.label.as_str(), alpha.requests), ("alpha", 3));

@@ -1,0 +1,94 @@
+//! Attempts in flight for an account.
+
+use super::*;
+
+/// Two keys of one account that may have `limit` attempts in flight, and a key of another one.
+fn account(limit: u32) -> Bench {
+    let mut bench = Bench::auto(Rules::default(), &["alpha", "beta"]);
+    for label in ["alpha", "beta"] {
+        let quota = quota("account", &[("5h", 90.0, HOUR)], bench.now);
+        bench.read(label, &Quota { parallel_limit: Some(limit), ..quota });
+    }
+    bench
+}
+
+fn lease_all(bench: &mut Bench) -> Vec<Lease> {
+    std::iter::from_fn(|| bench.try_lease().ok()).take(1000).collect()
+}
+
+fn complete(bench: &mut Bench, count: usize) {
+    for _ in 0..count {
+        bench.serve();
+    }
+}
+
+#[test]
+fn no_cap_is_known_without_a_reading() {
+    assert_eq!(lease_all(&mut Bench::new(failover(), &["alpha"])).len(), 1000);
+}
+
+#[test]
+fn the_cap_is_the_accounts_over_all_its_keys() {
+    let mut bench = account(5);
+    let mut leases = lease_all(&mut bench);
+    assert_eq!(leases.len(), 5);
+    let refusal = bench.refusal();
+    assert!(refusal.keys.iter().all(|key| key.obstacle == Obstacle::AtCap));
+    assert_eq!(refusal.soonest().unwrap().1, bench.now + secs(1), "a place may be free at any moment");
+    for outcome in [Outcome::Completed, Outcome::ClientLeft, BROKE] {
+        bench.end(leases.pop().unwrap(), &outcome);
+        leases.extend(lease_all(&mut bench));
+        assert_eq!(leases.len(), 5);
+    }
+}
+
+#[test]
+fn a_full_active_key_lends_and_stays_active() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    let quota = quota("one", &[("5h", 90.0, HOUR)], bench.now);
+    bench.read("alpha", &Quota { parallel_limit: Some(1), ..quota });
+    let lease = bench.lease_of("alpha");
+    assert_eq!(&*bench.serve(), "beta");
+    assert_eq!(&*bench.active(), "alpha");
+    bench.end(lease, &Outcome::Completed);
+    assert_eq!(&*bench.serve(), "alpha");
+}
+
+#[test]
+fn a_concurrency_refusal_lowers_the_cap_below_what_was_in_flight() {
+    let mut bench = account(20);
+    let mut leases: Vec<Lease> = (0..8).map(|_| bench.lease()).collect();
+    bench.end(leases.pop().unwrap(), &refused(403, Row::ConcurrentLimit));
+    assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (Some(7), Some(7)));
+    assert_eq!(bench.state("alpha"), KeyState::Ready, "no cooldown");
+    assert!(bench.try_lease().is_err());
+    bench.end(leases.pop().unwrap(), &refused(403, Row::ConcurrentLimit));
+    assert_eq!(bench.view("alpha").cap, Some(6));
+}
+
+#[test]
+fn a_cap_is_at_least_one() {
+    let mut bench = account(20);
+    for _ in 0..3 {
+        refuse(&mut bench);
+    }
+    assert_eq!(bench.view("alpha").cap, Some(1));
+    assert_eq!(lease_all(&mut bench).len(), 1);
+}
+
+#[test]
+fn a_lowered_cap_rises_slowly_up_to_the_limit_whichever_key_serves() {
+    let mut bench = account(4);
+    refuse(&mut bench);
+    bench.pool.set_auto(false);
+    for cap in [1, 2, 3, 4, 4] {
+        assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (Some(cap), Some(cap)));
+        complete(&mut bench, 20);
+    }
+}
+
+/// One request alone is refused.
+fn refuse(bench: &mut Bench) {
+    let lease = bench.lease();
+    bench.end(lease, &refused(403, Row::ConcurrentLimit));
+}

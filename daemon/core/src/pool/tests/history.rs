@@ -1,0 +1,288 @@
+//! Random histories, and what must hold after each step of them.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::events::{Event, LABELS, any_history, healthy_history, rules};
+use super::*;
+use crate::cooldown;
+use crate::outcome::Party;
+use crate::pool::view::ErrorCounts;
+
+/// What a bystander knows of one key who only counts.
+#[derive(Debug, Default)]
+struct Counted {
+    leases: u64,
+    errors: ErrorCounts,
+    account: Option<String>,
+    /// The lease that decides about the half-open key.
+    probe: Option<usize>,
+}
+
+/// A pool, and a bystander who counts.
+struct History {
+    bench: Bench,
+    /// Leases that have not ended, each with its number.
+    out: Vec<(usize, Lease)>,
+    granted: usize,
+    counted: BTreeMap<Fingerprint, Counted>,
+}
+
+impl History {
+    fn new(rules: Rules) -> Self {
+        let bench = Bench::new(rules, &LABELS);
+        let mut history = Self { bench, out: Vec::new(), granted: 0, counted: BTreeMap::new() };
+        history.count_anew();
+        history
+    }
+
+    fn now(&self) -> Time {
+        self.bench.now
+    }
+
+    fn views(&self) -> Vec<KeyView> {
+        self.bench.pool.view(self.now()).keys
+    }
+
+    /// A key that was away may have lost its record.
+    fn count_anew(&mut self) {
+        for view in self.views() {
+            let counted = self.counted.entry(view.fingerprint).or_default();
+            (counted.leases, counted.errors) = (view.requests, view.errors);
+            // forgotten with its reading, or left behind at another host
+            counted.account = counted.account.take().filter(|_| view.reading.is_some());
+        }
+    }
+
+    fn step(&mut self, event: &Event) {
+        let now = self.now();
+        match event {
+            Event::Lease(tried) => self.lease(&fingerprints(*tried)),
+            Event::End { which, outcome, random } => {
+                if !self.out.is_empty() {
+                    let index = which % self.out.len();
+                    self.end(index, outcome, *random);
+                }
+            }
+            Event::Read { key, account, windows, parallel, extra } => {
+                let account = ["", "one", "two"][usize::from(*account)];
+                let [(five_hours, a), (week, b)] = *windows;
+                let quota = Quota {
+                    parallel_limit: *parallel,
+                    extra_left: *extra,
+                    ..quota(account, &[("5h", five_hours, a), ("7d", week, b)], now)
+                };
+                if self.bench.pool.key(LABELS[*key]).is_some() && !account.is_empty() {
+                    let counted = self.counted.entry(super::key(LABELS[*key]).fingerprint).or_default();
+                    counted.account = Some(account.to_owned());
+                }
+                self.bench.read(LABELS[*key], &quota);
+            }
+            Event::Clock(millis) => self.bench.now = Time::from_millis(now.as_millis() + millis),
+            Event::Rotate(to) => {
+                let before = self.bench.pool.active;
+                let rotated = self.bench.pool.rotate(to.map(|index| LABELS[index]), now);
+                let after = self.bench.pool.active;
+                assert_eq!(after, rotated.map_or(before, |rotated| Some(rotated.active.fingerprint)));
+            }
+            Event::Auto(on) => {
+                self.bench.pool.set_auto(*on);
+            }
+            Event::Keys { there, disabled, moved, revision } => {
+                let host = |index| {
+                    if bit(*moved, index) { "https://api.kimi.ai/v1" } else { "https://api.kimi.com/v1" }
+                };
+                let keys = LABELS.iter().enumerate().filter(|(index, _)| bit(*there, *index));
+                let keys = keys.map(|(index, label)| Key {
+                    disabled: bit(*disabled, index),
+                    base_url: BaseUrl::parse(host(index)).unwrap(),
+                    revision: *revision,
+                    ..super::key(label)
+                });
+                self.bench.pool.set_keys(keys.collect(), now);
+                self.count_anew();
+            }
+            Event::Unblock(label) => {
+                self.bench.pool.unblock(label.map(|index| LABELS[index]), now);
+            }
+            Event::Recheck(index) => {
+                self.bench.recheck(LABELS[*index]);
+            }
+            Event::Rules(rules) => self.bench.pool.set_rules(rules.clone()),
+            Event::Restart => {
+                self.bench.restart();
+                self.out.clear();
+                self.counted.values_mut().for_each(|counted| counted.probe = None);
+            }
+        }
+        self.check();
+    }
+
+    fn lease(&mut self, tried: &[Fingerprint]) {
+        let (before, now) = (self.views(), self.now());
+        let (mode, active) = (self.bench.pool.mode(), self.bench.pool.active);
+        let lease = match self.bench.pool.lease(tried, now) {
+            Ok(lease) => lease,
+            Err(refusal) => return self.check_refusal(&refusal, tried, &before),
+        };
+        let fingerprint = lease.key.fingerprint;
+        let view = before.iter().find(|view| view.fingerprint == fingerprint).unwrap();
+        let half_open = view.reason == Some("half_open") && view.until.is_none();
+        assert!(view.state.serves() || half_open, "leased while {} ({:?})", view.state.name(), view.reason);
+        assert_eq!(lease.probe, half_open);
+        assert!(!tried.contains(&fingerprint));
+        if mode == Mode::Manual {
+            assert_eq!(Some(fingerprint), active, "manual leases the active key only");
+            assert_eq!(self.bench.pool.active, active);
+        }
+        if let Some(cap) = self.cap(fingerprint, &before) {
+            let in_flight = self.in_flight_of_account(fingerprint);
+            assert!(in_flight < cap, "one more than {in_flight} in flight passes the cap of {cap}");
+        }
+        self.granted += 1;
+        let counted = self.counted.get_mut(&fingerprint).unwrap();
+        counted.leases += 1;
+        if lease.probe {
+            assert_eq!(counted.probe, None, "two requests decide");
+            counted.probe = Some(self.granted);
+        }
+        self.out.push((self.granted, lease));
+    }
+
+    /// The smallest cap of the keys in the pool that share the account.
+    fn cap(&self, fingerprint: Fingerprint, views: &[KeyView]) -> Option<usize> {
+        let caps = views.iter().filter(|view| self.share(view.fingerprint, fingerprint));
+        caps.filter_map(|view| view.cap).min().map(|cap| cap as usize)
+    }
+
+    fn in_flight_of_account(&self, fingerprint: Fingerprint) -> usize {
+        self.out.iter().filter(|(_, lease)| self.share(lease.key.fingerprint, fingerprint)).count()
+    }
+
+    fn share(&self, one: Fingerprint, other: Fingerprint) -> bool {
+        let account = |fingerprint| self.counted[&fingerprint].account.as_deref();
+        one == other || (account(one).is_some() && account(one) == account(other))
+    }
+
+    fn check_refusal(&self, refusal: &Refusal, tried: &[Fingerprint], before: &[KeyView]) {
+        let rules = &self.bench.pool.rules;
+        let told = if refusal.mode == Mode::Manual { before.len().min(1) } else { before.len() };
+        assert_eq!((refusal.keys.len(), refusal.total), (told, before.len()));
+        for refused in &refusal.keys {
+            let view = before.iter().find(|view| view.label == refused.label).unwrap();
+            let half_open = view.reason == Some("half_open");
+            let holds = match refused.obstacle {
+                Obstacle::State => !view.state.serves() && (!half_open || view.until.is_some()),
+                Obstacle::NoReading => rules.require_reading,
+                Obstacle::Tried => tried.contains(&view.fingerprint),
+                Obstacle::RateLimited => rules.limit_per_key != crate::rate::Limit::default(),
+                // keys that left the pool may have had smaller caps, and their requests decide too
+                Obstacle::AtCap => self.in_flight_of_account(view.fingerprint) > 0,
+                Obstacle::Probing => {
+                    half_open && self.counted.values().any(|counted| counted.probe.is_some())
+                }
+            };
+            assert!(holds, "{refused:?} but {view:?}");
+        }
+        if let Some((_, soonest)) = refusal.soonest() {
+            assert!(soonest <= self.now() + cooldown::LONGEST);
+        }
+    }
+
+    fn end(&mut self, index: usize, outcome: &Outcome, random: u64) {
+        let (number, lease) = self.out.swap_remove(index);
+        let counted = self.counted.get_mut(&lease.key.fingerprint).unwrap();
+        let errors = &mut counted.errors;
+        match outcome {
+            Outcome::Refused { status: 401, .. } => errors.e401 += 1,
+            Outcome::Refused { status: 402 | 403, .. } => errors.e403 += 1,
+            Outcome::Refused { status: 429, .. } => errors.e429 += 1,
+            Outcome::Refused { status: 500.., .. } | Outcome::Broke(_) => errors.e5xx += 1,
+            Outcome::Refused { .. } | Outcome::Completed | Outcome::ClientLeft => {}
+        }
+        counted.probe = counted.probe.filter(|probe| *probe != number);
+        let now = self.now();
+        let effects = self.bench.pool.record(lease, outcome, now, random);
+        if !matches!(outcome.whose(), Some(Party::Key | Party::Account)) {
+            assert!(effects.iter().all(|effect| matches!(effect, Effect::Unblocked { .. })), "{effects:?}");
+        }
+    }
+
+    fn check(&mut self) {
+        let (now, views) = (self.now(), self.views());
+        for view in &views {
+            let out = self.out.iter().filter(|(_, lease)| lease.key.fingerprint == view.fingerprint).count();
+            assert_eq!(view.in_flight as usize, out, "{}", view.label);
+            let counted = self.counted.get_mut(&view.fingerprint).unwrap();
+            assert_eq!((view.requests, view.errors), (counted.leases, counted.errors), "{}", view.label);
+            if view.reason != Some("half_open") {
+                counted.probe = None;
+            }
+            if view.state == KeyState::Cooling {
+                let until = view.until.unwrap();
+                assert!(until > now && until <= now + cooldown::LONGEST, "{view:?}");
+            }
+            if view.state == KeyState::Blocked && view.reason != Some("half_open") {
+                assert!(
+                    view.until.is_none_or(|until| until > now && until <= now + secs(366 * DAY)),
+                    "{view:?}"
+                );
+            }
+        }
+        assert_eq!(self.bench.pool.view(now).active.is_some(), !views.is_empty());
+        self.check_memory(&views);
+    }
+
+    fn check_memory(&self, views: &[KeyView]) {
+        let mut restored = Pool::new(self.bench.pool.rules.clone(), self.bench.pool.snapshot(self.now()));
+        restored.set_keys(self.bench.pool.keys().map(|key| Key::clone(key)).collect(), self.now());
+        for (old, new) in views.iter().zip(restored.view(self.now()).keys) {
+            assert_eq!((old.fingerprint, old.state, old.reason), (new.fingerprint, new.state, new.reason));
+            assert_eq!((old.until, &old.reading, old.errors), (new.until, &new.reading, new.errors));
+        }
+        assert_eq!(restored.active, self.bench.pool.active);
+    }
+}
+
+fn bit(bits: u8, index: usize) -> bool {
+    bits >> index & 1 == 1
+}
+
+fn fingerprints(bits: u8) -> Vec<Fingerprint> {
+    let chosen = LABELS.iter().enumerate().filter(|(index, _)| bit(bits, *index));
+    chosen.map(|(_, label)| super::key(label).fingerprint).collect()
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_pool_keeps_its_promises(rules in rules(), events in any_history()) {
+        let mut history = History::new(rules);
+        for event in &events {
+            history.step(event);
+        }
+        for view in history.views().into_iter().filter(|view| view.state == KeyState::Cooling) {
+            // the one in force ends by its time; the other one, from before a jump of the clock, may follow
+            history.bench.now = view.until.unwrap();
+            if history.bench.state(&view.label) == KeyState::Cooling {
+                history.bench.now = history.bench.view(&view.label).until.unwrap();
+                prop_assert!(history.bench.state(&view.label) != KeyState::Cooling);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_never_at_fault_is_never_blocked_nor_cooled_by_a_response(
+        rules in rules(),
+        events in healthy_history(),
+    ) {
+        let mut history = History::new(rules);
+        for event in &events {
+            history.step(event);
+            for view in history.views() {
+                prop_assert!(view.state != KeyState::Blocked, "{view:?}");
+                prop_assert!(view.state != KeyState::Cooling || view.reason == Some("exhausted"), "{view:?}");
+            }
+        }
+    }
+}
