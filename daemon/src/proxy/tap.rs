@@ -43,6 +43,7 @@ pub(super) struct Tap {
 
 /// What is looked for in the bytes.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it stands in a boxed tap; most that are watched are events")]
 pub(super) enum Watch {
     Nothing,
     Events(SseScanner),
