@@ -116,7 +116,7 @@ struct Exchange {
     journal: Journal,
 }
 
-#[allow(clippy::large_enum_variant, reason = "moved once a request; a box would be an allocation for each")]
+#[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
 enum Answer {
     Own(Reply),
     Passed(Response<UpstreamBody>, Lease),
@@ -191,8 +191,9 @@ impl Exchange {
             SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
         };
         let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
-        let mut headers = parts.headers.clone();
-        rewrite::with_key(&mut headers, key, *wire).map_err(|error| broken(&error))?;
+        let unfit = |error: rewrite::Unfit| broken(&error);
+        // Tried once here, so that making the request cannot fail.
+        let mut first = Some(with_key(&parts.headers, key, *wire).map_err(unfit)?);
         let mut make = || {
             let body = match body.take()? {
                 Collected::Whole { chunks, trailers, _share } => {
@@ -207,7 +208,10 @@ impl Exchange {
             let mut request = Request::new(body);
             *request.method_mut() = parts.method.clone();
             *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers.clone();
+            *request.headers_mut() = match first.take() {
+                Some(headers) => headers,
+                None => with_key(&parts.headers, key, *wire).ok()?,
+            };
             // The original case of header names travels here.
             *request.extensions_mut() = parts.extensions.clone();
             Some(request)
@@ -277,7 +281,7 @@ impl Exchange {
         let readable = self.streams() && is_identity(&parts.headers);
         let is_stream = has_type(&parts.headers, "text/event-stream");
         let watch = match (readable, is_stream) {
-            (true, true) => Watch::Events(SseScanner::new(self.wire)),
+            (true, true) => Watch::Events(Box::new(SseScanner::new(self.wire))),
             (true, false) => Watch::Json(JsonTail::new()),
             (false, _) => Watch::Nothing,
         };
@@ -322,6 +326,12 @@ fn mark(parts: &mut http::response::Parts, label: &str, request_id: &str, simula
     if simulated {
         insert(simulator::DRY_RUN_HEADER, b"true");
     }
+}
+
+fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
+    let mut headers = headers.clone();
+    rewrite::with_key(&mut headers, key, wire)?;
+    Ok(headers)
 }
 
 fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, http::Error> {

@@ -172,7 +172,10 @@ impl Connection {
         let loopback = self.loopback;
         let service = service_fn(move |request| {
             let proxy = Arc::clone(&proxy);
-            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+            // Boxed, so that a connection that waits for its next request holds no room for it.
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
+            })
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -188,7 +191,10 @@ impl Connection {
         let loopback = self.loopback;
         let service = service_fn(move |request| {
             let proxy = Arc::clone(&proxy);
-            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+            // Boxed, so that a connection that waits for its next request holds no room for it.
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
+            })
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder

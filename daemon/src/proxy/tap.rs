@@ -46,7 +46,7 @@ pub(super) struct Tap {
 #[allow(clippy::large_enum_variant, reason = "it stands in a boxed tap; most that are watched are events")]
 pub(super) enum Watch {
     Nothing,
-    Events(SseScanner),
+    Events(Box<SseScanner>),
     Json(JsonTail),
 }
 

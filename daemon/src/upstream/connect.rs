@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     io: Box<dyn Io>,
     pub(crate) is_http2: bool,
     pub(crate) moved: Arc<Moved>,
+    /// Nothing can be written any more; what there is to be read says why.
+    deaf: bool,
 }
 
 /// Bytes that went over a connection.
@@ -165,7 +167,7 @@ async fn handshake(
 
 impl Stream {
     fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool) -> Self {
-        Self { io: Box::new(io), is_http2, moved: Arc::default() }
+        Self { io: Box::new(io), is_http2, moved: Arc::default(), deaf: false }
     }
 
     pub(crate) fn into_hyper(self) -> TokioIo<Self> {
@@ -187,10 +189,24 @@ impl AsyncRead for Stream {
 }
 
 impl Stream {
-    fn count_written(&self, answer: &Poll<std::io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = answer {
-            self.moved.written.fetch_add(*count as u64, Ordering::Relaxed);
+    /// A server may answer before it has read the whole request, and close. The write that then fails must not end
+    /// the connection while that answer waits to be read: it stays pending, and the reading side, which is never
+    /// pending on a broken connection, ends it with the answer or with its own error.
+    fn written<T>(&mut self, answer: Poll<std::io::Result<T>>, cx: &Context<'_>) -> Poll<std::io::Result<T>> {
+        if let Poll::Ready(Err(error)) = answer {
+            tracing::debug!(%error, "writing to the upstream failed");
+            self.deaf = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        answer
+    }
+
+    fn count(&self, answer: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = answer {
+            self.moved.written.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        answer
     }
 }
 
@@ -200,9 +216,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         let answer = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.count_written(&answer);
-        answer
+        let answer = self.count(answer);
+        self.written(answer, cx)
     }
 
     fn poll_write_vectored(
@@ -210,9 +229,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         let answer = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.count_written(&answer);
-        answer
+        let answer = self.count(answer);
+        self.written(answer, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -220,7 +242,11 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.deaf {
+            return Poll::Pending;
+        }
+        let answer = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(answer, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
