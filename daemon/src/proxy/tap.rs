@@ -43,7 +43,6 @@ pub(super) struct Tap {
 
 /// What is looked for in the bytes.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "it stands in a boxed tap; most that are watched are events")]
 pub(super) enum Watch {
     Nothing,
     Events(Box<SseScanner>),
