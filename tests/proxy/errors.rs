@@ -195,6 +195,30 @@ async fn a_prompt_echoed_in_an_error_touches_no_key() {
 }
 
 #[tokio::test]
+async fn compressed_errors_are_understood_and_pass_as_they_are() {
+    use std::io::Write;
+    let upstream = Upstream::start().await;
+    let packed = |text: &str| {
+        let body = json!({"error": {"message": text, "type": "invalid_authentication_error"}}).to_string();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(body.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let reply = |text: &str| Reply::status(401).field("content-encoding", "gzip").send(packed(text));
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    // The text says that it is the request's fault, the status alone would say that it is the key's.
+    let model = "Your model id does not exist";
+    upstream.next(&key_of("alpha"), "/chat/completions", reply(model));
+    let answer = ask(&daemon).await;
+    assert_eq!((answer.status, &answer.body[..]), (401, &packed(model)[..]));
+    assert_eq!(answer.fields.get("content-encoding"), Some("gzip"));
+    assert_eq!(daemon.key("alpha").await["state"], "ready");
+    upstream.next(&key_of("alpha"), "/chat/completions", reply("Invalid Authentication"));
+    assert_eq!(ask(&daemon).await.key(), Some("beta"));
+    assert_eq!(daemon.key("alpha").await["state"], "blocked");
+}
+
+#[tokio::test]
 async fn failover_ends_when_every_key_was_tried() {
     let upstream = Upstream::start().await;
     upstream.always(ANY, "/chat/completions", |_| {

@@ -93,6 +93,7 @@ async fn auto_uses_warn_keys_when_told_or_when_no_other_is_left() {
 }
 
 #[tokio::test]
+#[ignore = "KMI_SESSION_AFFINITY is read and not yet acted on"]
 async fn a_session_stays_with_its_key() {
     let upstream = Upstream::start().await;
     let daemon = Setup::live(&upstream).keys(&["a", "b", "c"]).may_switch().start().await;
@@ -105,12 +106,15 @@ async fn a_session_stays_with_its_key() {
     };
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for _ in 0..4 {
-        for session in ["s1", "s2", "s3"] {
+        // Two sessions on three keys: round robin alone would move both.
+        for session in ["s1", "s2"] {
             let answer = daemon.send(openai(session)).await;
             keys.entry(session.into()).or_default().push(answer.key().unwrap().into());
-            let answer = daemon.send(anthropic(&format!("m-{session}"))).await;
-            keys.entry(format!("m-{session}")).or_default().push(answer.key().unwrap().into());
         }
+        let answer = daemon.send(anthropic("m1")).await;
+        keys.entry("m1".into()).or_default().push(answer.key().unwrap().into());
+        // And one request that belongs to none.
+        assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
     }
     for (session, keys) in &keys {
         assert!(keys.iter().all(|key| key == &keys[0]), "{session}: {keys:?}");

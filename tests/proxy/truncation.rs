@@ -1,6 +1,10 @@
 //! An event stream that ends without its terminal event is a broken one, however cleanly it ends: clients would take
 //! the truncated text for the whole answer.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use kmi_tests::harness::{Daemon, End, Request, Setup};
 use kmi_tests::upstream::{ANY, Feed, Reply, Upstream, api};
 use serde_json::json;
@@ -121,6 +125,31 @@ async fn a_compressed_stream_stays_compressed_and_completes() {
     );
     assert_eq!(daemon.send(Request::chat_stream()).await.end, End::Proper);
     assert_eq!(outcome(&daemon, 2).await, "completed");
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn compressed_streams_are_judged_on_a_copy() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    let cases = [
+        (api::chat_events().concat(), End::Proper, "completed"),
+        (cut(api::chat_events()), End::Broken, "upstream_broke"),
+    ];
+    for (n, (body, end, ended)) in cases.into_iter().enumerate() {
+        let packed = gzip(&body);
+        let reply = Reply::sse().field("content-encoding", "gzip").send(packed.clone());
+        upstream.next(ANY, "/chat/completions", reply);
+        let answer = daemon.send(Request::chat_stream().field("Accept-Encoding", "gzip")).await;
+        assert_eq!((&answer.body[..], answer.end), (&packed[..], end), "case {n}");
+        assert_eq!(outcome(&daemon, n + 1).await, ended);
+    }
+    assert_eq!(daemon.traces(2).await[0]["tokens"], json!({"input": 12, "cached": 4, "output": 3}));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -13,8 +13,6 @@ use hyper::body::Incoming;
 use kmid_config::settings::Settings;
 use kmid_core::cooldown;
 use kmid_core::key::{Fingerprint, Key};
-use kmid_core::kimi::sse::SseScanner;
-use kmid_core::kimi::usage::JsonTail;
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
 use kmid_core::pool::{Mode, Refusal};
@@ -24,7 +22,8 @@ use super::failure::{self, Failure};
 use super::journal::Journal;
 use super::replay::{self, Collected};
 use super::reply::Reply;
-use super::tap::{ProxyBody, Tap, Watch};
+use super::tap::{ProxyBody, Tap};
+use super::watch::Watch;
 use super::{Proxy, path, rewrite};
 use crate::clock;
 use crate::state::Lease;
@@ -278,14 +277,13 @@ impl Exchange {
     /// Passes a good response on.
     fn pass(self, response: Response<UpstreamBody>, lease: Lease) -> Response<ProxyBody> {
         let (mut parts, body) = response.into_parts();
-        let readable = self.streams() && is_identity(&parts.headers);
         let is_stream = has_type(&parts.headers, "text/event-stream");
-        let watch = match (readable, is_stream) {
-            (true, true) => Watch::Events(Box::new(SseScanner::new(self.wire))),
-            (true, false) => Watch::Json(JsonTail::new()),
+        let watch = match (self.streams(), is_stream) {
+            (true, true) => Watch::events(self.wire, &parts.headers),
+            (true, false) => Watch::json(&parts.headers),
             (false, _) => Watch::Nothing,
         };
-        let must_terminate = readable && is_stream && parts.status == StatusCode::OK;
+        let must_terminate = self.streams() && is_stream && parts.status == StatusCode::OK;
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
@@ -347,8 +345,4 @@ fn has_type(headers: &HeaderMap, essence: &str) -> bool {
     let is =
         |value: &str| value.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(essence));
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is)
-}
-
-fn is_identity(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -160,6 +160,11 @@ impl Connection {
         // Events are small and must not wait for each other.
         let _ = tcp.set_nodelay(true);
         let Some(tls) = tls else { return self.serve_http1(tcp).await };
+        // Boxed, so that plain connections hold no room for TLS ones.
+        Box::pin(self.accept_tls(tcp, tls)).await;
+    }
+
+    async fn accept_tls(self, tcp: TcpStream, tls: Arc<rustls::ServerConfig>) {
         match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)).await {
             Ok(Ok(stream)) => self.serve_tls(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "proxy_tls_failed"),

@@ -12,6 +12,7 @@ mod reply;
 pub mod rewrite;
 mod server_tls;
 mod tap;
+mod watch;
 
 use std::sync::Arc;
 

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use kmid_core::kimi::error;
 use kmid_core::kimi::sse::SseScanner;
-use kmid_core::kimi::usage::JsonTail;
 use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
 
 use super::journal::Journal;
+use super::watch::Watch;
 use crate::state::Lease;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::{BoxError, SendError};
@@ -39,14 +39,6 @@ pub(super) struct Tap {
     known: Option<Outcome>,
     /// A break that waits until what came before it has been flushed to the client.
     breaking: Option<BoxError>,
-}
-
-/// What is looked for in the bytes.
-#[derive(Debug)]
-pub(super) enum Watch {
-    Nothing,
-    Events(Box<SseScanner>),
-    Json(JsonTail),
 }
 
 impl Tap {
@@ -95,31 +87,24 @@ impl Tap {
     }
 
     fn saw_terminal_event(&self) -> bool {
-        matches!(&self.watch, Watch::Events(scanner) if scanner.terminal())
+        self.watch.scanner().is_some_and(SseScanner::terminal)
     }
 
+    /// A stream that cannot be judged counts as complete.
     fn is_cut_short(&self) -> bool {
-        self.must_terminate && !self.saw_terminal_event()
+        self.must_terminate && self.watch.scanner().is_some_and(|events| !events.terminal())
     }
 
     /// Ends lease and journal; the first call counts.
     fn finish(&mut self, outcome: &Outcome) {
-        let outcome = match (&self.watch, self.known) {
-            (_, Some(known)) => known,
-            (Watch::Events(scanner), None) if *outcome == Outcome::Completed => {
-                scanner.error().map_or(*outcome, |text| Outcome::Refused {
-                    status: 200,
-                    verdict: error::classify(200, Some(text)),
-                    retry_after: None,
-                })
+        let outcome = match (self.known, self.watch.error()) {
+            (Some(known), _) => known,
+            (None, Some(text)) if *outcome == Outcome::Completed => {
+                Outcome::Refused { status: 200, verdict: error::classify(200, Some(text)), retry_after: None }
             }
             _ => *outcome,
         };
-        self.journal.tokens = match &self.watch {
-            Watch::Nothing => None,
-            Watch::Events(scanner) => scanner.tokens(),
-            Watch::Json(tail) => tail.tokens(),
-        };
+        self.journal.tokens = self.watch.tokens();
         if let Some(lease) = self.lease.take() {
             lease.end(&outcome);
         }
@@ -168,11 +153,7 @@ impl Tap {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.journal.bytes_down += data.len() as u64;
-                    match &mut self.watch {
-                        Watch::Nothing => {}
-                        Watch::Events(scanner) => scanner.feed(data),
-                        Watch::Json(tail) => tail.feed(data),
-                    }
+                    self.watch.feed(data);
                 }
                 if !self.body.is_end_stream() {
                     Some(Ok(frame))

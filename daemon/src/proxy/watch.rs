@@ -1,0 +1,243 @@
+//! What is looked for in a response's bytes: the terminal event, an error event, the usage. Compressed bytes pass as
+//! they are and are read on a copy.
+
+use std::io::{self, Write};
+
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use http::header::{CONTENT_ENCODING, HeaderMap};
+use kmid_core::kimi::error::ErrorText;
+use kmid_core::kimi::sse::SseScanner;
+use kmid_core::kimi::usage::{JsonTail, Tokens};
+use kmid_core::kimi::wire::Wire;
+
+/// A reader beside the stream.
+#[derive(Debug)]
+pub(super) enum Watch {
+    /// What cannot be read, or has nothing in it to be found.
+    Nothing,
+    /// An event stream.
+    Events(Box<Readable<SseScanner>>),
+    /// A JSON document.
+    Json(Box<Readable<JsonTail>>),
+}
+
+impl Watch {
+    /// Reads events.
+    pub(super) fn events(wire: Wire, headers: &HeaderMap) -> Self {
+        Readable::of(SseScanner::new(wire), headers)
+            .map_or(Self::Nothing, |copy| Self::Events(Box::new(copy)))
+    }
+
+    /// Reads JSON.
+    pub(super) fn json(headers: &HeaderMap) -> Self {
+        Readable::of(JsonTail::new(), headers).map_or(Self::Nothing, |copy| Self::Json(Box::new(copy)))
+    }
+
+    /// Bytes that pass.
+    pub(super) fn feed(&mut self, data: &[u8]) {
+        let read = match self {
+            Self::Nothing => return,
+            Self::Events(copy) => copy.feed(data),
+            Self::Json(copy) => copy.feed(data),
+        };
+        if read.is_err() {
+            // Not what its header says: nobody can judge it.
+            *self = Self::Nothing;
+        }
+    }
+
+    /// The events, where they can be read.
+    pub(super) fn scanner(&self) -> Option<&SseScanner> {
+        match self {
+            Self::Events(copy) => Some(copy.reader()),
+            Self::Nothing | Self::Json(_) => None,
+        }
+    }
+
+    /// An error event, which is a refusal that came late.
+    pub(super) fn error(&self) -> Option<&ErrorText> {
+        self.scanner()?.error()
+    }
+
+    /// What the answer says about its usage.
+    pub(super) fn tokens(&self) -> Option<Tokens> {
+        match self {
+            Self::Nothing => None,
+            Self::Events(copy) => copy.reader().tokens(),
+            Self::Json(copy) => copy.reader().tokens(),
+        }
+    }
+}
+
+/// A reader of bytes as they come.
+pub(super) trait Reader {
+    fn feed(&mut self, data: &[u8]);
+}
+
+impl Reader for SseScanner {
+    fn feed(&mut self, data: &[u8]) {
+        SseScanner::feed(self, data);
+    }
+}
+
+impl Reader for JsonTail {
+    fn feed(&mut self, data: &[u8]) {
+        JsonTail::feed(self, data);
+    }
+}
+
+/// A decoder writes into its reader piece by piece: nothing is kept, however well the data is compressed.
+#[derive(Debug)]
+pub(super) struct Sink<R>(R);
+
+impl<R: Reader> Write for Sink<R> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.feed(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A readable copy of what passes. Clients send `Accept-Encoding: gzip, deflate` [observed 2026-11].
+#[derive(Debug)]
+pub(super) enum Readable<R: Reader> {
+    Identity(R),
+    Gzip(MultiGzDecoder<Sink<R>>),
+    Deflate(ZlibDecoder<Sink<R>>),
+}
+
+impl<R: Reader> Readable<R> {
+    /// `None` for encodings that are not read here.
+    fn of(reader: R, headers: &HeaderMap) -> Option<Self> {
+        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+        let encoding = encodings.next().map(|value| value.as_bytes().to_ascii_lowercase());
+        match (encoding.as_deref(), encodings.next()) {
+            (None | Some(b"identity"), None) => Some(Self::Identity(reader)),
+            (Some(b"gzip" | b"x-gzip"), None) => Some(Self::Gzip(MultiGzDecoder::new(Sink(reader)))),
+            (Some(b"deflate"), None) => Some(Self::Deflate(ZlibDecoder::new(Sink(reader)))),
+            _ => None,
+        }
+    }
+
+    fn feed(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Identity(reader) => {
+                reader.feed(data);
+                Ok(())
+            }
+            // The flush brings out what the decoder holds back: events are judged as they come.
+            Self::Gzip(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
+            Self::Deflate(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
+        }
+    }
+
+    fn reader(&self) -> &R {
+        match self {
+            Self::Identity(reader) => reader,
+            Self::Gzip(decoder) => &decoder.get_ref().0,
+            Self::Deflate(decoder) => &decoder.get_ref().0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STREAM: &str =
+        "data: {\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n";
+
+    fn headers(encoding: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(encoding))])
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn deflate(text: &str) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn saw_the_end(watch: &Watch) -> bool {
+        watch.scanner().is_some_and(SseScanner::terminal)
+    }
+
+    #[test]
+    fn an_event_is_seen_as_soon_as_its_bytes_have_passed() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let mut watch = Watch::events(Wire::OpenAi, &headers("gzip"));
+        encoder.write_all(b"data: {}\n\n").unwrap();
+        encoder.flush().unwrap();
+        watch.feed(&std::mem::take(encoder.get_mut()));
+        assert!(!saw_the_end(&watch));
+        encoder.write_all(b"data: [DONE]\n\n").unwrap();
+        encoder.flush().unwrap();
+        watch.feed(&std::mem::take(encoder.get_mut()));
+        assert!(saw_the_end(&watch), "the stream itself goes on");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_judged() {
+        for encoding in ["br", "gzip, gzip", "zstd"] {
+            assert!(matches!(Watch::events(Wire::OpenAi, &headers(encoding)), Watch::Nothing), "{encoding}");
+        }
+        let mut watch = Watch::events(Wire::OpenAi, &headers("gzip"));
+        watch.feed(b"data: [DONE]\n\n");
+        assert!(matches!(watch, Watch::Nothing));
+    }
+
+    #[test]
+    fn usage_is_found_in_compressed_json() {
+        let mut watch = Watch::json(&headers("gzip"));
+        watch.feed(&gzip("{\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3}}"));
+        assert_eq!(watch.tokens().unwrap().input, 12);
+    }
+
+    proptest! {
+        #[test]
+        fn cut_anywhere_it_reads_the_same(cuts in prop::collection::vec(1usize..40, 0..20)) {
+            for (encoding, bytes) in [
+                ("identity", STREAM.as_bytes().to_vec()),
+                ("gzip", gzip(STREAM)),
+                ("deflate", deflate(STREAM)),
+            ] {
+                let mut watch = Watch::events(Wire::OpenAi, &headers(encoding));
+                let mut rest = &bytes[..];
+                for cut in &cuts {
+                    let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                    watch.feed(piece);
+                    rest = after;
+                }
+                watch.feed(rest);
+                prop_assert!(saw_the_end(&watch), "{}", encoding);
+                prop_assert_eq!(watch.tokens().map(|tokens| tokens.output), Some(3));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..8)) {
+            for encoding in ["identity", "gzip", "deflate"] {
+                let mut watch = Watch::events(Wire::Anthropic, &headers(encoding));
+                for piece in &pieces {
+                    watch.feed(piece);
+                }
+                let _ = (watch.tokens(), watch.error());
+            }
+        }
+    }
+}
