@@ -2,6 +2,7 @@
 //! the real binaries, and an HTTP client that shows what is on the wire.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test, there is no one to report to")]
+#![allow(clippy::disallowed_methods, reason = "the rule about the time is the daemon's")]
 
 pub mod harness;
 pub mod http1;

@@ -26,6 +26,8 @@ use filter::Filters;
 
 /// Most lines that wait for the terminal; further ones are left out there, not in the files.
 const TERMINAL_LINES: usize = 4096;
+/// Bytes written to the terminal at once at most.
+const TERMINAL_BUFFER: usize = 16 * 1024;
 
 /// What the log needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -85,7 +87,8 @@ pub fn start(options: &Options, foreground: bool) -> Result<Logging, LoggingErro
         NonBlockingBuilder::default()
             .buffered_lines_limit(TERMINAL_LINES)
             .thread_name("terminal")
-            .finish(io::stderr())
+            // Written when the queue is empty, not line by line.
+            .finish(io::BufWriter::with_capacity(TERMINAL_BUFFER, io::stderr()))
     });
     let (dispatch, logging) = build(options, terminal)?;
     tracing::dispatcher::set_global_default(dispatch)?;

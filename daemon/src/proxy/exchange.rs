@@ -114,6 +114,7 @@ struct Exchange {
     journal: Journal,
 }
 
+#[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
 enum Answer {
     Own(Reply),
     Passed(Response<UpstreamBody>, Lease),
@@ -191,8 +192,9 @@ impl Exchange {
             SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
         };
         let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
-        let mut headers = parts.headers.clone();
-        rewrite::with_key(&mut headers, key, *wire).map_err(|error| broken(&error))?;
+        let unfit = |error: rewrite::Unfit| broken(&error);
+        // Tried once here, so that making the request cannot fail.
+        let mut first = Some(with_key(&parts.headers, key, *wire).map_err(unfit)?);
         let mut make = || {
             let body = match body.take()? {
                 Collected::Whole { chunks, trailers, _share } => {
@@ -207,7 +209,10 @@ impl Exchange {
             let mut request = Request::new(body);
             *request.method_mut() = parts.method.clone();
             *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers.clone();
+            *request.headers_mut() = match first.take() {
+                Some(headers) => headers,
+                None => with_key(&parts.headers, key, *wire).ok()?,
+            };
             // The original case of header names travels here.
             *request.extensions_mut() = parts.extensions.clone();
             Some(request)
@@ -331,6 +336,12 @@ fn is_hang_up(error: &hyper::Error) -> bool {
 /// What the client's connection said, below what the upstream's made of it.
 fn client_error(error: &SendError) -> Option<&hyper::Error> {
     chain(error).skip_while(|cause| !cause.is::<ClientBroke>()).find_map(|cause| cause.downcast_ref())
+}
+
+fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
+    let mut headers = headers.clone();
+    rewrite::with_key(&mut headers, key, wire)?;
+    Ok(headers)
 }
 
 fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, http::Error> {

@@ -160,6 +160,11 @@ impl Connection {
         // Events are small and must not wait for each other.
         let _ = tcp.set_nodelay(true);
         let Some(tls) = tls else { return self.serve_http1(tcp).await };
+        // Boxed, so that plain connections hold no room for TLS ones.
+        Box::pin(self.accept_tls(tcp, tls)).await;
+    }
+
+    async fn accept_tls(self, tcp: TcpStream, tls: Arc<rustls::ServerConfig>) {
         match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)).await {
             Ok(Ok(stream)) => self.serve_tls(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "proxy_tls_failed"),
@@ -172,7 +177,10 @@ impl Connection {
         let loopback = self.loopback;
         let service = service_fn(move |request| {
             let proxy = Arc::clone(&proxy);
-            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+            // Boxed, so that a connection that waits for its next request holds no room for it.
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
+            })
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -188,7 +196,10 @@ impl Connection {
         let loopback = self.loopback;
         let service = service_fn(move |request| {
             let proxy = Arc::clone(&proxy);
-            async move { Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await) }
+            // Boxed, so that a connection that waits for its next request holds no room for it.
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
+            })
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder

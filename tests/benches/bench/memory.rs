@@ -45,6 +45,8 @@ async fn start(upstream: &upstream::Process, options: &Options, report: &mut Rep
 
 async fn idle(daemon: &Daemon, options: &Options, report: &mut Report) {
     report.limit("idle RSS, MB", process::rss(daemon.pid()) as f64 / 1e6, 10.0);
+    // The last that the start does is to write the state, within a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let span = Duration::from_secs(if options.quick { 3 } else { 10 });
     let cpu = process::cpu(daemon.pid());
     tokio::time::sleep(span).await;

@@ -108,7 +108,7 @@ pub(crate) fn setup(upstream: &upstream::Process) -> Setup {
 
 /// Starts a kmid and turns its rotation on.
 pub(crate) async fn start_kmid(name: &'static str, setup: Setup) -> (Target, Daemon) {
-    let daemon = setup.start().await;
+    let daemon = setup.in_background().start().await;
     daemon.quotas_read().await;
     daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
     let target =

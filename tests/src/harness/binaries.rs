@@ -43,14 +43,6 @@ fn build() -> Binaries {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // What the outer cargo says about this package would make build scripts of others run anew.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_CRATE_NAME"
-        {
-            cargo.env_remove(&*name);
-        }
-    }
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).stderr(Stdio::inherit());
     let built = cargo.output().unwrap();
     assert!(built.status.success(), "kmid and kmi do not build; see above");

@@ -23,6 +23,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub struct Setup {
     home: Home,
+    args: Vec<&'static str>,
 }
 
 impl Setup {
@@ -37,19 +38,19 @@ impl Setup {
     pub fn live_at(base_url: &str, ca_pem: &str) -> Self {
         let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", base_url);
         let ca = home.write("ca.pem", ca_pem);
-        Self { home: home.env("SSL_CERT_FILE", ca) }
+        Self { home: home.env("SSL_CERT_FILE", ca), args: Vec::new() }
     }
 
     /// A daemon with the embedded simulator.
     #[must_use]
     pub fn dry_run() -> Self {
-        Self { home: Home::new() }
+        Self { home: Home::new(), args: Vec::new() }
     }
 
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home }
+        Self { home, args: Vec::new() }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -63,6 +64,13 @@ impl Setup {
     #[must_use]
     pub fn keys(self, labels: &[&str]) -> Self {
         labels.iter().fold(self, |setup, label| setup.key(label, &key_of(label)))
+    }
+
+    /// As it runs in the background: its log goes to files only.
+    #[must_use]
+    pub fn in_background(mut self) -> Self {
+        self.args.push("--detached");
+        self
     }
 
     /// Sets a variable.
@@ -96,7 +104,7 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let mut daemon = Daemon::spawn(self.home);
+        let mut daemon = Daemon::spawn(self.home, &self.args);
         daemon.wait_ready().await;
         daemon
     }
@@ -125,11 +133,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home) -> Self {
+    fn spawn(home: Home, args: &[&str]) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", "umask 0; exec \"$0\""]).arg(&binaries().kmid);
+        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(&binaries().kmid).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();

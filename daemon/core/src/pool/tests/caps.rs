@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Two keys of one account that may have `limit` attempts in flight, and a key of another one.
+/// Two keys of one account that may have `limit` attempts in flight.
 fn account(limit: u32) -> Bench {
     let mut bench = Bench::auto(Rules::default(), &["alpha", "beta"]);
     for label in ["alpha", "beta"] {
@@ -85,6 +85,11 @@ fn a_lowered_cap_rises_slowly_up_to_the_limit_whichever_key_serves() {
         assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (Some(cap), Some(cap)));
         complete(&mut bench, 20);
     }
+    for label in ["alpha", "beta"] {
+        let quota = quota("account", &[("5h", 90.0, HOUR)], bench.now);
+        bench.read(label, &Quota { parallel_limit: Some(30), ..quota });
+    }
+    assert_eq!(bench.view("alpha").cap, Some(30), "a larger plan counts at once");
 }
 
 /// One request alone is refused.

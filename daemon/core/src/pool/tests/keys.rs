@@ -188,3 +188,13 @@ fn another_host_counts_while_the_key_is_away() {
     let view = bench.view("alpha");
     assert_eq!((view.state, view.reading, view.requests), (KeyState::Ready, None, 1));
 }
+
+#[test]
+fn a_restart_remembers_a_key_that_was_leased_when_it_left() {
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    let _lost = bench.lease();
+    bench.pool.set_keys(Vec::new(), bench.now);
+    bench.restart();
+    bench.pool.set_keys(keys(&["alpha"]), bench.now);
+    assert_eq!(bench.view("alpha").requests, 1);
+}
