@@ -85,3 +85,50 @@ async fn the_demo_ends_by_itself_when_it_is_piped() {
     assert!(!ran.out.contains('\u{1b}'), "colours in a pipe");
     assert!(!home.state_dir().exists(), "the demo left files");
 }
+
+/// Ends a program whose test failed while waiting for it.
+struct Kill(u32);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        kmi_tests::harness::process::signal(self.0, rustix::process::Signal::KILL);
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_demo_with_its_summary() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    use kmi_tests::harness::wait::within;
+    use kmi_tests::harness::{binaries::binaries, home::Home, process};
+    let home = Home::new();
+    let scratch = home.path().join("tmp");
+    std::fs::create_dir(&scratch).unwrap();
+    let home = home.env("TMPDIR", &scratch);
+    let mut command = home.command(&binaries().kmid);
+    command.args(["demo", "--requests", "100000"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let pid = child.id();
+    let kill = Kill(pid);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        // The introduction and the first requests.
+        while text.matches(" status=200 ").count() < 3 {
+            assert!(output.read_line(&mut text).unwrap() > 0, "it ended by itself: {text}");
+        }
+        process::signal(pid, rustix::process::Signal::INT);
+        let from = text.len();
+        output.read_to_string(&mut text).unwrap();
+        (child.wait().unwrap(), text.split_off(from))
+    });
+    let (status, rest) = within("the end of the demo", reading).await.unwrap();
+    std::mem::forget(kill);
+    assert!(status.success(), "{status}: {rest}");
+    for label in ["alpha", "beta", "gamma"] {
+        assert!(rest.contains(label), "the summary names every key: {rest}");
+    }
+    let left: Vec<_> = std::fs::read_dir(&scratch).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "the demo left files: {left:?}");
+}

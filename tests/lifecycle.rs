@@ -177,3 +177,32 @@ async fn a_stop_while_nobody_reads_the_answer_is_bounded() {
     daemon.signal(Signal::TERM);
     within("the end", daemon.ended()).await;
 }
+
+#[tokio::test]
+async fn files_that_cannot_be_written_do_not_stop_the_proxy() {
+    let setup = Setup::dry_run().keys(&["alpha"]);
+    // A directory stands where the trace belongs: not even root can write that.
+    let trace = setup.home().state_dir().join("trace/trace.jsonl");
+    std::fs::create_dir_all(&trace).unwrap();
+    let daemon = setup.start().await;
+    for _ in 0..3 {
+        assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+    }
+    eventually("the loss to be shown", || async {
+        let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+        status["issues"].to_string().contains("trace").then_some(())
+    })
+    .await;
+    std::fs::remove_dir(&trace).unwrap();
+    // It is tried anew after a pause, and what was lost is said in the log.
+    eventually("a line in the trace", || async {
+        assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+        std::fs::read_to_string(&trace).ok().filter(|lines| lines.ends_with('\n'))
+    })
+    .await;
+    eventually("the count of lost lines", || async {
+        let log = std::fs::read_to_string(daemon.state_path("logs/kmi.log")).unwrap();
+        log.contains("log_lines_lost").then_some(())
+    })
+    .await;
+}

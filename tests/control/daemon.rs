@@ -93,6 +93,24 @@ async fn reload_takes_new_settings_and_keeps_the_old_ones_when_they_are_bad() {
 }
 
 #[tokio::test]
+async fn reload_names_what_takes_a_restart_and_leaves_it_as_it_was() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).file(".kmi/.env", "KMI_PROXY_BASE_PATH=/one/v1\n");
+    let daemon = setup.start().await;
+    daemon.home.write(".kmi/.env", "KMI_PROXY_BASE_PATH=/two/v1\nKMI_PROXY_MAX_RPM=1\n");
+    let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    assert_eq!(reloaded["changed"], json!(["KMI_PROXY_MAX_RPM"]), "{reloaded}");
+    assert_eq!(reloaded["needs_restart"], json!(["KMI_PROXY_BASE_PATH"]), "{reloaded}");
+    assert_eq!(reloaded["issues"], json!([]));
+    assert_eq!(daemon.send(Request::target("GET", "/two/v1/models")).await.status, 404);
+    assert_eq!(daemon.send(Request::target("GET", "/one/v1/models")).await.status, 200);
+    assert_eq!(daemon.send(Request::target("GET", "/one/v1/models")).await.status, 429);
+    // Nothing new, nothing changed.
+    let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    assert_eq!(reloaded["changed"], json!([]), "{reloaded}");
+}
+
+#[tokio::test]
 async fn stop_ends_it_in_order() {
     let mut daemon = Setup::dry_run().keys(&["alpha"]).start().await;
     assert_eq!(daemon.rpc("daemon.stop", json!({})).await.unwrap(), json!({}));

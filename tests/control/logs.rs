@@ -54,6 +54,24 @@ async fn lines_bounds_the_backlog_and_the_stream_ends() {
 }
 
 #[tokio::test]
+async fn times_follow_the_zone_and_audits_name_the_actor() {
+    let setup = Setup::dry_run().keys(&["alpha", "beta"]).env("KMI_TIMEZONE", "+03:00");
+    let daemon = setup.env("KMI_AUDIT_ACTOR", "ann").start().await;
+    daemon.send(Request::get("/models")).await;
+    assert!(daemon.traces(1).await[0]["ts"].as_str().unwrap().ends_with(" +0300"));
+    let mut control = tail(&daemon, json!({"source": "app", "follow": true})).await;
+    daemon.rpc("rotation.rotate", json!({"to": "beta"})).await.unwrap();
+    let audit = loop {
+        let line: Value = serde_json::from_str(&text(&control.item().await)).unwrap();
+        assert!(line["ts"].as_str().unwrap().ends_with(" +0300"), "{line}");
+        if line["message"] == "audit_event" {
+            break line;
+        }
+    };
+    assert_eq!((&audit["action"], &audit["actor"]), (&json!("key_rotated"), &json!("ann")), "{audit}");
+}
+
+#[tokio::test]
 async fn the_app_log_is_json_with_the_names_that_people_search_for() {
     let daemon = Setup::dry_run().keys(&["alpha", "beta"]).may_switch().start().await;
     daemon.send(Request::get("/models")).await;

@@ -99,6 +99,26 @@ async fn a_remote_listener_needs_all_that_it_needs() {
 }
 
 #[tokio::test]
+async fn a_remote_listener_whose_tls_is_elsewhere_or_not_wanted() {
+    let upstream = Upstream::start().await;
+    for (name, value) in [("KMI_PROXY_TLS_TERMINATED", "1"), ("KMI_PROXY_REQUIRE_TLS", "0")] {
+        let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_LISTEN", "0.0.0.0:0");
+        let setup = setup.env("KMI_PROXY_ALLOW_REMOTE", "1").env(name, value);
+        let daemon = setup.env("KMI_PROXY_TOKEN", "a-token-of-some-length").start().await;
+        let address = (std::net::Ipv4Addr::LOCALHOST, daemon.proxy().port()).into();
+        let mut connection = kmi_tests::harness::Connection::open(address).await;
+        // Whatever name it is reached by, the token is what counts; a web page stays out.
+        let request = || Request::get("/models").field("Host", "kmi.example");
+        assert_eq!(connection.exchange(request()).await.status, 401, "{name}");
+        let token = |request: Request| request.field("x-kmi-proxy-token", "a-token-of-some-length");
+        assert_eq!(connection.exchange(token(request())).await.status, 200, "{name}");
+        let page = token(request()).field("Origin", "https://evil.example");
+        assert_eq!(connection.exchange(page).await.status, 403, "{name}");
+    }
+    assert_eq!(upstream.at("/models").len(), 2);
+}
+
+#[tokio::test]
 async fn a_remote_listener_with_its_own_tls() {
     use kmi_tests::harness::Connection;
     use kmi_tests::upstream::tls::Authority;

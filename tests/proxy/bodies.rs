@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kmi_tests::harness::daemon::key_of;
-use kmi_tests::harness::{Daemon, End, Request, Setup};
+use kmi_tests::harness::{Daemon, End, Request, Setup, process};
 use kmi_tests::upstream::{ANY, Ending, Reply, Upstream};
 
 /// Bytes that differ everywhere, so that a lost or doubled piece shows.
@@ -223,4 +223,45 @@ async fn compressed_bodies_pass_untouched() {
     let seen = upstream.nth("/files", 1).await;
     assert_eq!((seen.head.fields.get("content-encoding"), seen.body()), (Some("zstd"), Some(body)));
     assert!(!seen.head.fields.has("accept-encoding"), "kmid must not ask for what the client did not");
+}
+
+/// Large bodies of unknown use pass through; they are not gathered in kmid.
+#[tokio::test]
+async fn sixty_four_mib_pass_in_bounded_memory() {
+    const PIECE: usize = 1 << 20;
+    const PIECES: usize = 64;
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+    let rss = process::rss(daemon.pid());
+    process::reset_peak(daemon.pid());
+    let piece = noise(PIECE);
+    // Down.
+    let reply = (0..PIECES).fold(Reply::status(200), |reply, _| reply.send(piece.clone()));
+    upstream.next(ANY, "/files", reply);
+    let mut connection = daemon.connect().await;
+    connection.send(&Request::get("/files")).await;
+    let head = connection.head().await;
+    assert_eq!(head.fields.get("content-length"), Some(&*(PIECE * PIECES).to_string()));
+    let mut framing = connection.framing(&head);
+    let mut read = 0;
+    while let Some(bytes) = connection.piece(&mut framing).await.unwrap() {
+        for (at, byte) in (read..).zip(&bytes) {
+            assert!(*byte == piece[at % PIECE], "byte {at} differs");
+        }
+        read += bytes.len();
+    }
+    assert_eq!(read, PIECE * PIECES);
+    // Up: past KMI_PROXY_REPLAY_MB.
+    let length = (PIECE * PIECES).to_string();
+    let upload = Request::new("POST", "/files").field("Content-Length", &length);
+    connection.send_head(&upload).await;
+    for _ in 0..PIECES {
+        connection.send_raw(&piece).await.unwrap();
+    }
+    assert_eq!(connection.answer().await.status, 200);
+    let arrived = upstream.nth("/files", 2).await.body().unwrap();
+    assert!(arrived.len() == PIECE * PIECES && arrived.chunks(PIECE).all(|chunk| chunk == piece));
+    let grown = process::peak_rss(daemon.pid()).saturating_sub(rss);
+    assert!(grown < 8 << 20, "grew by {grown} bytes");
 }

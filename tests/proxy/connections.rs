@@ -1,9 +1,16 @@
 //! Connections to the upstream: reuse, faults, HTTP versions.
 
+use std::net::SocketAddr;
+
 use kmi_tests::harness::daemon::key_of;
+use kmi_tests::harness::wait::within;
 use kmi_tests::harness::{Daemon, Request, Setup};
 use kmi_tests::upstream::{ANY, Ended, Ending, Gate, Reply, Upstream, api};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
 async fn daemon(upstream: &Upstream) -> Daemon {
     Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
@@ -136,6 +143,18 @@ async fn http2_when_it_is_chosen() {
 }
 
 #[tokio::test]
+async fn an_upstream_without_http2_is_met_by_auto_and_named_by_2() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", "auto").start().await;
+    assert_eq!(daemon.send(Request::chat()).await.status, 200);
+    assert!(!upstream.nth("/chat/completions", 1).await.http2);
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", "2").start().await;
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
+    assert_eq!(upstream.at("/chat/completions").len(), 1);
+}
+
+#[tokio::test]
 async fn http2_streams_break_and_abort_like_others() {
     let upstream = Upstream::start_with(&[b"h2"]).await;
     let daemon = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", "2").start().await;
@@ -153,40 +172,90 @@ async fn http2_streams_break_and_abort_like_others() {
 
 #[tokio::test]
 async fn a_proxy_in_front_of_the_upstream_is_used() {
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
     let upstream = Upstream::start().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let target = upstream.address();
-    // A CONNECT proxy that knows one destination.
-    let (asked, mut asks) = tokio::sync::mpsc::channel(64);
-    let tunnels = tokio::spawn(async move {
-        let mut tunnels = tokio::task::JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let asked = asked.clone();
-            tunnels.spawn(async move {
-                let mut stream = BufReader::new(stream);
-                let mut first = String::new();
-                stream.read_line(&mut first).await.unwrap();
-                let mut line = String::new();
-                while line != "\r\n" {
-                    line.clear();
-                    stream.read_line(&mut line).await.unwrap();
-                }
-                let _ = asked.try_send(first);
-                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                let mut onwards = tokio::net::TcpStream::connect(target).await.unwrap();
-                let _ = copy_bidirectional(&mut stream, &mut onwards).await;
-            });
-        }
-    });
+    let mut tunnel = ConnectProxy::start(upstream.address(), "200 OK").await;
     let setup = Setup::live(&upstream).keys(&["alpha"]);
-    let daemon = setup.env("HTTPS_PROXY", &format!("http://{address}")).start().await;
+    let daemon = setup.env("HTTPS_PROXY", &format!("http://me:secret@{}", tunnel.address)).start().await;
     assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
-    let first = asks.recv().await.unwrap();
-    assert_eq!(first, format!("CONNECT localhost:{} HTTP/1.1\r\n", target.port()));
-    tunnels.abort();
-    let setup = Setup::live(&upstream).keys(&["alpha"]).env("NO_PROXY", "localhost");
-    let daemon = setup.env("HTTPS_PROXY", &format!("http://{address}")).start().await;
+    let asked = tunnel.asked().await;
+    let first = format!("CONNECT localhost:{} HTTP/1.1\r\n", upstream.address().port());
+    assert!(asked.starts_with(&first), "{asked}");
+    // `me:secret` in base64.
+    assert!(asked.to_ascii_lowercase().contains("proxy-authorization: basic bwu6c2vjcmv0"), "{asked}");
+    assert!(!asked.contains("sk-kimi"), "the key goes through the tunnel, not to the proxy: {asked}");
+    for seen in upstream.requests() {
+        assert!(!seen.head.fields.has("proxy-authorization"));
+    }
+}
+
+#[tokio::test]
+async fn hosts_of_no_proxy_are_reached_directly() {
+    let upstream = Upstream::start().await;
+    let mut tunnel = ConnectProxy::start(upstream.address(), "200 OK").await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).env("NO_PROXY", "other.example,localhost");
+    let daemon = setup.env("HTTPS_PROXY", &format!("http://{}", tunnel.address)).start().await;
     assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
+    daemon.quotas_read().await;
+    assert!(tunnel.asks.try_recv().is_err(), "the proxy was asked");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_a_fault_of_the_way() {
+    let upstream = Upstream::start().await;
+    let tunnel = ConnectProxy::start(upstream.address(), "407 Proxy Authentication Required").await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]);
+    let daemon = setup.env("HTTPS_PROXY", &format!("http://me:hidden@{}", tunnel.address)).start().await;
+    let answer = daemon.send(Request::get("/models")).await;
+    assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
+    assert!(!answer.text().contains("hidden"), "{}", answer.text());
+    assert!(upstream.requests().is_empty());
+    assert_eq!(daemon.key("alpha").await["state"], "ready");
+}
+
+/// A CONNECT proxy that knows one destination.
+struct ConnectProxy {
+    address: SocketAddr,
+    asks: mpsc::Receiver<String>,
+    tunnels: JoinHandle<()>,
+}
+
+impl ConnectProxy {
+    async fn start(target: SocketAddr, answer: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, asks) = mpsc::channel(64);
+        let tunnels = tokio::spawn(async move {
+            let mut tunnels = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let asked = asked.clone();
+                tunnels.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    let mut head = String::new();
+                    while !head.ends_with("\r\n\r\n") {
+                        if stream.read_line(&mut head).await.unwrap() == 0 {
+                            return;
+                        }
+                    }
+                    let _ = asked.try_send(head);
+                    stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await.unwrap();
+                    if answer.starts_with("200") {
+                        let mut onwards = TcpStream::connect(target).await.unwrap();
+                        let _ = copy_bidirectional(&mut stream, &mut onwards).await;
+                    }
+                });
+            }
+        });
+        Self { address, asks, tunnels }
+    }
+
+    /// The next head that it got.
+    async fn asked(&mut self) -> String {
+        within("a CONNECT", self.asks.recv()).await.unwrap()
+    }
+}
+
+impl Drop for ConnectProxy {
+    fn drop(&mut self) {
+        self.tunnels.abort();
+    }
 }

@@ -102,6 +102,37 @@ async fn a_client_that_leaves_while_uploading_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_its_upload_passes_through_aborts_it() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+    let daemon = setup.env("KMI_PROXY_REPLAY_MB", "1").env("KMI_PROXY_RETRY_MAX", "3").start().await;
+    for n in 1..=2 {
+        let mut connection = daemon.connect().await;
+        let upload = Request::new("POST", "/files").body(vec![b'x'; 4 << 20]);
+        connection.send_head(&upload).await;
+        connection.send_raw(&vec![b'x'; 2 << 20]).await.unwrap();
+        let seen = upstream.nth("/files", n).await;
+        if n == 1 {
+            drop(connection);
+        } else {
+            connection.reset();
+        }
+        assert_eq!(upstream.ended(&seen).await, Ended::ClientLeft);
+        let trace = &daemon.traces(n).await[n - 1];
+        assert_eq!(
+            (&trace["outcome"], &trace["error_code"]),
+            (&json!("client_left"), &json!(null)),
+            "{trace}"
+        );
+        assert_eq!(trace["attempts"].as_array().unwrap().len(), 1, "{trace}");
+    }
+    assert_eq!(upstream.at("/files").len(), 2);
+    let alpha = daemon.key("alpha").await;
+    assert_eq!((&alpha["state"], &alpha["in_flight"]), (&json!("ready"), &json!(0)));
+    assert_eq!(alpha["errors"], json!({"401": 0, "403": 0, "429": 0, "5xx": 0}));
+}
+
+#[tokio::test]
 async fn an_upstream_that_breaks_midway_breaks_the_client() {
     let upstream = Upstream::start().await;
     let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;

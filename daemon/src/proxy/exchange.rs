@@ -28,7 +28,7 @@ use super::{Proxy, path, rewrite};
 use crate::clock;
 use crate::state::Lease;
 use crate::upstream::body::UpstreamBody;
-use crate::upstream::fault::{SendError, chain};
+use crate::upstream::fault::{ClientBroke, SendError, chain};
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::{Limits, simulator};
 
@@ -69,8 +69,7 @@ pub(super) async fn handle(
     let collected = match collected {
         Ok(collected) => collected,
         Err(error) => {
-            // A client that hung up is told nothing and has left; one that sent nonsense is refused.
-            if !error.is_parse() && !error.is_user() {
+            if is_hang_up(&error) {
                 journal.end("client_left", None);
             }
             return refuse(Reply::broken_body(), wire, journal, true);
@@ -164,6 +163,9 @@ impl Exchange {
             };
             if error.client_broke {
                 lease.end(&Outcome::ClientLeft);
+                if client_error(&error).is_none_or(is_hang_up) {
+                    self.journal.end("client_left", None);
+                }
                 return Answer::Own(Reply::broken_body());
             }
             let causes: Vec<String> = chain(&error).skip(1).map(ToString::to_string).collect();
@@ -330,6 +332,16 @@ fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rew
     let mut headers = headers.clone();
     rewrite::with_key(&mut headers, key, wire)?;
     Ok(headers)
+}
+
+/// A client that hung up is told nothing and has left; one that sent nonsense is refused.
+fn is_hang_up(error: &hyper::Error) -> bool {
+    !error.is_parse() && !error.is_user()
+}
+
+/// What the client's connection said, below what the upstream's made of it.
+fn client_error(error: &SendError) -> Option<&hyper::Error> {
+    chain(error).skip_while(|cause| !cause.is::<ClientBroke>()).find_map(|cause| cause.downcast_ref())
 }
 
 fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, http::Error> {
