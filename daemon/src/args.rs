@@ -106,8 +106,8 @@ mod tests {
     fn what_a_restart_passes_on_is_understood() {
         let launch = Launch {
             flags: vec![("KMI_STATE_DIR", "/s".into()), ("KMI_SOCKET", "/s/k.sock".into())],
-            folder: Some("/work".into()),
-            found_env_file: Some("/work/.env".into()),
+            folder: Some("/srv".into()),
+            found_env_file: Some("/srv/.env".into()),
         };
         let args = [OsString::from("kmid")].into_iter().chain(launch.to_args());
         let cli = Cli::try_parse_from(args).unwrap();

@@ -41,7 +41,7 @@ pub(crate) fn run(app: &App, args: &KimiArgs) -> Outcome {
         _ => model(&Caller::new(MODELS_TIMEOUT, token.clone()), &status.proxy.url),
     };
     let mut command = Command::new(&program);
-    command.args(&args.args).envs(environment(generation, &status.proxy.url, &key, model));
+    command.args(&args.args).envs(environment(generation, &status.proxy.url, &key, !cli_has_config(), model));
     become_program(app, command)
 }
 
@@ -101,11 +101,20 @@ fn judge(path: &Path, head: &str) -> Generation {
     }
 }
 
+/// Whether kimi-cli has a config file, and with it a model: without one it ends with "LLM not set" unless
+/// `KIMI_MODEL_NAME` names one (seen with 1.50, 2026-11).
+fn cli_has_config() -> bool {
+    let share = std::env::var_os("KIMI_SHARE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let share = share.or_else(|| Some(std::env::home_dir()?.join(".kimi")));
+    share.is_some_and(|dir| dir.join("config.toml").exists())
+}
+
 /// The variables that point a client at the proxy.
 fn environment(
     generation: Generation,
     url: &str,
     key: &str,
+    cli_needs_model: bool,
     model: impl FnOnce() -> Model,
 ) -> Vec<(&'static str, OsString)> {
     let mut variables: Vec<(&'static str, OsString)> = Vec::new();
@@ -113,7 +122,9 @@ fn environment(
         variables.push(("KIMI_BASE_URL", url.into()));
         variables.push(("KIMI_API_KEY", key.into()));
     }
-    if generation != Generation::Cli {
+    if generation == Generation::Cli && cli_needs_model {
+        variables.push(("KIMI_MODEL_NAME", model().id.into()));
+    } else if generation != Generation::Cli {
         let model = model();
         variables.push(("KIMI_MODEL_NAME", model.id.into()));
         variables.push(("KIMI_MODEL_API_KEY", key.into()));
@@ -184,9 +195,9 @@ mod tests {
 
     #[test]
     fn each_generation_gets_its_variables() {
-        let names = |generation| {
+        let names = |generation, needs_model| {
             let model = || Model { id: "k3".into(), context_length: Some(262_144) };
-            environment(generation, "http://p", "token", model)
+            environment(generation, "http://p", "token", needs_model, model)
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect::<Vec<_>>()
@@ -199,9 +210,10 @@ mod tests {
             "KIMI_MODEL_PROVIDER_TYPE",
             "KIMI_MODEL_MAX_CONTEXT_SIZE",
         ];
-        assert_eq!(names(Generation::Cli), cli);
-        assert_eq!(names(Generation::Code), code);
-        assert_eq!(names(Generation::Unknown), [&cli[..], &code[..]].concat());
+        assert_eq!(names(Generation::Cli, false), cli);
+        assert_eq!(names(Generation::Cli, true), [cli[0], cli[1], "KIMI_MODEL_NAME"]);
+        assert_eq!(names(Generation::Code, false), code);
+        assert_eq!(names(Generation::Unknown, false), [&cli[..], &code[..]].concat());
     }
 
     #[test]

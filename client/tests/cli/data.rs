@@ -179,6 +179,11 @@ fn kimi_runs_through_the_proxy() {
         "#!/bin/sh\n# import kimi_cli\necho \"$KIMI_BASE_URL $KIMI_API_KEY $KIMI_MODEL_NAME $*\"\nexit 7\n",
     );
     let run = home.kmi("kimi -p hello --json").code(7);
+    assert_eq!(run.out, format!("{url} kmi kimi-for-coding -p hello --json\n"));
+    // With a config file, the person's own model stands.
+    std::fs::create_dir_all(home.path().join(".kimi")).unwrap();
+    std::fs::write(home.path().join(".kimi/config.toml"), "default_model = \"mine\"\n").unwrap();
+    let run = home.kmi("kimi -p hello --json").code(7);
     assert_eq!(run.out, format!("{url} kmi  -p hello --json\n"));
     let script = "#!/bin/sh\n# @moonshot-ai/kimi-code\n\
         echo \"$KIMI_MODEL_NAME $KIMI_MODEL_API_KEY $KIMI_MODEL_BASE_URL $KIMI_MODEL_PROVIDER_TYPE \

@@ -66,13 +66,13 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> Result<PathBuf, String> {
-        expand(text, Some(Path::new("/work")), Some(Path::new("/home/me")))
+        expand(text, Some(Path::new("/srv")), Some(Path::new("/home/me")))
     }
 
     #[test]
     fn home_and_relative_paths() {
         for (text, path) in
-            [("~", "/home/me"), ("~/.kmi", "/home/me/.kmi"), ("./a//b/", "/work/a/b"), ("/x/./y", "/x/y")]
+            [("~", "/home/me"), ("~/.kmi", "/home/me/.kmi"), ("./a//b/", "/srv/a/b"), ("/x/./y", "/x/y")]
         {
             assert_eq!(expanded(text), Ok(path.into()), "{text}");
         }

@@ -14,14 +14,14 @@ use proptest::prelude::*;
 fn facts() -> Facts {
     Facts {
         home: Some("/home/me".into()),
-        cwd: Some("/work".into()),
+        cwd: Some("/srv".into()),
         user: "me".into(),
         local_zone: TimeZone::UTC,
         no_color: false,
         https_proxy: None,
         no_proxy: None,
         env_file: None,
-        found_auths_dir: Some("/work/_auths".into()),
+        found_auths_dir: Some("/srv/_auths".into()),
     }
 }
 
@@ -51,7 +51,7 @@ fn defaults() {
         assert_eq!(settings.state_dir, PathBuf::from("/home/me/.kmi"));
         assert_eq!(settings.socket, Path::new("/home/me/.kmi/kmid.sock"));
     }
-    assert_eq!(settings.auths_dir, Some("/work/_auths".into()));
+    assert_eq!(settings.auths_dir, Some("/srv/_auths".into()));
     assert!(settings.dry_run && settings.write_config && !settings.auto_rotate_allowed);
     assert_eq!(settings.payment_block, Some(Duration::from_secs(3600)));
     assert_eq!(settings.proxy_replay, 16 << 20);

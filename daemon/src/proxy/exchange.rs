@@ -328,6 +328,12 @@ fn mark(parts: &mut http::response::Parts, label: &str, request_id: &str, simula
     }
 }
 
+fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
+    let mut headers = headers.clone();
+    rewrite::with_key(&mut headers, key, wire)?;
+    Ok(headers)
+}
+
 /// A client that hung up is told nothing and has left; one that sent nonsense is refused.
 fn is_hang_up(error: &hyper::Error) -> bool {
     !error.is_parse() && !error.is_user()
@@ -336,12 +342,6 @@ fn is_hang_up(error: &hyper::Error) -> bool {
 /// What the client's connection said, below what the upstream's made of it.
 fn client_error(error: &SendError) -> Option<&hyper::Error> {
     chain(error).skip_while(|cause| !cause.is::<ClientBroke>()).find_map(|cause| cause.downcast_ref())
-}
-
-fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
-    let mut headers = headers.clone();
-    rewrite::with_key(&mut headers, key, wire)?;
-    Ok(headers)
 }
 
 fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, http::Error> {
