@@ -128,7 +128,7 @@ async fn another_user_is_turned_away() {
 
 /// The whole way over a real socket, with the blocking client of the protocol crate.
 #[cfg(unix)]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn over_a_real_socket() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("kmid.sock");
