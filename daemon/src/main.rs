@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// EX_USAGE of sysexits.h: settings that cannot be used.
 const BAD_SETTINGS: u8 = 64;
+/// For blocking calls that are still under way at the very end.
+const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -75,7 +77,8 @@ fn serve(
     let issues = prepared.issues;
     let start = Start { loaded, launch, outside, logging, issues, script: Script::default() };
     let detached = cli.run.detached;
-    runtime()?.block_on(async move {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async move {
         let app = App::start(start).await?;
         if detached {
             detach::tell_ready();
@@ -85,15 +88,20 @@ fn serve(
         let (logging, result) = app.run(CancellationToken::new()).await;
         logging.close();
         result.map_err(BoxError::from)
-    })
+    });
+    // A look-up or a file that hangs must not hold up the end: all that counts is written.
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
 }
 
 fn run_demo(requests: Option<u64>) -> Result<(), BoxError> {
     let outside = Outside::capture();
     let folder = app::demo::DemoFolder::make()?;
     let (start, _instance) = app::demo::start(&folder, &outside)?;
-    runtime()?.block_on(app::demo::show(start, requests))?;
-    Ok(())
+    let runtime = runtime()?;
+    let result = runtime.block_on(app::demo::show(start, requests));
+    runtime.shutdown_timeout(LAST_WAIT);
+    Ok(result?)
 }
 
 /// One thread serves all connections of a person's clients, as one nginx worker would: with more, handing work to and

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use kmid_config::load::{self, Launch};
 use kmid_config::outside::Outside;
 use kmid_config::settings::Settings;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::Issue;
@@ -19,7 +20,11 @@ use crate::state::{Origin, State};
 pub(super) struct KeyRoom {
     state: Arc<State>,
     settings: Arc<ArcSwap<Settings>>,
-    watcher: tokio::sync::Mutex<Watcher>,
+    /// The watcher that takes over next; the one at work belongs to the watching task.
+    next: Mutex<Option<Watcher>>,
+    moved: Notify,
+    /// One load at a time, so that an older reading of the files never comes last.
+    loading: tokio::sync::Mutex<()>,
 }
 
 impl KeyRoom {
@@ -31,7 +36,13 @@ impl KeyRoom {
     ) -> io::Result<Arc<Self>> {
         let watcher =
             tokio::task::spawn_blocking(|| Watcher::new(candidates)).await.map_err(io::Error::other)??;
-        let room = Arc::new(Self { state, settings, watcher: tokio::sync::Mutex::new(watcher) });
+        let room = Arc::new(Self {
+            state,
+            settings,
+            next: Mutex::new(Some(watcher)),
+            moved: Notify::new(),
+            loading: tokio::sync::Mutex::default(),
+        });
         room.load().await;
         Ok(room)
     }
@@ -39,7 +50,10 @@ impl KeyRoom {
     /// Watches other directories from now on.
     pub(super) async fn watch_instead(&self, candidates: Vec<PathBuf>) {
         match tokio::task::spawn_blocking(|| Watcher::new(candidates)).await {
-            Ok(Ok(watcher)) => *self.watcher.lock().await = watcher,
+            Ok(Ok(watcher)) => {
+                *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+                self.moved.notify_one();
+            }
             Ok(Err(error)) => tracing::error!(%error, "key_watch_failed"),
             Err(error) => tracing::error!(%error, "key_watch_failed"),
         }
@@ -47,6 +61,7 @@ impl KeyRoom {
 
     /// Reads the key directory into the pool. Whether keys or issues changed.
     pub(super) async fn load(&self) -> bool {
+        let _one_at_a_time = self.loading.lock().await;
         let settings = self.settings.load_full();
         let Some(dir) = settings.auths_dir.clone() else {
             self.state.set_keys(Vec::new());
@@ -85,19 +100,25 @@ impl KeyRoom {
     /// Loads anew whenever files change, until cancelled. While no key directory exists, looks for it in the same
     /// way as at start.
     pub(super) async fn watch(self: Arc<Self>, launch: Launch, outside: Outside, cancel: CancellationToken) {
+        let Some(mut watcher) = self.take_next() else { return };
         loop {
-            {
-                let mut watcher = self.watcher.lock().await;
-                tokio::select! {
-                    () = cancel.cancelled() => return,
-                    () = watcher.changed() => {}
-                }
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = self.moved.notified() => if let Some(next) = self.take_next() {
+                    end(std::mem::replace(&mut watcher, next)).await;
+                },
+                () = watcher.changed() => {}
             }
             if self.settings.load().auths_dir.is_none() {
                 self.find_directory(launch.clone(), outside.clone()).await;
             }
             self.load().await;
         }
+        end(watcher).await;
+    }
+
+    fn take_next(&self) -> Option<Watcher> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     async fn find_directory(&self, launch: Launch, outside: Outside) {
@@ -110,6 +131,11 @@ impl KeyRoom {
             self.settings.store(Arc::new(settings));
         }
     }
+}
+
+/// A watcher waits for its thread when it ends.
+async fn end(watcher: Watcher) {
+    let _ = tokio::task::spawn_blocking(|| drop(watcher)).await;
 }
 
 fn no_directory(settings: &Settings) -> Issue {

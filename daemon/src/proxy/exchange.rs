@@ -178,6 +178,8 @@ impl Exchange {
             let outcome = Outcome::Broke(error.fault);
             self.journal.attempt_met(None, outcome.name());
             lease.end(&outcome);
+            // What an earlier key met is not the last word any more.
+            spent.last = None;
             if !self.tries_again(&mut spent, Retry::Later, fingerprint).await {
                 return Answer::Own(Reply::unreachable(&error, &host));
             }
@@ -253,7 +255,7 @@ impl Exchange {
     /// is in what state.
     fn no_key(&mut self, refusal: &Refusal, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
         match last {
-            Some((failed, label)) if refusal.all_tried() || failed.verdict.retry == Retry::Later => {
+            Some((failed, label)) if refusal.has_tried(&label) || failed.verdict.retry == Retry::Later => {
                 Answer::Failed(failed, label)
             }
             _ => {
@@ -296,12 +298,12 @@ impl Exchange {
 
     /// Passes an error answer on.
     fn pass_failure(self, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
-        let Failure { mut parts, read, rest, outcome, .. } = *failed;
+        let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
         let mut journal = self.journal;
         journal.answered(parts.status);
         mark(&mut parts, label, &journal.request_id, self.proxy.upstream.is_simulated());
         let body = match rest {
-            Some(rest) => ProxyBody::Passed(Box::new(Tap::rest_of(read, rest, outcome, journal))),
+            Some(rest) => ProxyBody::Passed(Box::new(Tap::rest_of(read, rest, broken, outcome, journal))),
             None => {
                 journal.bytes_down = read.iter().map(|chunk: &Bytes| chunk.len() as u64).sum();
                 journal.end(outcome.name(), Some(outcome.name()));

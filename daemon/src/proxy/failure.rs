@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -10,12 +11,16 @@ use http_body_util::BodyExt;
 use kmid_core::kimi::error;
 use kmid_core::kimi::retry_after::retry_after;
 use kmid_core::outcome::{Outcome, Verdict};
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock;
 use crate::upstream::body::UpstreamBody;
+use crate::upstream::fault::SendError;
 
 /// Errors are short; of a longer one this much is looked at.
 const MOST_READ: usize = 64 * 1024;
+/// An error that takes longer to arrive is understood by what has come: another key may be waiting to help.
+const LONGEST_READING: Duration = Duration::from_secs(3);
 
 /// An error answer, with as much of its body as was read.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Failure {
     pub(super) read: VecDeque<Bytes>,
     /// What was not read, when there is more or it broke off.
     pub(super) rest: Option<UpstreamBody>,
+    /// Why it broke off: the client's response has to break, too.
+    pub(super) broken: Option<SendError>,
     pub(super) verdict: Verdict,
     pub(super) outcome: Outcome,
 }
@@ -34,8 +41,14 @@ pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
     let mut read = VecDeque::new();
     let mut length = 0;
     let mut rest = None;
+    let mut broken = None;
+    let deadline = Instant::now() + LONGEST_READING;
     loop {
-        match body.frame().await {
+        let Ok(frame) = timeout_at(deadline, body.frame()).await else {
+            rest = Some(body);
+            break;
+        };
+        match frame {
             None => break,
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
@@ -46,8 +59,12 @@ pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
                     break;
                 }
             }
-            // The status alone has to do; the client sees what there is.
-            Some(Err(_)) => break,
+            // What came has to do for understanding it.
+            Some(Err(error)) => {
+                broken = Some(error);
+                rest = Some(body);
+                break;
+            }
         }
     }
     let raw: Vec<u8> = read.iter().flatten().copied().take(MOST_READ).collect();
@@ -61,7 +78,7 @@ pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
         let said = text.as_ref().map(|text| error::log_text(status, text));
         tracing::warn!(status, row = verdict.row.name(), said, "proxy_upstream_error");
     }
-    Failure { parts, read, rest, verdict, outcome }
+    Failure { parts, read, rest, broken, verdict, outcome }
 }
 
 /// A readable copy of a body; what cannot be decoded stays as it is. Clients send `Accept-Encoding: gzip, deflate`.

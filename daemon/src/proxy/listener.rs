@@ -165,7 +165,12 @@ impl Connection {
     }
 
     async fn accept_tls(self, tcp: TcpStream, tls: Arc<rustls::ServerConfig>) {
-        match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)).await {
+        // Without a handshake there is no request that a drain would have to wait for.
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)) => handshake,
+            () = self.ending.drain.cancelled() => return,
+        };
+        match handshake {
             Ok(Ok(stream)) => self.serve_tls(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "proxy_tls_failed"),
             Err(_) => tracing::debug!(peer = %self.peer, "proxy_tls_timeout"),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use kmid_core::kimi::error;
 use kmid_core::kimi::sse::SseScanner;
-use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
+use kmid_core::outcome::{FaultKind, Outcome, Phase};
 
 use super::journal::Journal;
 use super::watch::Watch;
@@ -39,6 +39,8 @@ pub(super) struct Tap {
     known: Option<Outcome>,
     /// A break that waits until what came before it has been flushed to the client.
     breaking: Option<BoxError>,
+    /// It has waited.
+    flushed: bool,
 }
 
 impl Tap {
@@ -60,6 +62,7 @@ impl Tap {
             journal,
             known: None,
             breaking: None,
+            flushed: false,
         };
         if tap.body.is_end_stream() {
             tap.finish(&Outcome::Completed);
@@ -67,10 +70,11 @@ impl Tap {
         tap
     }
 
-    /// Passes on an error answer whose outcome is recorded already.
+    /// Passes on an error answer whose outcome is recorded already; with `broken`, only what was read of it.
     pub(super) fn rest_of(
         read: VecDeque<Bytes>,
         body: UpstreamBody,
+        broken: Option<SendError>,
         known: Outcome,
         journal: Journal,
     ) -> Self {
@@ -82,7 +86,8 @@ impl Tap {
             lease: None,
             journal,
             known: Some(known),
-            breaking: None,
+            breaking: broken.map(Into::into),
+            flushed: false,
         }
     }
 
@@ -111,75 +116,73 @@ impl Tap {
         self.journal.end_with(&outcome);
     }
 
-    fn cut_short(&mut self) -> SendError {
-        let error = SendError::new(Phase::Body, FaultKind::Truncated, "no terminal event");
-        self.broke(error.fault);
-        error
+    fn cut_short(&mut self) {
+        self.broke(SendError::new(Phase::Body, FaultKind::Truncated, "no terminal event"));
     }
 
-    fn broke(&mut self, fault: Fault) {
+    fn broke(&mut self, error: SendError) {
         tracing::warn!(
-            request_id = %self.journal.request_id, phase = ?fault.phase, kind = fault.kind.name(),
+            request_id = %self.journal.request_id, phase = ?error.fault.phase, kind = error.fault.kind.name(),
             "proxy_upstream_error"
         );
-        self.finish(&Outcome::Broke(fault));
+        self.finish(&Outcome::Broke(error.fault));
+        self.breaking = Some(error.into());
     }
 
     /// Breaks the client's response, but not in the same breath as the bytes before: the server would throw them away
     /// unsent.
-    fn break_off(
-        &mut self,
-        error: SendError,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.breaking = Some(error.into());
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    fn poll_break(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !std::mem::replace(&mut self.flushed, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.breaking.take().map(Err))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(error) = self.breaking.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         if let Some(chunk) = self.read.pop_front() {
             self.journal.bytes_down += chunk.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(frame) => frame,
-        };
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.journal.bytes_down += data.len() as u64;
-                    self.watch.feed(data);
-                }
-                if !self.body.is_end_stream() {
-                    Some(Ok(frame))
-                } else if self.is_cut_short() {
-                    {
-                        let error = self.cut_short();
-                        return self.break_off(error, cx);
-                    }
-                } else {
-                    self.finish(&Outcome::Completed);
-                    Some(Ok(frame))
-                }
+        if self.breaking.is_some() {
+            return self.poll_break(cx);
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.passed(frame)))),
+            Poll::Ready(Some(Err(error))) => {
+                self.broke(error);
+                self.poll_break(cx)
             }
-            Some(Err(error)) => {
-                self.broke(error.fault);
-                return self.break_off(error, cx);
+            Poll::Ready(None) if self.is_cut_short() => {
+                self.cut_short();
+                self.poll_break(cx)
             }
-            None if self.is_cut_short() => {
-                let error = self.cut_short();
-                return self.break_off(error, cx);
-            }
-            None => {
+            Poll::Ready(None) => {
                 self.finish(&Outcome::Completed);
-                None
+                Poll::Ready(None)
             }
-        })
+        }
+    }
+
+    /// Takes note of a frame on its way. Of a stream that is cut short the last byte is held back: with a length
+    /// announced, the client would take it for complete.
+    fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(data) = frame.data_ref() {
+            self.watch.feed(data);
+        }
+        if self.body.is_end_stream() {
+            if self.is_cut_short() {
+                self.cut_short();
+                frame = frame.map_data(|data| data.slice(..data.len().saturating_sub(1)));
+            } else {
+                self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.finish(&Outcome::Completed);
+                return frame;
+            }
+        }
+        self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
+        frame
     }
 }
 

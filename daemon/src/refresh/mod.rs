@@ -2,7 +2,7 @@
 
 mod probe;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,9 +117,10 @@ impl Refresher {
         let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
         let mut rechecks: JoinSet<()> = JoinSet::new();
         let mut last_recheck = clock::now();
+        let mut rechecked = BTreeMap::new();
         loop {
             self.start_due(&mut plan, &mut readings);
-            last_recheck = self.start_rechecks(&mut rechecks, last_recheck);
+            last_recheck = self.start_rechecks(&mut rechecks, last_recheck, &mut rechecked);
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = self.state.refresh_wanted() => {}
@@ -166,13 +167,22 @@ impl Refresher {
         }
     }
 
-    /// When the last pass began, this one included.
-    fn start_rechecks(self: &Arc<Self>, rechecks: &mut JoinSet<()>, last: Time) -> Time {
+    /// When the last pass began, this one included. Each pass takes the keys that waited longest.
+    fn start_rechecks(
+        self: &Arc<Self>,
+        rechecks: &mut JoinSet<()>,
+        last: Time,
+        rechecked: &mut BTreeMap<Fingerprint, Time>,
+    ) -> Time {
         let settings = self.settings.load();
         let now = clock::now();
         match settings.blocklist_recheck {
             Some(every) if now.since(last) >= every => {
-                for key in self.blocked(|_| true).into_iter().take(settings.blocklist_recheck_max) {
+                let mut blocked = self.blocked(|_| true);
+                rechecked.retain(|fingerprint, _| blocked.iter().any(|key| key.fingerprint == *fingerprint));
+                blocked.sort_by_key(|key| rechecked.get(&key.fingerprint).copied());
+                for key in blocked.into_iter().take(settings.blocklist_recheck_max) {
+                    rechecked.insert(key.fingerprint, now);
                     let this = Arc::clone(self);
                     rechecks.spawn(async move {
                         this.recheck_one(&key).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::header::{CONNECTION, HOST};
 use http::{Request, Response};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,6 +24,9 @@ use super::{Limits, Upstream};
 
 /// hyper's buffers grow no further: cuts the memory of large uploads by more than half.
 const MOST_BUFFERED: usize = 64 * 1024;
+/// HTTP/2 connections with requests on them are asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Silence is noticed within a quarter of the limit.
 const TICKS: u32 = 4;
 
@@ -126,6 +130,9 @@ impl Http2 {
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .adaptive_window(true)
+            // A connection that died in silence is noticed, and not waited on.
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
             .handshake(stream.into_hyper())
             .await
             .map_err(|error| SendError::of_hyper(Phase::Connect, error, true))?;
@@ -149,16 +156,17 @@ impl Http2 {
 
     pub(crate) async fn send(
         mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         limits: Limits,
     ) -> Result<Response<UpstreamBody>, SendError> {
+        into_http2(&mut request);
         let mut silence = Silence::new(limits.idle);
         let moved = Arc::clone(&self.moved);
         let mut answer = pin!(self.sender.send_request(request));
         let response = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(
-                    answer.map_err(|error| SendError::of_hyper(Phase::FirstByte, error, false)),
+                    answer.map_err(|error| SendError::of_hyper(Phase::FirstByte, error, true)),
                 );
             }
             silence.poll_too_long(moved.total(), cx).map(|()| {
@@ -167,6 +175,18 @@ impl Http2 {
         })
         .await?;
         Ok(response.map(|body| UpstreamBody::http2(body, moved, silence)))
+    }
+}
+
+/// In HTTP/2 the host stands in `:authority`, and there are no connection headers (RFC 9113 8.2.2, 8.3.1).
+fn into_http2(request: &mut Request<RequestBody>) {
+    let host = request.headers_mut().remove(HOST);
+    request.headers_mut().remove(CONNECTION);
+    let authority = host.as_ref().and_then(|host| host.to_str().ok());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let uri = authority.and_then(|authority| format!("https://{authority}{path}").parse().ok());
+    if let Some(uri) = uri {
+        *request.uri_mut() = uri;
     }
 }
 

@@ -106,8 +106,19 @@ impl Upstream {
             };
             // A body that can be sent once must not meet a connection that may just have been closed.
             let reuse = !fresh_only && request.body().can_be_replayed();
-            if let Some(http2) = self.live_http2(base) {
-                return http2.send(request, limits).await;
+            if reuse && let Some(http2) = self.live_http2(base) {
+                match http2.send(request, limits).await {
+                    Err(error) if !error.client_broke => {
+                        // Whatever is wrong with it, the next request shall not meet it.
+                        self.drop_http2(base);
+                        if !error.nothing_came || error.fault.kind == FaultKind::Timeout {
+                            return Err(error);
+                        }
+                        fresh_only = true;
+                        continue;
+                    }
+                    answer => return answer,
+                }
             }
             let idle = if reuse { self.take_idle(base) } else { None };
             let reused = idle.is_some();
@@ -150,6 +161,11 @@ impl Upstream {
         let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, http2)| !http2.is_closed());
         all.iter().find(|(url, _)| url.authority() == base.authority()).map(|(_, http2)| http2.clone())
+    }
+
+    fn drop_http2(&self, base: &BaseUrl) {
+        let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(url, _)| url.authority() != base.authority());
     }
 
     fn take_idle(&self, base: &BaseUrl) -> Option<Connection> {

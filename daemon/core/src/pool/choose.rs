@@ -80,10 +80,10 @@ impl Refusal {
         self.keys.iter().all(RefusedKey::needs_a_person)
     }
 
-    /// Whether this request has tried every key that could serve otherwise.
+    /// Whether nothing is wrong with this key but that the request has tried it.
     #[must_use]
-    pub fn all_tried(&self) -> bool {
-        self.keys.iter().any(|key| key.obstacle == Obstacle::Tried)
+    pub fn has_tried(&self, label: &str) -> bool {
+        self.keys.iter().any(|key| *key.label == *label && key.obstacle == Obstacle::Tried)
     }
 }
 
