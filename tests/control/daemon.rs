@@ -111,6 +111,20 @@ async fn reload_names_what_takes_a_restart_and_leaves_it_as_it_was() {
 }
 
 #[tokio::test]
+async fn reload_moves_to_another_key_directory_and_watches_it() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.home.write(".kmi/other/beta.env", "KMI_API_KEY=sk-kimi-beta-0123456789\n");
+    daemon.home.write(".kmi/.env", "KMI_AUTHS_DIR=other\n");
+    let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    assert_eq!(reloaded["changed"], json!(["KMI_AUTHS_DIR", "keys"]), "{reloaded}");
+    assert_eq!(daemon.key("beta").await["state"], "ready");
+    // The new directory is watched, and the daemon still listens to everything else.
+    daemon.home.write(".kmi/other/gamma.env", "KMI_API_KEY=sk-kimi-gamma-0123456789\n");
+    daemon.key_is("gamma", "ready").await;
+}
+
+#[tokio::test]
 async fn stop_ends_it_in_order() {
     let mut daemon = Setup::dry_run().keys(&["alpha"]).start().await;
     assert_eq!(daemon.rpc("daemon.stop", json!({})).await.unwrap(), json!({}));

@@ -6,7 +6,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use kmi_tests::harness::{Daemon, End, Request, Setup};
-use kmi_tests::upstream::{ANY, Feed, Reply, Upstream, api};
+use kmi_tests::upstream::{ANY, Ending, Feed, Reply, Upstream, api};
 use serde_json::json;
 
 /// Events without their last one.
@@ -40,6 +40,30 @@ async fn a_clean_end_without_the_terminal_event_breaks_the_client() {
         let answer = daemon.send(request).await;
         assert_eq!((answer.text(), answer.end), (body, End::Broken), "case {n}");
         assert_eq!(outcome(&daemon, n + 1).await, "upstream_broke");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_a_declared_length_breaks_too_and_keeps_what_came() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    let body = cut(api::chat_events());
+    let length = body.len() as u64;
+    upstream.next(ANY, "/chat/completions", Reply::sse().send(body.clone()).declared(length));
+    let answer = daemon.send(Request::chat_stream()).await;
+    assert_eq!((answer.text().as_str(), answer.end), (&body[..body.len() - 1], End::Broken));
+    assert_eq!(outcome(&daemon, 1).await, "upstream_broke");
+}
+
+#[tokio::test]
+async fn an_error_answer_that_breaks_off_breaks_the_client() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    for (n, reply) in [Reply::status(400).declared(500), Reply::status(400).chunked()].into_iter().enumerate()
+    {
+        upstream.next(ANY, "/files", reply.send("{\"error\":").ending(Ending::Reset));
+        let answer = daemon.send(Request::get("/files")).await;
+        assert_eq!((answer.status, answer.end), (400, End::Broken), "case {n}: {answer:?}");
     }
 }
 
