@@ -2,9 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use kmid_core::outcome::{FaultKind, Phase};
@@ -19,6 +21,7 @@ use super::fault::SendError;
 pub struct UpstreamBody {
     incoming: Incoming,
     connection: Option<(Connection, Arc<Upstream>)>,
+    mute: Arc<Mute>,
     moved: Arc<Moved>,
     silence: Silence,
     ended: bool,
@@ -38,7 +41,14 @@ impl UpstreamBody {
         home: Arc<Upstream>,
     ) -> Self {
         let moved = Arc::clone(&connection.moved);
-        let mut body = Self { incoming, connection: Some((connection, home)), moved, silence, ended: false };
+        let mut body = Self {
+            incoming,
+            connection: Some((connection, home)),
+            mute: Arc::default(),
+            moved,
+            silence,
+            ended: false,
+        };
         if body.incoming.is_end_stream() {
             body.end(&mut Context::from_waker(std::task::Waker::noop()));
         }
@@ -47,7 +57,7 @@ impl UpstreamBody {
 
     pub(super) fn http2(incoming: Incoming, moved: Arc<Moved>, silence: Silence) -> Self {
         let ended = incoming.is_end_stream();
-        Self { incoming, connection: None, moved, silence, ended }
+        Self { incoming, connection: None, mute: Arc::default(), moved, silence, ended }
     }
 
     /// The body is complete: the connection becomes free, if it is fit for another request.
@@ -62,13 +72,40 @@ impl UpstreamBody {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            return Poll::Ready(frame);
+        // Asking for a frame wakes the driver, which is about to be polled here anyway: without the mute, the task would
+        // be woken a second time for each chunk.
+        self.mute.on.store(true, Ordering::Relaxed);
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.mute.on.store(false, Ordering::Relaxed);
+        if frame.is_ready() {
+            return frame;
         }
         let Some((connection, _)) = &mut self.connection else { return Poll::Pending };
+        self.mute.task.register(cx.waker());
+        let waker = Waker::from(Arc::clone(&self.mute));
+        let cx = &mut Context::from_waker(&waker);
         // Whether it goes on or is over, what it read or why it ended stands in `incoming` afterwards.
         let _ = connection.poll_drive(cx);
         Pin::new(&mut self.incoming).poll_frame(cx)
+    }
+}
+
+/// Passes the driver's wakes on to the task that reads the body, but not while that task is at it.
+#[derive(Debug, Default)]
+struct Mute {
+    task: AtomicWaker,
+    on: AtomicBool,
+}
+
+impl Wake for Mute {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.on.load(Ordering::Relaxed) {
+            self.task.wake();
+        }
     }
 }
 
