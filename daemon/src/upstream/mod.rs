@@ -16,7 +16,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use kmid_config::settings::UpstreamHttp;
 use kmid_core::key::BaseUrl;
-use kmid_core::outcome::{Fault, FaultKind, Phase};
+use kmid_core::outcome::{FaultKind, Phase};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -194,10 +194,4 @@ impl Upstream {
 enum Connected {
     Http1(Connection),
     Http2(Http2),
-}
-
-/// The fault that a transport error amounts to.
-#[must_use]
-pub fn timeout_fault(phase: Phase) -> Fault {
-    Fault { phase, kind: FaultKind::Timeout }
 }
