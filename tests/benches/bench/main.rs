@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints")]
 #![allow(clippy::disallowed_methods, reason = "the rule about the time is the daemon's")]
 
+mod bare;
 mod load;
 mod memory;
 mod nginx;
@@ -29,6 +30,12 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|a| a == upstream::SUBCOMMAND) {
         upstream::serve();
+        return;
+    }
+    if let [first, port, ca_pem] = &arguments[..]
+        && first == bare::SUBCOMMAND
+    {
+        bare::serve(port, ca_pem);
         return;
     }
     let options = match Options::parse(&arguments) {

@@ -13,14 +13,16 @@ pub(crate) struct Options {
     pub kmid: bool,
     /// Which proxies.
     pub nginx: bool,
+    /// Which proxies; not unless it is named.
+    pub bare: bool,
 }
 
-const USAGE: &str = "options: --quick, --rounds N (1 to 99), --only TEXT, --targets kmid,nginx";
+const USAGE: &str = "options: --quick, --rounds N (1 to 99), --only TEXT, --targets kmid,nginx,bare";
 
 impl Options {
     /// Reads the arguments; `--bench` is cargo's.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { quick: false, rounds: 0, only: None, kmid: true, nginx: true };
+        let mut options = Self { quick: false, rounds: 0, only: None, kmid: true, nginx: true, bare: false };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value; {USAGE}"));
@@ -34,7 +36,8 @@ impl Options {
                 "--only" => options.only = Some(value()?.clone()),
                 "--targets" => {
                     let names: Vec<&str> = value()?.split(',').collect();
-                    (options.kmid, options.nginx) = (names.contains(&"kmid"), names.contains(&"nginx"));
+                    let has = |name: &str| names.contains(&name);
+                    (options.kmid, options.nginx, options.bare) = (has("kmid"), has("nginx"), has("bare"));
                 }
                 _ => return Err(format!("{argument} is not known; {USAGE}")),
             }

@@ -103,6 +103,7 @@ pub(crate) async fn rounds(scenario: &Scenario, targets: &Targets, options: &Opt
     let mut measured: Vec<&Target> = vec![&targets.direct];
     measured.extend(targets.nginx.as_ref().map(|n| &n.0));
     measured.extend(targets.kmid.as_ref().map(|k| &k.0));
+    measured.extend(targets.bare.as_ref().map(|b| &b.0));
     if scenario.trace_target.is_some() {
         measured.extend(targets.untraced.as_ref().map(|u| &u.0));
     }
@@ -160,6 +161,9 @@ fn write(scenario: &Scenario, figures: &BTreeMap<&str, Figures>, report: &mut Re
             ratio_target: scenario.trace_target,
             limit: None,
         });
+    }
+    if let Some(cpu) = of("bare", |f| &f.cpu_micros) {
+        report.note(format!("{name}: the libraries alone: CPU us a request {cpu:.1}"));
     }
     if let (Some(p50), Some(p99)) = (of("direct", |f| &f.p50), of("direct", |f| &f.p99)) {
         report.note(format!("{name}: direct p50 {p50:.0} us, p99 {p99:.0} us"));

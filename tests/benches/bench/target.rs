@@ -10,6 +10,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::ClientConfig;
 use serde_json::json;
 
+use super::bare::Bare;
 use super::nginx::Nginx;
 use super::options::Options;
 use super::report::Report;
@@ -49,6 +50,8 @@ pub(crate) struct Targets {
     pub kmid: Option<(Target, Daemon)>,
     /// The same, but its trace cannot be written.
     pub untraced: Option<(Target, Daemon)>,
+    /// What the libraries alone need, where it is asked for.
+    pub bare: Option<(Target, Bare)>,
     /// The yardstick.
     pub nginx: Option<(Target, Nginx)>,
 }
@@ -76,7 +79,8 @@ impl Targets {
         if options.nginx && nginx.is_none() {
             eprintln!("nginx is not installed: no ratios");
         }
-        Self { direct, kmid, untraced, nginx }
+        let bare = options.bare.then(|| Bare::start(upstream));
+        Self { direct, kmid, untraced, bare, nginx }
     }
 
     /// Adds what the proxies hold in memory after the load.
