@@ -10,4 +10,5 @@ pub mod outcome;
 pub mod pool;
 pub mod rate;
 pub mod refresh_plan;
+pub mod session;
 pub mod time;

@@ -16,7 +16,7 @@ use kmid_core::cooldown;
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
-use kmid_core::pool::{Mode, Refusal};
+use kmid_core::pool::{Demand, Mode, Refusal};
 
 use super::admission::{self, Door, NotAdmitted};
 use super::failure::{self, Failure};
@@ -135,7 +135,7 @@ impl Exchange {
     async fn attempts(&mut self) -> Answer {
         let mut spent = Spent::default();
         loop {
-            let lease = match self.proxy.state.lease(&spent.tried) {
+            let lease = match self.proxy.state.lease(&Demand { tried: &spent.tried, session: None }) {
                 Ok(lease) => lease,
                 Err(refusal) => return self.no_key(&refusal, spent.last),
             };

@@ -18,7 +18,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
-use kmid_core::pool::{self, Effect, Mode, Pool, Refusal, RotateError, Rules};
+use kmid_core::pool::{self, Demand, Effect, Mode, Pool, Refusal, RotateError, Rules};
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
@@ -159,8 +159,8 @@ impl State {
     ///
     /// # Errors
     /// When no key can serve, with the state of each.
-    pub fn lease(self: &Arc<Self>, tried: &[Fingerprint]) -> Result<Lease, Refusal> {
-        let inner = lock(&self.pool).lease(tried, clock::now())?;
+    pub fn lease(self: &Arc<Self>, demand: &Demand<'_>) -> Result<Lease, Refusal> {
+        let inner = lock(&self.pool).lease(demand, clock::now())?;
         Ok(Lease::new(Arc::clone(self), inner))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::HALF_OPEN;
 use super::view::KeyState;
-use super::{Lease, Mode, Pool};
+use super::{Demand, Lease, Mode, Pool};
 use crate::key::Fingerprint;
 use crate::time::Time;
 
@@ -88,11 +88,12 @@ impl Refusal {
 }
 
 impl Pool {
-    /// Leases a key for one attempt. `tried` are the keys that this request has tried.
+    /// Leases a key for one attempt.
     ///
     /// # Errors
     /// When no key can serve, with the state of each.
-    pub fn lease(&mut self, tried: &[Fingerprint], now: Time) -> Result<Lease, Refusal> {
+    pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
+        let tried = demand.tried;
         let chosen = match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),
             Mode::Failover => self.choose_failover(tried, now),

@@ -23,6 +23,7 @@ use self::snapshot::{KeyRecord, Snapshot};
 use self::view::PoolView;
 use crate::key::{Fingerprint, Key};
 use crate::rate::RateWindow;
+use crate::session::SessionId;
 use crate::time::Time;
 
 /// Records of keys that are gone are kept so long, in case the file comes back.
@@ -51,6 +52,15 @@ impl Mode {
             Self::Auto => "auto",
         }
     }
+}
+
+/// What a request asks of the pool for its next attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demand<'a> {
+    /// Keys that this request has tried.
+    pub tried: &'a [Fingerprint],
+    /// The session it belongs to, where its body names one.
+    pub session: Option<SessionId>,
 }
 
 /// The right to use one key for one attempt. Ends exactly once, in [`Pool::record`].

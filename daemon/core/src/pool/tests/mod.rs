@@ -118,7 +118,7 @@ impl Bench {
     }
 
     fn try_lease(&mut self) -> Result<Lease, Refusal> {
-        self.pool.lease(&[], self.now)
+        self.pool.lease(&Demand { tried: &[], session: None }, self.now)
     }
 
     fn lease(&mut self) -> Lease {

@@ -36,7 +36,10 @@ fn manual_serves_the_active_key_or_refuses_naming_it() {
 #[test]
 fn manual_has_no_second_key_for_a_request() {
     let mut bench = Bench::new(Rules::default(), &["alpha", "beta"]);
-    let refusal = bench.pool.lease(&[key("alpha").fingerprint], bench.now).unwrap_err();
+    let refusal = bench
+        .pool
+        .lease(&Demand { tried: &[key("alpha").fingerprint], session: None }, bench.now)
+        .unwrap_err();
     assert_eq!(refusal.keys[0].obstacle, Obstacle::Tried);
     assert!(refusal.has_tried("alpha") && !refusal.has_tried("beta"));
 }
@@ -77,7 +80,8 @@ fn failover_stays_until_the_active_key_cannot_serve_then_the_next_that_can() {
 #[test]
 fn failover_lends_a_request_when_only_this_request_tried_the_active_key() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
-    let lease = bench.pool.lease(&[key("alpha").fingerprint], bench.now).unwrap();
+    let lease =
+        bench.pool.lease(&Demand { tried: &[key("alpha").fingerprint], session: None }, bench.now).unwrap();
     assert_eq!(&*lease.key.label, "beta");
     assert_eq!(&*bench.active(), "alpha");
 }
@@ -117,7 +121,10 @@ fn auto_takes_the_ready_keys_in_turn() {
 fn auto_leaves_out_keys_that_the_request_tried() {
     let mut bench = Bench::auto(Rules::default(), &["alpha", "beta", "gamma"]);
     let tried = [key("alpha").fingerprint, key("beta").fingerprint];
-    assert_eq!(&*bench.pool.lease(&tried, bench.now).unwrap().key.label, "gamma");
+    assert_eq!(
+        &*bench.pool.lease(&Demand { tried: &tried, session: None }, bench.now).unwrap().key.label,
+        "gamma"
+    );
 }
 
 #[test]
