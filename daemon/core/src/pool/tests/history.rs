@@ -122,7 +122,7 @@ impl History {
     fn lease(&mut self, tried: &[Fingerprint]) {
         let (before, now) = (self.views(), self.now());
         let (mode, active) = (self.bench.pool.mode(), self.bench.pool.active);
-        let lease = match self.bench.pool.lease(&Demand { tried: tried, session: None }, now) {
+        let lease = match self.bench.pool.lease(&Demand { tried, session: None }, now) {
             Ok(lease) => lease,
             Err(refusal) => return self.check_refusal(&refusal, tried, &before),
         };
