@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::methods::{daemon, keys, logs, quota, requests, rotation};
+use crate::methods::{daemon, keys, logs, metrics, quota, requests, rotation};
 use crate::notify::{CancelParams, Cancelled, Subscribed};
 
 /// Parameters or a result without anything in it: `{}`.
@@ -92,6 +92,8 @@ methods! {
     QuotaRefresh = "quota.refresh": keys::LabelParams => quota::Refreshed;
     /// Streams trace entries.
     RequestsTail = "requests.tail": requests::TailParams => Subscribed;
+    /// Figures about the daemon.
+    MetricsGet = "metrics.get": Empty => metrics::Metrics;
     /// Streams log lines.
     LogsTail = "logs.tail": logs::TailParams => Subscribed;
     /// Ends a stream.

@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod keys;
 pub mod logs;
+pub mod metrics;
 pub mod quota;
 pub mod requests;
 pub mod rotation;

@@ -3,6 +3,7 @@
 pub(super) mod daemon;
 pub(super) mod keys;
 pub(super) mod logs;
+pub(super) mod metrics;
 pub(super) mod quota;
 pub(super) mod requests;
 pub(super) mod rotation;
