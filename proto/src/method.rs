@@ -90,6 +90,8 @@ methods! {
     RotationAuto = "rotation.auto": rotation::AutoParams => rotation::Auto;
     /// Reads quotas now.
     QuotaRefresh = "quota.refresh": keys::LabelParams => quota::Refreshed;
+    /// One finished request, from the traces.
+    RequestsGet = "requests.get": requests::GetParams => requests::TraceEntry;
     /// Streams trace entries.
     RequestsTail = "requests.tail": requests::TailParams => Subscribed;
     /// Figures about the daemon.

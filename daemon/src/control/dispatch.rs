@@ -56,6 +56,7 @@ impl Service for Context {
             Method::RotationRotate => result(handlers::rotation::rotate(self, peer, &read(params)?).await?),
             Method::RotationAuto => result(handlers::rotation::auto(self, peer, &read(params)?).await?),
             Method::QuotaRefresh => result(handlers::quota::refresh(self, read(params)?).await?),
+            Method::RequestsGet => result(handlers::requests::get(self, &read(params)?).await?),
             Method::RequestsTail => handlers::requests::tail(self, read(params)?).await.map(stream),
             Method::MetricsGet => {
                 no_params(params)?;

@@ -1,6 +1,7 @@
 //! Parameters and results of every method, by noun.
 
 pub mod daemon;
+pub mod decisions;
 pub mod keys;
 pub mod logs;
 pub mod metrics;
