@@ -103,6 +103,10 @@ pub(crate) enum Command {
     ProxyLogs(ProxyLogsArgs),
     /// Live view of requests
     Trace(TraceArgs),
+    /// Why a request got its key, and what each attempt met
+    Why(WhyArgs),
+    /// Which key the next new session would get, and the order of the rest
+    Plan,
     /// Send requests through the proxy and show how they spread over the keys
     E2e(E2eArgs),
     /// Check everything and say how to fix what is wrong
@@ -194,6 +198,13 @@ pub(crate) struct ProxyLogsArgs {
 }
 
 const DEFAULT_TRACE_LINES: usize = 20;
+
+/// `kmi why`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhyArgs {
+    /// The answer's x-kmi-request-id, as `kmi trace --json` shows it too
+    pub(crate) request_id: String,
+}
 
 /// `kmi trace`
 #[derive(Debug, Clone, Args)]

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use kmi_proto::methods::daemon::{Issue, Status};
+use kmi_proto::methods::decisions::Decision;
 use kmi_proto::methods::keys::KeyList;
 use serde_json::json;
 
@@ -61,6 +62,24 @@ pub(crate) fn status() -> Status {
         "issues": [issue()],
     }))
     .expect("a status")
+}
+
+/// A choice among four: taken, second, cooling, blocked without a reading.
+pub(crate) fn decision() -> Decision {
+    let windows = |five: f64, week: f64| {
+        json!([{"name": "5h", "percent_left": five, "age_seconds": 180, "source": "poll"},
+            {"name": "7d", "percent_left": week, "age_seconds": 180, "source": "poll"}])
+    };
+    serde_json::from_value(json!({"mode": "auto", "policy": "most-left", "placement": "new", "candidates": [
+        {"key_label": "alpha", "chosen": true, "state": "ready", "reason": "most_left", "score": 72.4, "priority": 0,
+            "in_flight": 2, "cap": 20, "windows": windows(72.4, 91.0)},
+        {"key_label": "月之暗面", "chosen": false, "state": "warn", "reason": "most_left", "score": 12.0,
+            "priority": 0, "in_flight": 0, "windows": windows(12.0, 64.0)},
+        {"key_label": "gamma", "chosen": false, "state": "cooling", "obstacle": "state", "reason": "quota",
+            "until": "2026-11-23T11:05:00.000Z", "priority": 0, "in_flight": 0, "windows": windows(0.0, 31.0)},
+        {"key_label": "delta", "chosen": false, "state": "ready", "obstacle": "tried", "priority": 0,
+            "in_flight": 0, "windows": []}]}))
+    .expect("a decision")
 }
 
 fn issue() -> Issue {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::methods::{daemon, keys, logs, metrics, quota, requests, rotation};
+use crate::methods::{daemon, decisions, keys, logs, metrics, quota, requests, rotation};
 use crate::notify::{CancelParams, Cancelled, Subscribed};
 
 /// Parameters or a result without anything in it: `{}`.
@@ -86,6 +86,8 @@ methods! {
     KeysRecheck = "keys.recheck": keys::LabelParams => keys::Rechecked;
     /// Switches to the best or the named key.
     RotationRotate = "rotation.rotate": rotation::RotateParams => rotation::Rotated;
+    /// Which key the next new session would get, and the order of the rest.
+    RotationPlan = "rotation.plan": Empty => decisions::Decision;
     /// Turns automatic rotation on or off.
     RotationAuto = "rotation.auto": rotation::AutoParams => rotation::Auto;
     /// Reads quotas now.

@@ -5,6 +5,7 @@ mod e2e;
 mod health;
 mod kimi;
 mod log_files;
+mod plan;
 mod proxy;
 mod proxy_logs;
 mod proxy_restart;
@@ -12,6 +13,7 @@ mod proxy_stop;
 mod rotate;
 mod status;
 mod trace;
+mod why;
 
 use crate::app::App;
 use crate::args::Command;
@@ -39,6 +41,8 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::ProxyRestart => proxy_restart::run(app),
         Command::ProxyLogs(args) => proxy_logs::run(app, &args),
         Command::Trace(args) => trace::run(app, &args),
+        Command::Why(args) => why::run(app, &args),
+        Command::Plan => plan::run(app),
         Command::E2e(args) => e2e::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Kimi(args) => kimi::run(app, &args),

@@ -115,6 +115,34 @@ rotate-reason-already-active = it was active already
 rotate-reason-only-key = there is no other key
 auto-reason-already-on = it was on already
 auto-reason-already-off = it was off already
+policy-round-robin = round robin
+policy-most-left = most left first
+policy-drain = what expires first
+placement-new = new session
+placement-stayed = the session's key
+placement-moved = the session moves
+placement-lent-out = the session is lent out
+placement-no-session = no session
+rank-active = it is the active key
+rank-next = next in pool order
+rank-session = the session's own key
+rank-in-turn = in its turn
+rank-most-left = most left
+rank-expires-first = would expire unused first
+rank-stays = no other is clearly better
+rank-no-deadline = nothing expires soon
+rank-too-little = too little to matter
+rank-guarded = its 5-hour window is spared
+rank-empty = a window is empty
+rank-no-reading = not read yet
+obstacle-tried = this request has tried it
+obstacle-no-reading = no fresh reading
+obstacle-probing = being tried by another request
+obstacle-at-cap = as many in flight as its account allows
+obstacle-ramping = starting slowly after a pause
+obstacle-rate-limited = at its rate limit
+obstacle-upstream-down = its upstream is down
+obstacle-not-active = only the active key serves
 outcome-completed = completed
 outcome-client-left = the client left
 outcome-upstream-broke = the upstream broke off
@@ -246,9 +274,29 @@ restart-done = kmid runs again (pid { $pid }) at { $url }
 
 ## kmi trace, e2e
 
+why-session = session { $session }
+why-attempt = attempt { $number }: { $key }, { $met }
+why-chosen = chosen: { $how }
+why-no-attempt = no key was tried: kmid answered by itself
+why-not-recorded = the trace does not say why this key was chosen
+plan-next = the next new session gets { $key }
+plan-none = no key can serve now
+decision-more = { $count ->
+    [one] and { $count } more
+   *[other] and { $count } more
+}
+decision-otherwise = if { $chosen } could not have served, { $next } would have been chosen
+decision-no-other = no other key could serve
+decision-no-reading = not read yet
+decision-windows = { $list } ({ $age } old)
+decision-score = { $why } ({ $score })
+decision-until = { $what }; ends { $moment }
 trace-none = no requests
 trace-tokens = in { $input } (cached { $cached }), out { $output }
 trace-attempts = attempts: { $list }
+column-state = state
+column-left = left
+column-why = why
 column-key = key
 column-requests = requests
 column-answers = answers

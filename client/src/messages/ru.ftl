@@ -115,6 +115,34 @@ rotate-reason-already-active = он и так активен
 rotate-reason-only-key = других ключей нет
 auto-reason-already-on = она уже включена
 auto-reason-already-off = она уже выключена
+policy-round-robin = по кругу
+policy-most-left = сначала где больше осталось
+policy-drain = сначала что раньше сгорит
+placement-new = новый сеанс
+placement-stayed = ключ этого сеанса
+placement-moved = сеанс переходит
+placement-lent-out = сеанс временно на другом ключе
+placement-no-session = без сеанса
+rank-active = это активный ключ
+rank-next = следующий по порядку
+rank-session = ключ этого сеанса
+rank-in-turn = его очередь
+rank-most-left = больше всего осталось
+rank-expires-first = сгорит раньше других
+rank-stays = явно лучшего нет
+rank-no-deadline = ничего скоро не сгорит
+rank-too-little = слишком мало, чтобы менять
+rank-guarded = его 5-часовое окно бережём
+rank-empty = окно пусто
+rank-no-reading = ещё не прочитан
+obstacle-tried = этот запрос его уже пробовал
+obstacle-no-reading = нет свежих данных
+obstacle-probing = его проверяет другой запрос
+obstacle-at-cap = в работе уже сколько можно
+obstacle-ramping = разгоняется после паузы
+obstacle-rate-limited = достигнут предел частоты
+obstacle-upstream-down = его сервер недоступен
+obstacle-not-active = работает только активный ключ
 outcome-completed = выполнен
 outcome-client-left = клиент ушёл
 outcome-upstream-broke = API оборвал ответ
@@ -263,9 +291,30 @@ restart-done = kmid снова работает (pid { $pid }): { $url }
 
 ## kmi trace, e2e
 
+why-session = сеанс { $session }
+why-attempt = попытка { $number }: { $key }, { $met }
+why-chosen = выбор: { $how }
+why-no-attempt = ни один ключ не пробовали: kmid ответил сам
+why-not-recorded = в трассе не записано, почему выбран этот ключ
+plan-next = следующий новый сеанс получит { $key }
+plan-none = сейчас ни один ключ не может обслуживать
+decision-more = { $count ->
+    [one] и ещё { $count }
+    [few] и ещё { $count }
+   *[other] и ещё { $count }
+}
+decision-otherwise = если бы { $chosen } не мог обслужить, был бы выбран { $next }
+decision-no-other = другие ключи обслужить не могли
+decision-no-reading = ещё не прочитано
+decision-windows = { $list } (данным { $age })
+decision-score = { $why } ({ $score })
+decision-until = { $what }; конец { $moment }
 trace-none = запросов нет
 trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
 trace-attempts = попытки: { $list }
+column-state = состояние
+column-left = осталось
+column-why = почему
 column-key = ключ
 column-requests = запросы
 column-answers = ответы

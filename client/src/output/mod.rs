@@ -1,5 +1,6 @@
 //! How things look: everything here is pure and takes what it needs as values.
 
+pub(crate) mod decision;
 pub(crate) mod flow;
 pub(crate) mod json;
 pub(crate) mod locale;

@@ -1,0 +1,16 @@
+use super::*;
+use crate::fixtures;
+
+#[test]
+fn the_next_one_and_the_rest() {
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &fixtures::decision())));
+}
+
+#[test]
+fn nobody_can_serve() {
+    let mut plan = fixtures::decision();
+    plan.candidates.retain(|candidate| candidate.obstacle.is_some());
+    insta::assert_snapshot!(fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+        render(view, &plan)
+    }));
+}
