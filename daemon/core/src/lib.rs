@@ -7,6 +7,7 @@ pub mod account;
 pub mod cooldown;
 pub mod key;
 pub mod kimi;
+pub mod ledger;
 pub mod outcome;
 pub mod policy;
 pub mod pool;
