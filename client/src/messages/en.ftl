@@ -180,6 +180,7 @@ requests-total = { $count ->
    *[other] { $count } requests
 }
 requests-in-flight = { $count } in flight
+requests-waiting = { $count } waiting for a key
 requests-failed = { $count } failed
 status-daemon = daemon
 daemon-pid = pid { $pid }
@@ -248,6 +249,7 @@ restart-done = kmid runs again (pid { $pid }) at { $url }
 
 trace-none = no requests
 trace-tokens = in { $input } (cached { $cached }), out { $output }
+trace-queued = waited { $time }
 trace-attempts = attempts: { $list }
 column-key = key
 column-requests = requests

@@ -194,6 +194,7 @@ requests-total = { $count ->
    *[other] { $count } запросов
 }
 requests-in-flight = { $count } в работе
+requests-waiting = { $count } ждут ключа
 requests-failed = { $count } с ошибкой
 status-daemon = процесс
 daemon-pid = pid { $pid }
@@ -265,6 +266,7 @@ restart-done = kmid снова работает (pid { $pid }): { $url }
 
 trace-none = запросов нет
 trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
+trace-queued = в очереди { $time }
 trace-attempts = попытки: { $list }
 column-key = ключ
 column-requests = запросы

@@ -8,6 +8,7 @@ pub mod key;
 pub mod kimi;
 pub mod outcome;
 pub mod pool;
+pub mod queue;
 pub mod rate;
 pub mod refresh_plan;
 pub mod session;

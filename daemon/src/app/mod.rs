@@ -155,6 +155,7 @@ impl App {
         supervisor.spawn("control", control::listener::serve(control, context, cancel.clone()));
         supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
         supervisor.spawn("upstream", upstream.reap());
+        supervisor.spawn("queue", Arc::clone(&state).serve_by_time(cancel.clone()));
         supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
         Ok(Self {
@@ -231,6 +232,7 @@ impl App {
             "kmid_stopping"
         );
         self.ending.drain.cancel();
+        self.state.end_waiting();
         let mut hurry = force;
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
         while !hurry {

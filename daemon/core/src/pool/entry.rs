@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::slots::{AccountSlots, Slots};
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::cooldown;
@@ -14,8 +15,6 @@ use crate::time::Time;
 
 /// A key whose worst window has less than this left is in state *warn*.
 const WARN_BELOW_PERCENT: f64 = 20.0;
-/// Completed requests after which a lowered cap rises by one.
-const CAP_RISES_AFTER: u32 = 20;
 
 /// Why a key is blocked whose next request decides.
 pub(super) const HALF_OPEN: &str = "half_open";
@@ -74,44 +73,10 @@ pub(super) struct Entry {
     pub(super) reading: Option<(Quota, Time)>,
     pub(super) refresh_error: Option<String>,
     pub(super) in_flight: u32,
-    pub(super) cap: Cap,
+    pub(super) slots: Slots,
     pub(super) rate: RateWindow,
     /// The lease of the request that decides whether the half-open key is good.
     pub(super) probe: Option<u64>,
-}
-
-/// Most attempts in flight: the plan's limit, lowered while the API says that there are too many.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cap {
-    lowered: Option<u32>,
-    successes: u32,
-}
-
-impl Cap {
-    pub(super) fn most(self, limit: Option<u32>) -> Option<u32> {
-        match (self.lowered, limit) {
-            (Some(lowered), Some(limit)) => Some(lowered.min(limit)),
-            (one, other) => one.or(other),
-        }
-    }
-
-    /// `in_flight` counts the refused attempt.
-    pub(super) fn lower(&mut self, in_flight: u32) {
-        let below = in_flight.saturating_sub(1).max(1);
-        *self = Self { lowered: Some(self.lowered.map_or(below, |old| old.min(below))), successes: 0 };
-    }
-
-    fn succeeded(&mut self, limit: Option<u32>) {
-        let Some(lowered) = &mut self.lowered else { return };
-        self.successes += 1;
-        if self.successes >= CAP_RISES_AFTER {
-            self.successes = 0;
-            *lowered += 1;
-            if limit.is_some_and(|limit| *lowered >= limit) {
-                self.lowered = None;
-            }
-        }
-    }
 }
 
 impl Entry {
@@ -129,7 +94,7 @@ impl Entry {
             reading: None,
             refresh_error: None,
             in_flight: 0,
-            cap: Cap::default(),
+            slots: Slots::default(),
             rate: RateWindow::default(),
             probe: None,
         }
@@ -182,7 +147,7 @@ impl Entry {
         self.reading_cooldown = None;
         self.reading = None;
         self.refresh_error = None;
-        self.cap = Cap::default();
+        self.slots = Slots::default();
         self.strikes = 0;
     }
 
@@ -211,9 +176,9 @@ impl Entry {
         self.reading.as_ref()?.0.parallel_limit
     }
 
-    /// A request of the account completed.
-    pub(super) fn succeeded(&mut self) {
-        self.cap.succeeded(self.parallel_limit());
+    /// A request of the account completed; `in_flight` are the account's, that one included.
+    pub(super) fn succeeded(&mut self, in_flight: u32) {
+        self.slots.succeeded(self.parallel_limit(), in_flight);
     }
 
     /// Failed attempts among all, 0 to 1.
@@ -237,7 +202,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn view(&self, now: Time) -> KeyView {
+    pub(super) fn view(&self, slots: AccountSlots, now: Time) -> KeyView {
         let (reason, until) = self.reason(now);
         KeyView {
             label: self.key.label.clone(),
@@ -253,7 +218,9 @@ impl Entry {
             last_used: self.last_used,
             requests: self.requests,
             in_flight: self.in_flight,
-            cap: self.cap.most(self.parallel_limit()),
+            cap: slots.cap,
+            account_in_flight: slots.in_flight,
+            ramp: slots.ramp.map(|(most, _)| most),
             errors: self.errors,
             reading: self.reading.clone(),
             refresh_error: self.refresh_error.clone(),
@@ -307,6 +274,9 @@ impl Entry {
             after: 0,
         });
         self.strikes = record.strikes;
+        if self.block.is_some() || self.cooldown.is_some() || self.reading_cooldown.is_some() {
+            self.slots.arm();
+        }
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
         if record.base_url.as_ref().is_some_and(|url| *url != self.key.base_url.to_string()) {
             self.moved();

@@ -5,10 +5,12 @@ mod entry;
 mod record;
 mod rotate;
 mod rules;
+mod slots;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +76,9 @@ pub struct Lease {
     pub rotation_index: u64,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
     number: u64,
+    granted_at: Time,
+    /// When the key was last used before.
+    used_before: Option<Time>,
 }
 
 /// All keys with their states.
@@ -213,7 +218,7 @@ impl Pool {
     #[must_use]
     pub fn view(&self, now: Time) -> PoolView {
         PoolView {
-            keys: self.entries.iter().map(|entry| entry.view(now)).collect(),
+            keys: (0..self.entries.len()).map(|i| self.entries[i].view(self.slots_of(i, now), now)).collect(),
             active: self.active_index(),
             auto: self.auto && self.rules.allowed,
             allowed: self.rules.allowed,

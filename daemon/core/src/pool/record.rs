@@ -83,7 +83,7 @@ impl Pool {
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
-                self.sharers_mut(fingerprint).for_each(Entry::succeeded);
+                self.sharers_mut(fingerprint).for_each(|entry| entry.succeeded(in_flight));
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
@@ -105,19 +105,25 @@ impl Pool {
     }
 
     fn punish(&mut self, facts: &Facts<'_>, effects: &mut Vec<Effect>) {
-        let &Facts { fingerprint, verdict, in_flight, .. } = facts;
+        let &Facts { fingerprint, verdict, in_flight, number, latest, .. } = facts;
         let whole_account = match verdict.whose {
             Party::Account => true,
             Party::Key => false,
             Party::Request | Party::Client | Party::Upstream | Party::Nobody => return,
         };
         let (payment_block, until) = (self.rules.payment_block, self.cool_until(facts));
+        let pauses = matches!(verdict.action, Action::Block(_) | Action::Backoff | Action::CoolUntilReset(_));
+        if whole_account && pauses {
+            self.sharers_mut(fingerprint).for_each(|entry| entry.slots.arm());
+        }
         let affected = self
             .sharers_mut(fingerprint)
             .filter(|entry| whole_account || entry.key.fingerprint == fingerprint);
         match verdict.action {
             Action::Nothing => {}
-            Action::LowerCap => affected.for_each(|entry| entry.cap.lower(in_flight)),
+            Action::LowerCap => affected.for_each(|entry| {
+                entry.slots.lower(entry.parallel_limit(), in_flight, number, latest);
+            }),
             Action::Block(reason) => {
                 let length = match reason {
                     BlockReason::Payment => payment_block,
@@ -180,6 +186,7 @@ impl Pool {
                 let until =
                     cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
                 entry.reading_cooldown = Some(Cooldown { until, reason: "exhausted" });
+                entry.slots.arm();
                 if !was_cooling {
                     effects.push(Effect::Cooled {
                         label: entry.key.label.clone(),
