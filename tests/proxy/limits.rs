@@ -58,7 +58,10 @@ async fn a_key_at_its_limit_gives_way_to_another() {
 #[tokio::test]
 async fn limits_a_second_end_with_the_second() {
     let upstream = Upstream::start().await;
-    let setup = || Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+    let setup = || {
+        let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+        setup.env("KMI_QUEUE_MAX_WAIT_SECONDS", "0")
+    };
     for daemon in [
         setup().env("KMI_PROXY_MAX_RPS", "2").start().await,
         setup().env("KMI_PROXY_MAX_RPS_PER_KEY", "1").start().await,

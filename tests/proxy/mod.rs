@@ -10,6 +10,7 @@ mod limits;
 mod no_key;
 mod parallel;
 mod paths;
+mod queue;
 mod rotation;
 mod streaming;
 mod truncation;

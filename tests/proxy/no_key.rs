@@ -53,7 +53,8 @@ async fn ready_again_within_a_minute() {
     let upstream = Upstream::start().await;
     let reply = || Reply::openai_error(429, "rate_limit_reached_error", "We're receiving too many requests");
     upstream.always(ANY, "/chat/completions", move |_| reply().field("retry-after", "20"));
-    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+    let daemon = setup.env("KMI_QUEUE_MAX_WAIT_SECONDS", "0").start().await;
     daemon.send(Request::chat()).await;
     daemon.key_is("beta", "cooling").await;
     let (openai, anthropic) = both(&daemon).await;

@@ -19,7 +19,12 @@ async fn parallel_streams_keep_apart() {
         upstream.next(ANY, "/chat/completions", Reply::sse().feed(pieces));
         feeds.push(feed);
     }
+    upstream.always(ANY, "/usages", |seen| {
+        let usages = api::Usages { parallel: Some(100), ..api::Usages::of(&seen.key().unwrap()) };
+        Reply::json(200, &usages.json())
+    });
     let daemon = Setup::live(&upstream).keys(&["a", "b", "c"]).may_switch().start().await;
+    daemon.quotas_read().await;
     daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
     let files = open_files(daemon.pid());
     let mut clients = JoinSet::new();

@@ -153,7 +153,8 @@ async fn a_cap_of_the_account_is_kept() {
 async fn half_open_lets_one_request_decide() {
     let upstream = Upstream::start().await;
     upstream.next(&key_of("alpha"), "/models", Reply::openai_error(402, "", "membership"));
-    let daemon = Setup::live(&upstream).keys(&["alpha"]).may_switch().start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).may_switch();
+    let daemon = setup.env("KMI_QUEUE_MAX_WAIT_SECONDS", "0").start().await;
     // No other key is left, so kmid says how this one stands.
     let refused = daemon.send(Request::get("/models")).await;
     assert_eq!((refused.status, refused.by_kmid()), (403, true), "{refused:?}");

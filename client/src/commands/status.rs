@@ -162,6 +162,12 @@ fn requests(view: &View<'_>, status: &Status) -> Vec<Span> {
         Span::plain(tr!(view.messages, "requests-total", count = counts.total)),
         Span::plain(tr!(view.messages, "requests-in-flight", count = counts.in_flight)),
     ];
+    if status.queue.length > 0 {
+        spans.push(Span::new(
+            Paint::Warn,
+            tr!(view.messages, "requests-waiting", count = status.queue.length),
+        ));
+    }
     if counts.failed > 0 {
         spans.push(Span::new(Paint::Warn, tr!(view.messages, "requests-failed", count = counts.failed)));
     }

@@ -140,6 +140,9 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
             output = tokens.output.to_string(),
         )));
     }
+    if let Some(queued) = entry.queue_ms {
+        spans.push(Span::new(Paint::Faint, tr!(messages, "trace-queued", time = millis(queued))));
+    }
     if entry.outcome != "completed" {
         spans.push(Span::new(Paint::Warn, view.word("outcome", &entry.outcome)));
     }

@@ -208,6 +208,7 @@ requests-total = { $count ->
    *[other] { $count } requests
 }
 requests-in-flight = { $count } in flight
+requests-waiting = { $count } waiting for a key
 requests-failed = { $count } failed
 status-daemon = daemon
 daemon-pid = pid { $pid }
@@ -293,6 +294,7 @@ decision-score = { $why } ({ $score })
 decision-until = { $what }; ends { $moment }
 trace-none = no requests
 trace-tokens = in { $input } (cached { $cached }), out { $output }
+trace-queued = waited { $time }
 trace-attempts = attempts: { $list }
 column-state = state
 column-left = left

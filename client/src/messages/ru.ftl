@@ -222,6 +222,7 @@ requests-total = { $count ->
    *[other] { $count } запросов
 }
 requests-in-flight = { $count } в работе
+requests-waiting = { $count } ждут ключа
 requests-failed = { $count } с ошибкой
 status-daemon = процесс
 daemon-pid = pid { $pid }
@@ -311,6 +312,7 @@ decision-score = { $why } ({ $score })
 decision-until = { $what }; конец { $moment }
 trace-none = запросов нет
 trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
+trace-queued = в очереди { $time }
 trace-attempts = попытки: { $list }
 column-state = состояние
 column-left = осталось

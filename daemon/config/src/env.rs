@@ -174,6 +174,10 @@ variables! {
         PROXY_RETRY_BASE_MS = "250", |s| s.proxy_retry_base.as_millis().to_string();
         /// Further attempts on other keys after a key's or account's failure, when switching is allowed
         PROXY_FAILOVER_MAX = "3", |s| s.proxy_failover_max.to_string();
+        /// Requests that may wait for a key at a time; 0 = none waits
+        QUEUE_MAX = "256", |s| s.queue_max.to_string();
+        /// How long a request waits for a key that is only full or paused for a moment; 0 = it is refused at once
+        QUEUE_MAX_WAIT_SECONDS = "30", |s| s.queue_max_wait.as_secs().to_string();
         /// Request bodies up to this many MiB are collected and can be replayed; larger ones pass with one attempt
         PROXY_REPLAY_MB = "16", |s| megabytes(s.proxy_replay);
         /// MiB that all collected request bodies may use together

@@ -340,6 +340,9 @@ impl<'a> Reader<'a> {
             proxy_retry_max: self.whole(&env::PROXY_RETRY_MAX, 0, 20),
             proxy_retry_base: Duration::from_millis(self.whole(&env::PROXY_RETRY_BASE_MS, 0, 60_000).into()),
             proxy_failover_max: self.whole(&env::PROXY_FAILOVER_MAX, 0, 100),
+            queue_max: self.whole(&env::QUEUE_MAX, 0, 100_000) as usize,
+            // kimi-code gives up after 300 s without headers [clients observed, 2026-11].
+            queue_max_wait: self.seconds(&env::QUEUE_MAX_WAIT_SECONDS, 0, 300),
             proxy_replay: self.mebibytes(&env::PROXY_REPLAY_MB, 1024),
             proxy_replay_total: self.mebibytes(&env::PROXY_REPLAY_TOTAL_MB, 65_536),
             proxy_connect_timeout: self.seconds(&env::PROXY_CONNECT_TIMEOUT_SECONDS, 1, 600),

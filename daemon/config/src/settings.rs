@@ -78,6 +78,10 @@ pub struct Settings {
     pub proxy_retry_base: Duration,
     /// KMI_PROXY_FAILOVER_MAX
     pub proxy_failover_max: u32,
+    /// KMI_QUEUE_MAX
+    pub queue_max: usize,
+    /// KMI_QUEUE_MAX_WAIT_SECONDS
+    pub queue_max_wait: Duration,
     /// KMI_PROXY_REPLAY_MB, in bytes
     pub proxy_replay: usize,
     /// KMI_PROXY_REPLAY_TOTAL_MB, in bytes

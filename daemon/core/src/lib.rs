@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod outcome;
 pub mod policy;
 pub mod pool;
+pub mod queue;
 pub mod rate;
 pub mod refresh_plan;
 pub mod session;

@@ -173,6 +173,7 @@ impl App {
         }
         supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
         supervisor.spawn("upstream", upstream.reap());
+        supervisor.spawn("queue", Arc::clone(&state).serve_by_time(cancel.clone()));
         supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
         Ok(Self {
@@ -249,6 +250,7 @@ impl App {
             "kmid_stopping"
         );
         self.ending.drain.cancel();
+        self.state.end_waiting();
         let mut hurry = force;
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
         while !hurry {

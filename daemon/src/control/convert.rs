@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::daemon::{
-    CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, Reloaded, RequestCounts,
-    RotationStatus, Status,
+    AccountSlots, CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, QueueStatus,
+    Reloaded, RequestCounts, RotationStatus, Status,
 };
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
@@ -33,6 +33,7 @@ pub(super) fn status(
     settings: &Settings,
     view: &PoolView,
     requests: RequestTotals,
+    waiting: usize,
     process: &Process,
     issues: Vec<command::Issue>,
 ) -> Status {
@@ -79,6 +80,12 @@ pub(super) fn status(
             in_flight: requests.in_flight,
             failed: requests.failed,
         },
+        queue: QueueStatus {
+            length: waiting,
+            most: settings.queue_max,
+            max_wait_seconds: settings.queue_max_wait.as_secs(),
+        },
+        accounts: accounts(view),
         issues: issues.into_iter().map(issue).collect(),
     }
 }
@@ -101,6 +108,23 @@ fn key_counts(view: &PoolView) -> KeyCounts {
         blocked: count(KeyState::Blocked),
         exhausted: count(KeyState::Cooling),
     }
+}
+
+/// The keys by account; one whose account is not known stands for itself.
+fn accounts(view: &PoolView) -> Vec<AccountSlots> {
+    let owner = |key: &KeyView| key.reading.as_ref().and_then(|(quota, _)| quota.account.clone());
+    let mut accounts: Vec<(Option<String>, AccountSlots)> = Vec::new();
+    for key in &view.keys {
+        let owner = owner(key);
+        let known = accounts.iter_mut().find(|(other, _)| owner.is_some() && *other == owner);
+        if let Some((_, account)) = known {
+            account.keys.push(key.label.to_string());
+            continue;
+        }
+        let (in_flight, cap, ramp) = (key.account_in_flight, key.cap, key.ramp);
+        accounts.push((owner, AccountSlots { keys: vec![key.label.to_string()], in_flight, cap, ramp }));
+    }
+    accounts.into_iter().map(|(_, account)| account).collect()
 }
 
 fn rotation(view: &PoolView) -> RotationStatus {
@@ -149,7 +173,7 @@ fn key(key: &KeyView, active: bool) -> Key {
         last_used: key.last_used.map(|time| time.to_string()),
         requests: key.requests,
         in_flight: key.in_flight,
-        cap: key.cap,
+        cap: Some(key.cap),
         errors: Errors {
             e401: key.errors.e401,
             e403: key.errors.e403,

@@ -71,9 +71,7 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
             states.get_or_create(&labels).set(u64::from(state == view.state));
         }
         in_flight.get_or_create(&key).set(view.in_flight.into());
-        if let Some(cap) = view.cap {
-            caps.get_or_create(&key).set(cap.into());
-        }
+        caps.get_or_create(&key).set(view.cap.into());
         let Some((quota, at)) = &view.reading else { continue };
         for window in &quota.windows {
             let labels = WindowLabels { key: Arc::clone(&view.label), window: window.name.clone() };

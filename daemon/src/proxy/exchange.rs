@@ -16,7 +16,8 @@ use kmid_core::cooldown;
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
-use kmid_core::pool::{Demand, Mode, Refusal};
+use kmid_core::pool::{Demand, Mode};
+use tokio::time::Instant;
 
 use super::admission::{self, Door, NotAdmitted};
 use super::failure::{self, Failure};
@@ -27,8 +28,7 @@ use super::tap::{ProxyBody, Tap};
 use super::watch::Watch;
 use super::{Proxy, path, rewrite};
 use crate::clock;
-use crate::state::Lease;
-use crate::state::trace::RequestId;
+use crate::state::{Lease, NoLease, Patience, Waited};
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::{ClientBroke, SendError, chain};
 use crate::upstream::request_body::RequestBody;
@@ -38,6 +38,9 @@ use crate::upstream::{Limits, simulator};
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// Endpoints whose event streams have a terminal event.
 const STREAMING: [&str; 2] = ["/chat/completions", "/messages"];
+
+/// How long the request waited for a key, in milliseconds, if it did.
+const QUEUE_HEADER: HeaderName = HeaderName::from_static("x-kmi-queue-ms");
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -96,6 +99,10 @@ pub(super) async fn handle(
 fn refuse(reply: Reply, wire: Wire, mut journal: Journal, close: bool) -> Response<ProxyBody> {
     let code = reply.code;
     let mut response = reply.into_response(wire, journal.request_id);
+    if let Some(queued) = journal.queued() {
+        let millis = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX);
+        response.headers_mut().insert(QUEUE_HEADER, HeaderValue::from(millis));
+    }
     if close {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -134,10 +141,15 @@ struct Spent {
 impl Exchange {
     async fn attempts(&mut self) -> Answer {
         let mut spent = Spent::default();
+        let patience =
+            Patience { until: Instant::now() + self.settings.queue_max_wait, most: self.settings.queue_max };
         loop {
-            let lease = match self.proxy.state.lease(&Demand { tried: &spent.tried, session: None }) {
+            let demand = Demand { tried: &spent.tried, session: None };
+            let Waited { lease, queued } = self.proxy.state.lease_or_wait(&demand, patience).await;
+            self.journal.waited(queued);
+            let lease = match lease {
                 Ok(lease) => lease,
-                Err(refusal) => return self.no_key(&refusal, spent.last),
+                Err(why) => return self.no_key(&why, spent.last),
             };
             self.journal.attempt(&lease);
             let label = Arc::clone(&lease.key().label);
@@ -262,13 +274,23 @@ impl Exchange {
 
     /// No key is left: an answer of the upstream stands if the keys themselves are fine, else kmid says which key
     /// is in what state.
-    fn no_key(&mut self, refusal: &Refusal, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
+    fn no_key(&mut self, why: &NoLease, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
+        let keys_are_fine = |label: &str| match why {
+            NoLease::Refused(refusal) | NoLease::QueueFull(refusal) => refusal.has_tried(label),
+            NoLease::Ending => true,
+        };
         match last {
-            Some((failed, label)) if refusal.has_tried(&label) || failed.verdict.retry == Retry::Later => {
+            Some((failed, label)) if keys_are_fine(&label) || failed.verdict.retry == Retry::Later => {
                 Answer::Failed(failed, label)
             }
             _ => {
-                let reply = Reply::refusal(refusal, self.wire, clock::now(), &self.proxy.zone);
+                let reply = match why {
+                    NoLease::Refused(refusal) => {
+                        Reply::refusal(refusal, self.wire, clock::now(), &self.proxy.zone)
+                    }
+                    NoLease::QueueFull(_) => Reply::queue_full(self.settings.queue_max),
+                    NoLease::Ending => Reply::ending(),
+                };
                 tracing::warn!(request_id = %self.journal.request_id, why = reply.code, "no_keys_available");
                 Answer::Own(reply)
             }
@@ -300,7 +322,7 @@ impl Exchange {
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
-        mark(&mut parts, &lease.key().label, journal.request_id, self.proxy.upstream.is_simulated());
+        mark(&mut parts, &lease.key().label, &journal, self.proxy.upstream.is_simulated());
         let tap = Tap::new(body, watch, must_terminate, lease, journal);
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
@@ -310,7 +332,7 @@ impl Exchange {
         let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
         let mut journal = self.journal;
         journal.answered(parts.status);
-        mark(&mut parts, label, journal.request_id, self.proxy.upstream.is_simulated());
+        mark(&mut parts, label, &journal, self.proxy.upstream.is_simulated());
         let body = match rest {
             Some(rest) => ProxyBody::Passed(Box::new(Tap::rest_of(read, rest, broken, outcome, journal))),
             None => {
@@ -339,7 +361,7 @@ async fn after_the_others() {
 }
 
 /// The response's head as the client gets it.
-fn mark(parts: &mut http::response::Parts, label: &str, request_id: RequestId, simulated: bool) {
+fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal, simulated: bool) {
     rewrite::for_client(&mut parts.headers);
     parts.version = Version::HTTP_11;
     let mut insert = |name: HeaderName, value: &[u8]| {
@@ -347,8 +369,11 @@ fn mark(parts: &mut http::response::Parts, label: &str, request_id: RequestId, s
             parts.headers.insert(name, value);
         }
     };
-    insert(rewrite::REQUEST_ID, request_id.as_str().as_bytes());
+    insert(rewrite::REQUEST_ID, journal.request_id.as_str().as_bytes());
     insert(rewrite::KEY, label.as_bytes());
+    if let Some(queued) = journal.queued() {
+        insert(QUEUE_HEADER, queued.as_millis().to_string().as_bytes());
+    }
     if simulated {
         insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), b"true");
     }

@@ -36,6 +36,7 @@ pub(super) struct Journal {
     key: Option<(Arc<str>, Fingerprint)>,
     rotation_index: u64,
     attempts: TraceAttempts,
+    queued: Option<std::time::Duration>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub(super) prompt: (Box<str>, Box<str>),
     /// Bytes of a collected request body.
@@ -65,6 +66,7 @@ impl Journal {
             key: None,
             rotation_index: 0,
             attempts: TraceAttempts::new(),
+            queued: None,
             prompt: (Box::default(), Box::default()),
             bytes_up: 0,
             passed_up: None,
@@ -72,6 +74,18 @@ impl Journal {
             tokens: None,
             ended: false,
         }
+    }
+
+    /// The request was in the queue for so long, before one attempt of it.
+    pub(super) fn waited(&mut self, queued: Option<std::time::Duration>) {
+        if let Some(queued) = queued {
+            self.queued = Some(self.queued.unwrap_or_default() + queued);
+        }
+    }
+
+    /// How long the request was in the queue, if it was.
+    pub(super) fn queued(&self) -> Option<std::time::Duration> {
+        self.queued
     }
 
     pub(super) fn attempt(&mut self, lease: &Lease) {
@@ -119,6 +133,7 @@ impl Journal {
             rotation_index: self.rotation_index,
             attempts: std::mem::take(&mut self.attempts),
             session: None,
+            queued: self.queued,
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,

@@ -159,6 +159,25 @@ impl Reply {
         }
     }
 
+    /// As many requests wait for a key as may.
+    pub(super) fn queue_full(most: usize) -> Self {
+        let message = format!(
+            "The keys are busy and {most} requests wait for them already (KMI_QUEUE_MAX); try again soon."
+        );
+        let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", message);
+        reply.retry_after = Some(SOON);
+        reply
+    }
+
+    /// kmid drains: nobody waits for a key any more. The next start answers again.
+    pub(super) fn ending() -> Self {
+        let message =
+            "kmid is about to end and takes no request that would have to wait for a key; try again";
+        let mut reply = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", "ending", message);
+        reply.retry_after = Some(SOON);
+        reply
+    }
+
     /// The answer in the wire's shape.
     pub(super) fn into_response(self, wire: Wire, request_id: RequestId) -> Response<ProxyBody> {
         let body = wire::error_body(wire, self.status.as_u16(), self.kind, &self.message);
@@ -195,6 +214,7 @@ fn describe(refusal: &Refusal, zone: &Zone) -> String {
             Obstacle::Probing => format!("{} is being tried by another request", key.label),
             Obstacle::Tried => format!("{} failed just now", key.label),
             Obstacle::AtCap => format!("{} has as many requests in flight as its account allows", key.label),
+            Obstacle::Ramping => format!("{} is taken up step by step", key.label),
             Obstacle::RateLimited => until("is at its rate limit"),
         }
     };

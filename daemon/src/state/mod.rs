@@ -6,6 +6,7 @@ mod issues;
 mod lease;
 mod load;
 mod migrations;
+mod queue;
 pub mod store;
 mod totals;
 pub mod trace;
@@ -19,7 +20,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
-use kmid_core::pool::{self, Demand, Effect, Mode, Pool, Refusal, RotateError, Rules};
+use kmid_core::pool::{self, Effect, Mode, Pool, RotateError, Rules};
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
@@ -27,6 +28,7 @@ use self::counted::Counted;
 use self::issues::Issues;
 pub use self::issues::Origin;
 pub use self::lease::Lease;
+pub use self::queue::{NoLease, Patience, Waited};
 use self::store::Store;
 pub use self::totals::RequestTotals;
 use self::trace::TraceRecord;
@@ -38,6 +40,7 @@ use crate::line_log::RecordLog;
 #[derive(Debug)]
 pub struct State {
     pool: Arc<Mutex<Pool>>,
+    waiting: queue::Waiting,
     store: Store,
     counters: totals::Counters,
     counted: Counted,
@@ -114,6 +117,7 @@ impl State {
             Store::start(state_file.to_owned(), Box::new(move || lock(&source).snapshot(clock::now())))?;
         Ok(Arc::new(Self {
             pool,
+            waiting: queue::Waiting::default(),
             store,
             counters: totals::Counters::default(),
             counted: Counted::default(),
@@ -126,14 +130,14 @@ impl State {
 
     /// Replaces the keys; leases in flight end as they were.
     pub fn set_keys(&self, keys: Vec<Key>) {
-        lock(&self.pool).set_keys(keys, clock::now());
+        self.change(|pool| pool.set_keys(keys, clock::now()));
         self.store.changed();
         self.keys_or_quota_wanted.notify_one();
     }
 
     /// Puts new rules in force.
     pub fn set_rules(&self, rules: Rules) {
-        lock(&self.pool).set_rules(rules);
+        self.change(|pool| pool.set_rules(rules));
     }
 
     /// The pool as it is now.
@@ -159,41 +163,37 @@ impl State {
         lock(&self.pool).admit(clock::now())
     }
 
-    /// Leases a key for one attempt.
-    ///
-    /// # Errors
-    /// When no key can serve, with the state of each.
-    pub fn lease(self: &Arc<Self>, demand: &Demand<'_>) -> Result<Lease, Refusal> {
-        let inner = lock(&self.pool).lease(demand, clock::now())?;
-        Ok(Lease::new(Arc::clone(self), inner))
+    /// Changes the pool; what that frees goes to the requests that wait.
+    fn change<T>(&self, change: impl FnOnce(&mut Pool) -> T) -> T {
+        let mut pool = lock(&self.pool);
+        let done = change(&mut pool);
+        self.serve_waiters(&mut pool);
+        done
     }
 
     fn record(&self, lease: pool::Lease, outcome: &Outcome) {
-        let effects = lock(&self.pool).record(lease, outcome, clock::now(), fastrand::u64(..));
+        let effects = self.change(|pool| pool.record(lease, outcome, clock::now(), fastrand::u64(..)));
         self.store.changed();
         self.carry_out(effects);
     }
 
     /// Takes in a reading of a key's quota.
     pub fn record_quota(&self, fingerprint: Fingerprint, reading: Result<&Quota, &str>) {
-        let effects = {
-            let mut pool = lock(&self.pool);
-            match reading {
-                Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
-                Err(error) => {
-                    pool.record_quota_error(fingerprint, error);
-                    self.counted.refresh_failed();
-                    Vec::new()
-                }
+        let effects = self.change(|pool| match reading {
+            Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
+            Err(error) => {
+                pool.record_quota_error(fingerprint, error);
+                self.counted.refresh_failed();
+                Vec::new()
             }
-        };
+        });
         self.store.changed();
         self.carry_out(effects);
     }
 
     /// A blocked key answered a live `/usages` well: its next request decides. Whether it was blocked.
     pub fn half_open(&self, fingerprint: Fingerprint) -> bool {
-        let was_blocked = lock(&self.pool).half_open(fingerprint);
+        let was_blocked = self.change(|pool| pool.half_open(fingerprint));
         self.store.changed();
         was_blocked
     }
@@ -274,10 +274,8 @@ impl State {
     /// # Errors
     /// When there is nothing to switch to.
     pub async fn rotate(&self, to: Option<&str>) -> Result<Rotation, Refused> {
-        let rotated = {
-            let mut pool = lock(&self.pool);
-            pool.rotate(to, clock::now()).map_err(|error| refused(error, to, &pool))?
-        };
+        let rotated =
+            self.change(|pool| pool.rotate(to, clock::now()).map_err(|error| refused(error, to, pool)))?;
         self.save().await?;
         let warnings = if rotated.state.serves() {
             Vec::new()
@@ -298,7 +296,7 @@ impl State {
     /// # Errors
     /// When it is not allowed.
     pub async fn set_auto(&self, enabled: bool) -> Result<(), Refused> {
-        if !lock(&self.pool).set_auto(enabled) {
+        if !self.change(|pool| pool.set_auto(enabled)) {
             return Err(Refused::NotAllowed);
         }
         self.save().await
@@ -309,15 +307,14 @@ impl State {
     /// # Errors
     /// When no key has that label.
     pub async fn unblock(&self, label: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
-        let cleared = {
-            let mut pool = lock(&self.pool);
+        let cleared = self.change(|pool| {
             if let Some(label) = label
                 && pool.key(label).is_none()
             {
-                return Err(refused(RotateError::UnknownLabel, Some(label), &pool));
+                return Err(refused(RotateError::UnknownLabel, Some(label), pool));
             }
-            pool.unblock(label, clock::now())
-        };
+            Ok(pool.unblock(label, clock::now()))
+        })?;
         self.save().await?;
         Ok(cleared)
     }

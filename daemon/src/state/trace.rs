@@ -46,6 +46,8 @@ pub struct TraceRecord {
     pub rotation_index: u64,
     /// Every try upstream.
     pub attempts: TraceAttempts,
+    /// How long it waited for a key, if it did.
+    pub queued: Option<Duration>,
     /// Hash of the session id.
     pub session: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -119,6 +121,7 @@ struct Line<'a> {
     key_hash: Option<Fingerprint>,
     rotation_index: u64,
     attempts: &'a [TraceAttempt],
+    queue_ms: Option<u64>,
     session: Option<&'a str>,
     prompt_hint: &'a str,
     prompt_head: &'a str,
@@ -145,6 +148,7 @@ impl Record for TraceRecord {
             key_hash: self.key.as_ref().map(|(_, fingerprint)| *fingerprint),
             rotation_index: self.rotation_index,
             attempts: &self.attempts,
+            queue_ms: self.queued.map(millis),
             session: self.session.as_deref(),
             prompt_hint: &self.prompt_hint,
             prompt_head: &self.prompt_head,
@@ -170,6 +174,7 @@ impl Record for TraceRecord {
             latency_ms = millis(self.latency),
             ttfb_ms = self.ttfb.map(millis),
             attempts = self.attempts.len(),
+            queue_ms = self.queued.map(millis),
             input_tokens = self.tokens.map(|tokens| tokens.input),
             cached_tokens = self.tokens.map(|tokens| tokens.cached),
             output_tokens = self.tokens.map(|tokens| tokens.output),

@@ -32,6 +32,7 @@ fn record() -> TraceRecord {
                 took: Duration::from_millis(30),
             },
         ]),
+        queued: Some(Duration::from_millis(7)),
         session: Some("5e55".into()),
         prompt_hint: "".into(),
         prompt_head: "".into(),
@@ -58,7 +59,7 @@ fn a_line_has_every_field_in_its_order() {
             r#""endpoint":"/chat/completions","status":200,"latency_ms":41,"ttfb_ms":12,"key_label":"beta","#,
             r#""key_hash":"ba7816bf8f01","rotation_index":3,"attempts":["#,
             r#"{"key_label":"alpha","status":403,"outcome":"quota","ms":0},"#,
-            r#"{"key_label":"beta","status":null,"outcome":"completed","ms":30}],"session":"5e55","#,
+            r#"{"key_label":"beta","status":null,"outcome":"completed","ms":30}],"queue_ms":7,"session":"5e55","#,
             r#""prompt_hint":"","prompt_head":"","tokens":{"input":10,"cached":4,"output":2},"bytes_up":100,"#,
             r#""bytes_down":200,"error_code":null,"outcome":"completed","schema_version":2}"#,
         )
@@ -112,7 +113,15 @@ fn a_finished_request_is_an_event_of_the_log() {
         .finish();
     tracing::subscriber::with_default(subscriber, || {
         record().after();
-        TraceRecord { key: None, tokens: None, ttfb: None, error_code: Some("quota"), ..record() }.after();
+        TraceRecord {
+            key: None,
+            tokens: None,
+            ttfb: None,
+            queued: None,
+            error_code: Some("quota"),
+            ..record()
+        }
+        .after();
     });
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = written.lines().map(str::trim).collect();
@@ -121,7 +130,7 @@ fn a_finished_request_is_an_event_of_the_log() {
         [
             concat!(
                 r#"INFO proxy_request key="beta" method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
-                r#"ttfb_ms=12 attempts=2 input_tokens=10 cached_tokens=4 output_tokens=2 outcome="completed" "#,
+                r#"ttfb_ms=12 attempts=2 queue_ms=7 input_tokens=10 cached_tokens=4 output_tokens=2 outcome="completed" "#,
                 r#"request_id="000000000000001f""#,
             ),
             concat!(

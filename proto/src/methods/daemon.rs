@@ -55,6 +55,12 @@ pub struct Status {
     pub daemon: DaemonStatus,
     /// Requests since start.
     pub requests: RequestCounts,
+    /// Requests that wait for a key.
+    #[serde(default)]
+    pub queue: QueueStatus,
+    /// What the accounts have in flight, in pool order of their first keys.
+    #[serde(default)]
+    pub accounts: Vec<AccountSlots>,
     /// Key files that could not be used, settings warnings, lost log lines.
     pub issues: Vec<Issue>,
 }
@@ -154,6 +160,30 @@ pub struct RequestCounts {
     pub in_flight: u64,
     /// Finished with an error that the client saw.
     pub failed: u64,
+}
+
+/// Requests that wait for a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Now.
+    pub length: usize,
+    /// KMI_QUEUE_MAX
+    pub most: usize,
+    /// KMI_QUEUE_MAX_WAIT_SECONDS
+    pub max_wait_seconds: u64,
+}
+
+/// What one account has in flight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSlots {
+    /// Labels of its keys.
+    pub keys: Vec<String>,
+    /// Attempts in flight.
+    pub in_flight: u32,
+    /// Most attempts in flight.
+    pub cap: u32,
+    /// While the account is taken up step by step: most attempts in flight for now.
+    pub ramp: Option<u32>,
 }
 
 /// Something a person should know about.

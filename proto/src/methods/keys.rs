@@ -71,7 +71,7 @@ pub struct Key {
     pub requests: u64,
     /// Attempts in flight.
     pub in_flight: u32,
-    /// Most attempts in flight for its account, where known.
+    /// Most attempts in flight for its account.
     pub cap: Option<u32>,
     /// By class.
     pub errors: Errors,

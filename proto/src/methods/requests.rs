@@ -50,6 +50,9 @@ pub struct TraceEntry {
     pub rotation_index: u64,
     /// Every try upstream.
     pub attempts: Vec<TraceAttempt>,
+    /// How long it waited for a key, if it did.
+    #[serde(default)]
+    pub queue_ms: Option<u64>,
     /// Hash of the session id.
     pub session: Option<String>,
     /// Empty unless KMI_TRACE_PROMPTS=1.

@@ -25,6 +25,8 @@ pub enum Obstacle {
     Tried,
     /// As many attempts in flight as the account may have.
     AtCap,
+    /// As many as it may have for now: it is taken up step by step.
+    Ramping,
     /// KMI_PROXY_MAX_RPS_PER_KEY or _RPM_PER_KEY.
     RateLimited,
 }
@@ -53,11 +55,13 @@ pub struct RefusedKey {
     pub reason: Option<&'static str>,
     /// When it may serve again, where known; a blocked key gets one request then, which decides.
     pub until: Option<Time>,
+    /// This request has tried it: it gets no second attempt there.
+    pub tried: bool,
 }
 
 impl RefusedKey {
     /// Blocked or disabled: no request gets it ready by waiting.
-    fn needs_a_person(&self) -> bool {
+    pub(super) fn needs_a_person(&self) -> bool {
         match self.state {
             KeyState::Disabled => true,
             KeyState::Blocked => self.obstacle == Obstacle::State && self.reason != Some(HALF_OPEN),
@@ -108,6 +112,7 @@ impl Pool {
     fn grant(&mut self, index: usize, now: Time) -> Lease {
         let limit = self.rules.limit_per_key;
         self.leases += 1;
+        self.begin_ramp(index, now);
         let entry = &mut self.entries[index];
         let probe = entry.is_half_open(now);
         if probe {
@@ -115,9 +120,16 @@ impl Pool {
         }
         entry.in_flight += 1;
         entry.requests += 1;
-        entry.last_used = Some(now);
+        let used_before = entry.last_used.replace(now);
         entry.rate.pass(limit, now);
-        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
+        Lease {
+            key: entry.key.clone(),
+            probe,
+            rotation_index: self.rotation_index,
+            number: self.leases,
+            granted_at: now,
+            used_before,
+        }
     }
 
     /// The active key while it can serve; then the next by the policy, which becomes the active one. A key that is
@@ -130,7 +142,7 @@ impl Pool {
         }
         let next = self.next_after(active, tried, now)?;
         if matches!(obstacle, Some(Obstacle::State | Obstacle::NoReading)) {
-            self.active = Some(self.entries[next].key.fingerprint);
+            self.activate(next);
         }
         Some(next)
     }
@@ -138,7 +150,7 @@ impl Pool {
     /// What keeps a key from being leased now; the first that applies.
     pub(super) fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
-        let full = self.account_is_full(index);
+        let slots = self.slots_of(index, now);
         // What blocked a key may be its account's doing: one request decides for all its keys.
         let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
         let limit = self.rules.limit_per_key;
@@ -152,8 +164,10 @@ impl Pool {
             Some(Obstacle::Tried)
         } else if half_open && probing {
             Some(Obstacle::Probing)
-        } else if full {
+        } else if slots.is_full() {
             Some(Obstacle::AtCap)
+        } else if slots.is_ramping() {
+            Some(Obstacle::Ramping)
         } else if entry.rate.blocked_until(limit, now).is_some() {
             Some(Obstacle::RateLimited)
         } else {
@@ -179,19 +193,6 @@ impl Pool {
         }
     }
 
-    /// Attempts in flight over all keys of the account against the smallest cap known for it.
-    fn account_is_full(&self, index: usize) -> bool {
-        let mut in_flight = 0;
-        let mut most = None;
-        for entry in self.sharers(self.entries[index].key.fingerprint) {
-            in_flight += entry.in_flight;
-            if let Some(cap) = entry.cap.most(entry.parallel_limit()) {
-                most = Some(most.map_or(cap, |most: u32| most.min(cap)));
-            }
-        }
-        most.is_some_and(|most| in_flight >= most)
-    }
-
     fn refusal(&mut self, tried: &[Fingerprint], now: Time) -> Refusal {
         let mode = self.mode();
         let considered: Vec<usize> = match (mode, self.active_index()) {
@@ -203,11 +204,13 @@ impl Pool {
             .into_iter()
             .map(|index| {
                 let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
+                let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
                 let entry = &mut self.entries[index];
                 let (reason, state_until) = entry.reason(now);
                 let until = match obstacle {
                     Obstacle::State => state_until,
                     Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
+                    Obstacle::Ramping => next_step,
                     Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
                     Obstacle::NoReading | Obstacle::Tried => None,
                 };
@@ -217,6 +220,7 @@ impl Pool {
                     obstacle,
                     reason,
                     until,
+                    tried: tried.contains(&entry.key.fingerprint),
                 }
             })
             .collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::slots::{AccountSlots, Slots};
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::account::AccountId;
@@ -15,8 +16,6 @@ use crate::time::Time;
 
 /// A key whose worst window has less than this left is in state *warn*.
 const WARN_BELOW_PERCENT: f64 = 20.0;
-/// Completed requests after which a lowered cap rises by one.
-const CAP_RISES_AFTER: u32 = 20;
 
 /// A quota refusal is put to the test by one request after this, when a reading made since then shows room. Each
 /// further refusal doubles it. Not sooner, because such a reading and a quota 403 have been seen side by side
@@ -87,48 +86,10 @@ pub(super) struct Entry {
     pub(super) reading: Option<(Quota, Time)>,
     pub(super) refresh_error: Option<String>,
     pub(super) in_flight: u32,
-    pub(super) cap: Cap,
+    pub(super) slots: Slots,
     pub(super) rate: RateWindow,
     /// The lease of the request that decides whether the half-open key is good.
     pub(super) probe: Option<u64>,
-}
-
-/// Most attempts in flight: the plan's limit, lowered while the API says that there are too many.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cap {
-    lowered: Option<u32>,
-    successes: u32,
-}
-
-impl Cap {
-    pub(super) fn most(self, limit: Option<u32>) -> Option<u32> {
-        match (self.lowered, limit) {
-            (Some(lowered), Some(limit)) => Some(lowered.min(limit)),
-            (one, other) => one.or(other),
-        }
-    }
-
-    /// `in_flight` counts the refused attempt.
-    pub(super) fn lower(&mut self, in_flight: u32) {
-        let below = in_flight.saturating_sub(1).max(1);
-        *self = Self { lowered: Some(self.lowered.map_or(below, |old| old.min(below))), successes: 0 };
-    }
-
-    pub(super) fn is_lowered(self) -> bool {
-        self.lowered.is_some()
-    }
-
-    fn succeeded(&mut self, limit: Option<u32>) {
-        let Some(lowered) = &mut self.lowered else { return };
-        self.successes += 1;
-        if self.successes >= CAP_RISES_AFTER {
-            self.successes = 0;
-            *lowered += 1;
-            if limit.is_some_and(|limit| *lowered >= limit) {
-                self.lowered = None;
-            }
-        }
-    }
 }
 
 impl Entry {
@@ -148,7 +109,7 @@ impl Entry {
             reading: None,
             refresh_error: None,
             in_flight: 0,
-            cap: Cap::default(),
+            slots: Slots::default(),
             rate: RateWindow::default(),
             probe: None,
         }
@@ -231,7 +192,7 @@ impl Entry {
         self.reading = None;
         self.account_id = AccountId::of_key(self.key.fingerprint);
         self.refresh_error = None;
-        self.cap = Cap::default();
+        self.slots = Slots::default();
         self.strikes = 0;
     }
 
@@ -268,9 +229,14 @@ impl Entry {
         longest.limit.filter(|limit| *limit > 100.0)
     }
 
-    /// A request of the account completed.
-    pub(super) fn succeeded(&mut self) {
-        self.cap.succeeded(self.parallel_limit());
+    /// Whether a completed request moves the cap.
+    pub(super) fn learns_from_success(&self, in_flight: u32) -> bool {
+        self.slots.learns_from_success(self.parallel_limit(), in_flight)
+    }
+
+    /// A request of the account completed; `in_flight` are the account's, that one included.
+    pub(super) fn succeeded(&mut self, in_flight: u32) {
+        self.slots.succeeded(self.parallel_limit(), in_flight);
     }
 
     /// Failed attempts among all, 0 to 1.
@@ -296,7 +262,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn view(&self, now: Time) -> KeyView {
+    pub(super) fn view(&self, slots: AccountSlots, now: Time) -> KeyView {
         let (reason, until) = self.reason(now);
         KeyView {
             label: self.key.label.clone(),
@@ -312,7 +278,9 @@ impl Entry {
             last_used: self.last_used,
             requests: self.requests,
             in_flight: self.in_flight,
-            cap: self.cap.most(self.parallel_limit()),
+            cap: slots.cap,
+            account_in_flight: slots.in_flight,
+            ramp: slots.ramp.map(|(most, _)| most),
             errors: self.errors,
             account_id: self.account_id,
             figures: Vec::new(),
@@ -370,6 +338,9 @@ impl Entry {
         });
         self.strikes = record.strikes;
         self.struck_at = record.struck_at;
+        if self.block.is_some() || self.cooldown.is_some() || self.reading_cooldown.is_some() {
+            self.slots.arm();
+        }
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
         if let Some(user) = self.account() {
             self.account_id = AccountId::of_user(user);

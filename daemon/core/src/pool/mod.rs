@@ -6,10 +6,12 @@ mod entry;
 mod record;
 mod rotate;
 mod rules;
+mod slots;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +81,9 @@ pub struct Lease {
     pub rotation_index: u64,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
     number: u64,
+    granted_at: Time,
+    /// When the key was last used before.
+    used_before: Option<Time>,
 }
 
 /// All keys with their states.
@@ -241,7 +246,7 @@ impl Pool {
     #[must_use]
     pub fn view(&self, now: Time) -> PoolView {
         PoolView {
-            keys: self.entries.iter().map(|entry| self.key_view(entry, now)).collect(),
+            keys: (0..self.entries.len()).map(|index| self.key_view(index, now)).collect(),
             active: self.active_index(),
             auto: self.auto && self.rules.allowed,
             allowed: self.rules.allowed,
@@ -253,13 +258,14 @@ impl Pool {
         }
     }
 
-    fn key_view(&self, entry: &Entry, now: Time) -> KeyView {
+    fn key_view(&self, index: usize, now: Time) -> KeyView {
+        let entry = &self.entries[index];
         let is_stale = |figure: &Figure| {
             now.since(figure.as_of) > self.rules.stale_after && figure.source != Source::Error
         };
         let figures = self.ledger.figures(entry.account_id, now);
         let figures = figures.map(|figure| FigureView { stale: is_stale(&figure), figure }).collect();
-        KeyView { figures, ..entry.view(now) }
+        KeyView { figures, ..entry.view(self.slots_of(index, now), now) }
     }
 
     /// When the accounts that can serve have nothing left together.

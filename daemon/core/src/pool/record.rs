@@ -86,9 +86,9 @@ impl Pool {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
                 // Asked first: nearly always there is nothing to raise.
-                if decides || self.sharers(fingerprint).any(|entry| entry.cap.is_lowered()) {
+                if decides || self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
                     for entry in self.sharers_mut(fingerprint) {
-                        entry.succeeded();
+                        entry.succeeded(in_flight);
                         if decides && entry.quota_is_back() {
                             effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                         }
@@ -118,19 +118,25 @@ impl Pool {
     }
 
     fn punish(&mut self, facts: &Facts<'_>, effects: &mut Vec<Effect>) {
-        let &Facts { fingerprint, verdict, in_flight, .. } = facts;
+        let &Facts { fingerprint, verdict, in_flight, number, latest, .. } = facts;
         let whole_account = match verdict.whose {
             Party::Account => true,
             Party::Key => false,
             Party::Request | Party::Client | Party::Upstream | Party::Nobody => return,
         };
         let (payment_block, until) = (self.rules.payment_block, self.cool_until(facts));
+        let pauses = matches!(verdict.action, Action::Block(_) | Action::Backoff | Action::CoolUntilReset(_));
+        if whole_account && pauses {
+            self.sharers_mut(fingerprint).for_each(|entry| entry.slots.arm());
+        }
         let affected = self
             .sharers_mut(fingerprint)
             .filter(|entry| whole_account || entry.key.fingerprint == fingerprint);
         match verdict.action {
             Action::Nothing => {}
-            Action::LowerCap => affected.for_each(|entry| entry.cap.lower(in_flight)),
+            Action::LowerCap => affected.for_each(|entry| {
+                entry.slots.lower(entry.parallel_limit(), in_flight, number, latest);
+            }),
             Action::Block(reason) => {
                 let length = match reason {
                     BlockReason::Payment => payment_block,
@@ -204,6 +210,7 @@ impl Pool {
                 let until =
                     cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
                 entry.reading_cooldown = Some(Cooldown { until, reason: "exhausted" });
+                entry.slots.arm();
                 if !was_cooling {
                     effects.push(Effect::Cooled {
                         label: entry.key.label.clone(),

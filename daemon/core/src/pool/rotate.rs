@@ -50,8 +50,8 @@ impl Pool {
             None => self.best(current, now)?,
         };
         let previous = current.map(|index| self.entries[index].key.label.clone());
+        self.activate(chosen);
         let entry = &self.entries[chosen];
-        self.active = Some(entry.key.fingerprint);
         let reason = if to.is_some() && current == Some(chosen) { "already_active" } else { reason };
         Ok(Rotated { active: entry.key.clone(), previous, reason, state: entry.state(now) })
     }

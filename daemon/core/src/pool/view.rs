@@ -107,8 +107,12 @@ pub struct KeyView {
     pub requests: u64,
     /// Attempts in flight.
     pub in_flight: u32,
-    /// Most attempts in flight for its account, where known.
-    pub cap: Option<u32>,
+    /// Attempts in flight for its account.
+    pub account_in_flight: u32,
+    /// Most attempts in flight for its account.
+    pub cap: u32,
+    /// While the account is taken up step by step: most attempts in flight for now, less than `cap`.
+    pub ramp: Option<u32>,
     /// By class.
     pub errors: ErrorCounts,
     /// Whose it is.

@@ -44,7 +44,8 @@ pub(in super::super) async fn status(context: &Context) -> Status {
     let settings = context.settings.load();
     let mut issues = context.state.issues();
     add_losses(context, &mut issues);
-    convert::status(&settings, &context.state.view(), context.state.requests(), &process, issues)
+    let waiting = context.state.waiting();
+    convert::status(&settings, &context.state.view(), context.state.requests(), waiting, &process, issues)
 }
 
 /// Lines that could not be written, unless the state has reported them already.

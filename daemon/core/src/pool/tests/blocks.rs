@@ -65,6 +65,7 @@ fn one_request_decides_and_a_success_unblocks() {
         let effects = bench.end(probe, &Outcome::Completed);
         assert_eq!(effects, [Effect::Unblocked { label: "alpha".into() }]);
         assert_eq!(bench.state("alpha"), KeyState::Ready);
+        bench.pass(1);
         let leases = [bench.lease(), bench.lease()];
         assert!(leases.iter().all(|lease| !lease.probe));
     }

@@ -23,8 +23,29 @@ fn complete(bench: &mut Bench, count: usize) {
 }
 
 #[test]
-fn no_cap_is_known_without_a_reading() {
-    assert_eq!(lease_all(&mut Bench::new(failover(), &["alpha"])).len(), 1000);
+fn without_a_reading_the_smaller_plan_is_assumed() {
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    let leases = lease_all(&mut bench);
+    assert_eq!(leases.len(), 20);
+    assert_eq!(bench.refusal().keys[0].obstacle, Obstacle::AtCap);
+}
+
+#[test]
+fn an_assumed_cap_grows_only_where_all_of_it_is_used() {
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    complete(&mut bench, 1000);
+    assert_eq!(bench.view("alpha").cap, 20);
+    let mut leases = lease_all(&mut bench);
+    for _ in 0..20 {
+        bench.end(leases.pop().unwrap(), &Outcome::Completed);
+        leases.push(bench.lease());
+    }
+    assert_eq!(bench.view("alpha").cap, 21);
+    let quota = quota("one", &[("5h", 90.0, HOUR)], bench.now);
+    bench.read("alpha", &Quota { parallel_limit: Some(30), ..quota.clone() });
+    assert_eq!(bench.view("alpha").cap, 30);
+    bench.read("alpha", &Quota { parallel_limit: Some(4), ..quota });
+    assert_eq!(bench.view("alpha").cap, 4, "never above the plan's limit");
 }
 
 #[test]
@@ -59,11 +80,17 @@ fn a_concurrency_refusal_lowers_the_cap_below_what_was_in_flight() {
     let mut bench = account(20);
     let mut leases: Vec<Lease> = (0..8).map(|_| bench.lease()).collect();
     bench.end(leases.pop().unwrap(), &refused(403, Row::ConcurrentLimit));
-    assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (Some(7), Some(7)));
+    assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (7, 7));
     assert_eq!(bench.state("alpha"), KeyState::Ready, "no cooldown");
     assert!(bench.try_lease().is_err());
-    bench.end(leases.pop().unwrap(), &refused(403, Row::ConcurrentLimit));
-    assert_eq!(bench.view("alpha").cap, Some(6));
+    for _ in 0..3 {
+        bench.end(leases.pop().unwrap(), &refused(403, Row::ConcurrentLimit));
+    }
+    assert_eq!(bench.view("alpha").cap, 7, "they were under way when it was lowered");
+    let later: Vec<Lease> = (0..3).map(|_| bench.lease()).collect();
+    assert_eq!(bench.view("alpha").account_in_flight, 7);
+    bench.end(later.into_iter().next().unwrap(), &refused(403, Row::ConcurrentLimit));
+    assert_eq!(bench.view("alpha").cap, 6);
 }
 
 #[test]
@@ -72,7 +99,7 @@ fn a_cap_is_at_least_one() {
     for _ in 0..3 {
         refuse(&mut bench);
     }
-    assert_eq!(bench.view("alpha").cap, Some(1));
+    assert_eq!(bench.view("alpha").cap, 1);
     assert_eq!(lease_all(&mut bench).len(), 1);
 }
 
@@ -82,14 +109,14 @@ fn a_lowered_cap_rises_slowly_up_to_the_limit_whichever_key_serves() {
     refuse(&mut bench);
     bench.pool.set_auto(false);
     for cap in [1, 2, 3, 4, 4] {
-        assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (Some(cap), Some(cap)));
+        assert_eq!((bench.view("alpha").cap, bench.view("beta").cap), (cap, cap));
         complete(&mut bench, 20);
     }
     for label in ["alpha", "beta"] {
         let quota = quota("account", &[("5h", 90.0, HOUR)], bench.now);
         bench.read(label, &Quota { parallel_limit: Some(30), ..quota });
     }
-    assert_eq!(bench.view("alpha").cap, Some(30), "a larger plan counts at once");
+    assert_eq!(bench.view("alpha").cap, 30, "a larger plan counts at once");
 }
 
 /// One request alone is refused.

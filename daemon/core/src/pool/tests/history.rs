@@ -140,6 +140,11 @@ impl History {
         if let Some(cap) = self.cap(fingerprint, &before) {
             let in_flight = self.in_flight_of_account(fingerprint);
             assert!(in_flight < cap, "one more than {in_flight} in flight passes the cap of {cap}");
+            let ramp = before.iter().find(|view| view.fingerprint == fingerprint).unwrap().ramp;
+            assert!(
+                ramp.is_none_or(|most| in_flight < most as usize),
+                "{in_flight} and one more pass the ramp"
+            );
         }
         self.granted += 1;
         let counted = self.counted.get_mut(&fingerprint).unwrap();
@@ -154,7 +159,7 @@ impl History {
     /// The smallest cap of the keys in the pool that share the account.
     fn cap(&self, fingerprint: Fingerprint, views: &[KeyView]) -> Option<usize> {
         let caps = views.iter().filter(|view| self.share(view.fingerprint, fingerprint));
-        caps.filter_map(|view| view.cap).min().map(|cap| cap as usize)
+        caps.map(|view| view.cap).min().map(|cap| cap as usize)
     }
 
     fn in_flight_of_account(&self, fingerprint: Fingerprint) -> usize {
@@ -179,7 +184,7 @@ impl History {
                 Obstacle::Tried => tried.contains(&view.fingerprint),
                 Obstacle::RateLimited => rules.limit_per_key != crate::rate::Limit::default(),
                 // keys that left the pool may have had smaller caps, and their requests decide too
-                Obstacle::AtCap => self.in_flight_of_account(view.fingerprint) > 0,
+                Obstacle::AtCap | Obstacle::Ramping => self.in_flight_of_account(view.fingerprint) > 0,
                 Obstacle::Probing => {
                     half_open && self.counted.values().any(|counted| counted.probe.is_some())
                 }

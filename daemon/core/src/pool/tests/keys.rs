@@ -164,7 +164,7 @@ fn another_host_is_another_system() {
     bench.end(last, &dead());
     bench.pool.set_keys(vec![elsewhere("alpha"), key("beta")], bench.now);
     let view = bench.view("alpha");
-    assert_eq!((view.state, view.reading, view.cap), (KeyState::Ready, None, None));
+    assert_eq!((view.state, view.reading, view.cap), (KeyState::Ready, None, 20));
     assert_eq!((view.requests, view.in_flight), (6, 4), "but its counters stay");
 
     for (lease, outcome) in
