@@ -8,6 +8,7 @@ use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::cooldown;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
 use crate::time::Time;
@@ -62,6 +63,7 @@ pub(super) struct Entry {
     pub(super) last_used: Option<Time>,
     pub(super) requests: u64,
     pub(super) errors: ErrorCounts,
+    pub(super) tokens: Tokens,
     /// Made by a response: ends by its time only.
     pub(super) cooldown: Option<Cooldown>,
     /// Made by a reading: the next reading replaces it.
@@ -121,6 +123,7 @@ impl Entry {
             last_used: None,
             requests: 0,
             errors: ErrorCounts::default(),
+            tokens: Tokens::default(),
             cooldown: None,
             reading_cooldown: None,
             block: None,
@@ -255,6 +258,8 @@ impl Entry {
             in_flight: self.in_flight,
             cap: self.cap.most(self.parallel_limit()),
             errors: self.errors,
+            tokens: self.tokens,
+            sessions: 0,
             reading: self.reading.clone(),
             refresh_error: self.refresh_error.clone(),
         }
@@ -273,6 +278,7 @@ impl Entry {
             last_seen: Some(now),
             requests: self.requests,
             errors: self.errors,
+            tokens: self.tokens,
             cooldown: keep(&self.cooldown),
             reading_cooldown: keep(&self.reading_cooldown),
             block: self.block.as_ref().map(|block| BlockRecord {
@@ -297,6 +303,7 @@ impl Entry {
         self.last_used = record.last_used;
         self.requests = record.requests;
         self.errors = record.errors;
+        self.tokens = record.tokens;
         self.cooldown = cool(&record.cooldown);
         self.reading_cooldown = cool(&record.reading_cooldown);
         self.block = record.block.as_ref().map(|block| Block {

@@ -13,6 +13,8 @@ pub struct Rules {
     pub rotate_on_tie: bool,
     /// KMI_ROTATE_INCLUDE_WARN
     pub include_warn: bool,
+    /// KMI_SESSION_AFFINITY
+    pub session_affinity: bool,
     /// KMI_ROTATION_COOLDOWN_SECONDS
     pub longest_backoff: Duration,
     /// KMI_PAYMENT_BLOCK_SECONDS; `None` = until cleared or rechecked
@@ -35,6 +37,7 @@ impl Default for Rules {
             allowed: false,
             rotate_on_tie: true,
             include_warn: false,
+            session_affinity: true,
             longest_backoff: Duration::from_secs(300),
             payment_block: Some(Duration::from_secs(3600)),
             require_reading: false,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
 /// How a key stands.
@@ -59,6 +60,8 @@ pub struct PoolView {
     pub mode: super::Mode,
     /// The round-robin position.
     pub rotation_index: u64,
+    /// Sessions that are known, those of keys that are gone included.
+    pub sessions: usize,
     /// When a quota was last read.
     pub last_refresh: Option<Time>,
 }
@@ -104,6 +107,10 @@ pub struct KeyView {
     pub cap: Option<u32>,
     /// By class.
     pub errors: ErrorCounts,
+    /// As the responses counted them.
+    pub tokens: Tokens,
+    /// Sessions that stay with it.
+    pub sessions: usize,
     /// The last good reading and its time.
     pub reading: Option<(Quota, Time)>,
     /// Why the last refresh failed, if it did.
