@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{InvalidUri, PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -17,6 +17,7 @@ use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
 use kmid_core::pool::{Demand, Mode};
+use kmid_core::session;
 use tokio::time::Instant;
 
 use super::admission::{self, Door, NotAdmitted};
@@ -82,6 +83,10 @@ pub(super) async fn handle(
     };
     if let Collected::Whole { chunks, .. } = &collected {
         journal.bytes_up = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        // What stands in a compressed body is not looked at.
+        if !parts.headers.contains_key(CONTENT_ENCODING) {
+            journal.session = session::scan(wire, chunks);
+        }
         if settings.trace_prompts {
             journal.prompt = super::prompt::hint_and_head(chunks);
         }
@@ -144,7 +149,7 @@ impl Exchange {
         let patience =
             Patience { until: Instant::now() + self.settings.queue_max_wait, most: self.settings.queue_max };
         loop {
-            let demand = Demand { tried: &spent.tried, session: None };
+            let demand = Demand { tried: &spent.tried, session: self.journal.session };
             let Waited { lease, queued } = self.proxy.state.lease_or_wait(&demand, patience).await;
             self.journal.waited(queued);
             let lease = match lease {

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
+use kmid_core::session::SessionId;
 use tokio::time::Instant;
 
 use super::path;
@@ -37,6 +38,8 @@ pub(super) struct Journal {
     rotation_index: u64,
     attempts: TraceAttempts,
     queued: Option<std::time::Duration>,
+    /// The session that the body names.
+    pub(super) session: Option<SessionId>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub(super) prompt: (Box<str>, Box<str>),
     /// Bytes of a collected request body.
@@ -67,6 +70,7 @@ impl Journal {
             rotation_index: 0,
             attempts: TraceAttempts::new(),
             queued: None,
+            session: None,
             prompt: (Box::default(), Box::default()),
             bytes_up: 0,
             passed_up: None,
@@ -132,8 +136,8 @@ impl Journal {
             key: self.key.take(),
             rotation_index: self.rotation_index,
             attempts: std::mem::take(&mut self.attempts),
-            session: None,
             queued: self.queued,
+            session: self.session,
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,

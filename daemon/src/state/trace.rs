@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::Method;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
+use kmid_core::session::SessionId;
 use kmid_core::time::Time;
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
@@ -49,7 +50,7 @@ pub struct TraceRecord {
     /// How long it waited for a key, if it did.
     pub queued: Option<Duration>,
     /// Hash of the session id.
-    pub session: Option<Box<str>>,
+    pub session: Option<SessionId>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub prompt_hint: Box<str>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -122,7 +123,7 @@ struct Line<'a> {
     rotation_index: u64,
     attempts: &'a [TraceAttempt],
     queue_ms: Option<u64>,
-    session: Option<&'a str>,
+    session: Option<SessionId>,
     prompt_hint: &'a str,
     prompt_head: &'a str,
     tokens: Option<Tokens>,
@@ -149,7 +150,7 @@ impl Record for TraceRecord {
             rotation_index: self.rotation_index,
             attempts: &self.attempts,
             queue_ms: self.queued.map(millis),
-            session: self.session.as_deref(),
+            session: self.session,
             prompt_hint: &self.prompt_hint,
             prompt_head: &self.prompt_head,
             tokens: self.tokens,
@@ -188,7 +189,6 @@ impl Record for TraceRecord {
     fn size_hint(&self) -> usize {
         size_of::<Self>()
             + self.endpoint.len()
-            + self.session.as_ref().map_or(0, |session| session.len())
             + self.prompt_hint.len()
             + self.prompt_head.len()
             + if self.attempts.spilled() { self.attempts.capacity() * size_of::<TraceAttempt>() } else { 0 }

@@ -10,6 +10,7 @@ use crate::account::AccountId;
 use crate::cooldown;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
 use crate::time::Time;
@@ -72,6 +73,7 @@ pub(super) struct Entry {
     pub(super) last_used: Option<Time>,
     pub(super) requests: u64,
     pub(super) errors: ErrorCounts,
+    pub(super) tokens: Tokens,
     /// Made by a response: ends by its time only.
     pub(super) cooldown: Option<Cooldown>,
     /// Made by a reading: the next reading replaces it.
@@ -100,6 +102,7 @@ impl Entry {
             last_used: None,
             requests: 0,
             errors: ErrorCounts::default(),
+            tokens: Tokens::default(),
             cooldown: None,
             reading_cooldown: None,
             block: None,
@@ -284,6 +287,8 @@ impl Entry {
             errors: self.errors,
             account_id: self.account_id,
             figures: Vec::new(),
+            tokens: self.tokens,
+            sessions: 0,
             reading: self.reading.clone(),
             refresh_error: self.refresh_error.clone(),
         }
@@ -302,6 +307,7 @@ impl Entry {
             last_seen: Some(now),
             requests: self.requests,
             errors: self.errors,
+            tokens: self.tokens,
             cooldown: keep(&self.cooldown),
             reading_cooldown: keep(&self.reading_cooldown),
             block: self.block.as_ref().map(|block| BlockRecord {
@@ -327,6 +333,7 @@ impl Entry {
         self.last_used = record.last_used;
         self.requests = record.requests;
         self.errors = record.errors;
+        self.tokens = record.tokens;
         self.cooldown = cool(&record.cooldown);
         self.reading_cooldown = cool(&record.reading_cooldown);
         self.block = record.block.as_ref().map(|block| Block {

@@ -1,0 +1,271 @@
+//! Why a key was chosen: what there was to choose from at that moment, and what each key had for or against it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::choose::Obstacle;
+use super::view::KeyState;
+use super::{Demand, Mode, Pool};
+use crate::ledger::Figure;
+use crate::policy::{self, Policy, Ranked, Standing};
+use crate::time::Time;
+
+/// Keys that a record lists; of a larger pool the best and then the first.
+const MOST_LISTED: usize = 16;
+/// Figures shown in records are made anew after this; a thousand requests share one set.
+const FIGURES_KEPT: Duration = Duration::from_secs(1);
+
+/// One choice.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// When.
+    pub at: Time,
+    /// How keys are chosen.
+    pub mode: Mode,
+    /// The rule that ranked them.
+    pub policy: Policy,
+    /// The chosen one first, then in the order in which they would have been chosen, then those that could not.
+    pub candidates: Vec<Considered>,
+    /// Keys that are not listed.
+    pub left_off: usize,
+}
+
+/// A key at the moment of the choice.
+#[derive(Debug, Clone)]
+pub struct Considered {
+    /// Its label.
+    pub label: Arc<str>,
+    /// Whether it was chosen.
+    pub chosen: bool,
+    /// How it stood.
+    pub state: KeyState,
+    /// What kept it from being leased.
+    pub obstacle: Option<Obstacle>,
+    /// Of a key with an obstacle the state's reason, else why it has its rank.
+    pub reason: Option<&'static str>,
+    /// When the obstacle ends, where that is known.
+    pub until: Option<Time>,
+    /// What the policy ranked it by, higher is better; only of keys that could serve.
+    pub score: Option<f64>,
+    /// KMI_KEY_PRIORITY
+    pub priority: i32,
+    /// Attempts in flight of its account.
+    pub in_flight: u32,
+    /// The most there may be, where known.
+    pub cap: Option<u32>,
+    /// What the account had left.
+    pub figures: Arc<[Figure]>,
+}
+
+/// The figures of an account as records show them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ShownFigures(Option<(Time, Arc<[Figure]>)>);
+
+impl Decision {
+    /// The chosen key's part.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Considered> {
+        self.candidates.iter().find(|considered| considered.chosen)
+    }
+
+    /// Keys that could have served.
+    #[must_use]
+    pub fn able(&self) -> usize {
+        self.candidates.iter().filter(|considered| considered.obstacle.is_none()).count()
+    }
+}
+
+impl Pool {
+    /// Which key the next new session would get, and the order of the rest. Changes nothing.
+    #[must_use]
+    pub fn plan(&mut self, now: Time) -> Decision {
+        let demand = Demand::default();
+        let (turn, current, active) = (self.rotation_index, self.current, self.active);
+        let chosen = self.choose_by_mode(&demand, now);
+        let decision = self.explain(chosen, &demand, now);
+        (self.rotation_index, self.current, self.active) = (turn, current, active);
+        decision
+    }
+
+    /// The record of a choice that was just made and not yet granted.
+    pub(super) fn explain(&mut self, chosen: Option<usize>, demand: &Demand<'_>, now: Time) -> Decision {
+        let mode = self.mode();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.gather(demand.tried, now, &mut candidates);
+        let mut ranked: Vec<Ranked> = std::mem::take(&mut self.ranked);
+        policy::rank(self.rules.policy, &candidates, &self.standing, now, &mut ranked);
+        let mut listed = Vec::with_capacity(self.entries.len().min(MOST_LISTED));
+        if let Some(index) = chosen {
+            let rank = ranked.iter().find(|rank| rank.index == index);
+            let reason = match mode {
+                Mode::Auto => rank.map(|rank| rank.reason),
+                Mode::Manual => Some("active"),
+                Mode::Failover if self.active_index() == Some(index) => Some("active"),
+                Mode::Failover => Some("next"),
+            };
+            let score = rank.filter(|_| mode == Mode::Auto).map(|rank| rank.score);
+            listed.push(self.considered(index, None, reason, score, now));
+            listed[0].chosen = true;
+        }
+        // In manual mode only the active key serves, whatever the others could do.
+        if mode != Mode::Manual {
+            for rank in ranked.iter().filter(|rank| chosen != Some(rank.index)) {
+                if listed.len() < MOST_LISTED {
+                    let one = self.considered(rank.index, None, Some(rank.reason), Some(rank.score), now);
+                    listed.push(one);
+                }
+            }
+        }
+        for index in 0..self.entries.len() {
+            if listed.len() >= MOST_LISTED {
+                break;
+            }
+            let able = chosen == Some(index) || ranked.iter().any(|rank| rank.index == index);
+            if able && (mode != Mode::Manual || chosen == Some(index)) {
+                continue;
+            }
+            let obstacle = self.obstacle(index, demand.tried, now).unwrap_or(Obstacle::NotActive);
+            listed.push(self.considered(index, Some(obstacle), None, None, now));
+        }
+        let left_off = self.entries.len() - listed.len();
+        (self.candidates, self.ranked) = (candidates, ranked);
+        Decision { at: now, mode, policy: self.rules.policy, candidates: listed, left_off }
+    }
+
+    fn considered(
+        &mut self,
+        index: usize,
+        obstacle: Option<Obstacle>,
+        rank: Option<&'static str>,
+        score: Option<f64>,
+        now: Time,
+    ) -> Considered {
+        let (reason, until) = match obstacle {
+            None => (rank, None),
+            Some(obstacle) => {
+                let (reason, until) = self.reason_and_end(index, obstacle, now);
+                (reason.filter(|_| obstacle == Obstacle::State), until)
+            }
+        };
+        let figures = self.shown_figures(index, now);
+        let entry = &self.entries[index];
+        let in_flight = self.sharers(entry.key.fingerprint).map(|entry| entry.in_flight).sum();
+        Considered {
+            label: Arc::clone(&entry.key.label),
+            chosen: false,
+            state: entry.state(now),
+            obstacle,
+            reason,
+            until,
+            score,
+            priority: entry.key.priority,
+            in_flight,
+            cap: entry.cap.most(entry.parallel_limit()),
+            figures,
+        }
+    }
+
+    /// Made once a second: a record holds what was known to within that.
+    fn shown_figures(&mut self, index: usize, now: Time) -> Arc<[Figure]> {
+        let entry = &mut self.entries[index];
+        if let Some((made, figures)) = &entry.shown.0
+            && now.since(*made).max(made.since(now)) < FIGURES_KEPT
+        {
+            return Arc::clone(figures);
+        }
+        let figures: Arc<[Figure]> = self.ledger.figures(entry.account_id, now).collect();
+        entry.shown = ShownFigures(Some((now, Arc::clone(&figures))));
+        figures
+    }
+}
+
+/// The JSON of the trace, of `requests.get` and of `rotation.plan`.
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("mode", self.mode.name())?;
+        map.serialize_entry("policy", self.policy.name())?;
+        let candidates: Vec<Shown<'_>> =
+            self.candidates.iter().map(|considered| Shown { considered, at: self.at }).collect();
+        map.serialize_entry("candidates", &candidates)?;
+        if self.left_off > 0 {
+            map.serialize_entry("left_off", &self.left_off)?;
+        }
+        map.end()
+    }
+}
+
+struct Shown<'a> {
+    considered: &'a Considered,
+    at: Time,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Considered {
+            label,
+            chosen,
+            state,
+            obstacle,
+            reason,
+            until,
+            score,
+            priority,
+            in_flight,
+            cap,
+            figures,
+        } = self.considered;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("key_label", &**label)?;
+        map.serialize_entry("chosen", chosen)?;
+        map.serialize_entry("state", state.name())?;
+        if let Some(obstacle) = obstacle {
+            map.serialize_entry("obstacle", obstacle.name())?;
+        }
+        if let Some(reason) = reason {
+            map.serialize_entry("reason", reason)?;
+        }
+        if let Some(until) = until {
+            map.serialize_entry("until", until)?;
+        }
+        if let Some(score) = score.filter(|score| score.is_finite()) {
+            map.serialize_entry("score", &rounded(score))?;
+        }
+        map.serialize_entry("priority", priority)?;
+        map.serialize_entry("in_flight", in_flight)?;
+        if let Some(cap) = cap {
+            map.serialize_entry("cap", cap)?;
+        }
+        let windows: Vec<ShownWindow<'_>> =
+            figures.iter().map(|figure| ShownWindow { figure, at: self.at }).collect();
+        map.serialize_entry("windows", &windows)?;
+        map.end()
+    }
+}
+
+struct ShownWindow<'a> {
+    figure: &'a Figure,
+    at: Time,
+}
+
+impl Serialize for ShownWindow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &self.figure.name)?;
+        map.serialize_entry("percent_left", &rounded(self.figure.left_percent))?;
+        map.serialize_entry("age_seconds", &self.at.since(self.figure.as_of).as_secs())?;
+        map.serialize_entry("source", self.figure.source.name())?;
+        if let Some(resets_at) = self.figure.resets_at {
+            map.serialize_entry("resets_at", &resets_at)?;
+        }
+        map.end()
+    }
+}
+
+/// Two digits say enough, and keep the lines short.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
