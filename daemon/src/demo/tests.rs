@@ -46,6 +46,8 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
         in_flight: 0,
         cap: None,
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
+        account_id: kmid_core::account::AccountId::of_user(label),
+        figures: Vec::new(),
         reading: Some((Quota { windows: vec![window], ..Quota::default() }, at("2026-11-23T12:00:00Z"))),
         refresh_error: None,
     }
@@ -60,6 +62,8 @@ fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
         mode: Mode::Auto,
         rotation_index: 0,
         last_refresh: None,
+        policy: kmid_core::policy::Policy::RoundRobin,
+        empty_at: None,
     }
 }
 

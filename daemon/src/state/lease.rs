@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kmid_core::key::Key;
+use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool;
 
@@ -16,13 +17,15 @@ pub struct Lease {
     inner: Option<pool::Lease>,
     key: Arc<Key>,
     rotation_index: u64,
+    /// What the answer says it used.
+    tokens: Option<Tokens>,
 }
 
 impl Lease {
     pub(super) fn new(state: Arc<State>, inner: pool::Lease) -> Self {
         let key = Arc::clone(&inner.key);
         let rotation_index = inner.rotation_index;
-        Self { state, inner: Some(inner), key, rotation_index }
+        Self { state, inner: Some(inner), key, rotation_index, tokens: None }
     }
 
     /// The key to use.
@@ -37,6 +40,11 @@ impl Lease {
         self.rotation_index
     }
 
+    /// What the answer says it used, for the account's ledger; counted when the lease ends.
+    pub fn used(&mut self, tokens: Option<Tokens>) {
+        self.tokens = tokens;
+    }
+
     /// Ends the lease with what the attempt meant.
     pub fn end(mut self, outcome: &Outcome) {
         self.finish(outcome);
@@ -44,7 +52,7 @@ impl Lease {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(inner) = self.inner.take() {
-            self.state.record(inner, outcome);
+            self.state.record(inner, outcome, self.tokens);
         }
     }
 }

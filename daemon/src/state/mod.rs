@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::quota::Quota;
+use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
@@ -164,8 +165,15 @@ impl State {
         Ok(Lease::new(Arc::clone(self), inner))
     }
 
-    fn record(&self, lease: pool::Lease, outcome: &Outcome) {
-        let effects = lock(&self.pool).record(lease, outcome, clock::now(), fastrand::u64(..));
+    fn record(&self, lease: pool::Lease, outcome: &Outcome, tokens: Option<Tokens>) {
+        let now = clock::now();
+        let effects = {
+            let mut pool = lock(&self.pool);
+            if let Some(tokens) = tokens {
+                pool.record_tokens(lease.key.fingerprint, tokens, now);
+            }
+            pool.record(lease, outcome, now, fastrand::u64(..))
+        };
         self.store.changed();
         self.carry_out(effects);
     }

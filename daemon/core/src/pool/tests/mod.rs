@@ -10,6 +10,7 @@ mod history;
 mod keys;
 mod memory;
 mod modes;
+mod policies;
 mod rotate;
 mod states;
 
