@@ -201,10 +201,19 @@ fn window_spans(view: &View<'_>, window: &Window) -> Vec<Span> {
     if let Some(resets_at) = &window.resets_at {
         spans.push(Span::plain(tr!(messages, "window-resets", moment = view.moment(resets_at))));
     }
-    spans.push(Span::new(
-        Paint::Faint,
-        tr!(messages, "window-read", when = view.relative_text(&window.read_at)),
-    ));
+    if let Some(empty) = window.estimated_empty_at.as_deref().and_then(parse) {
+        spans.push(Span::new(Paint::Warn, tr!(messages, "window-empty-at", when = view.relative(empty))));
+    }
+    let when = view.relative_text(&window.read_at);
+    spans.push(match window.source.as_str() {
+        "ledger" => Span::new(Paint::Faint, tr!(messages, "window-estimated", when = when)),
+        "error" => Span::new(Paint::Warn, tr!(messages, "window-refused", when = when)),
+        "reset" => Span::new(Paint::Faint, tr!(messages, "window-unread", when = when)),
+        _ => Span::new(Paint::Faint, tr!(messages, "window-read", when = when)),
+    });
+    if window.stale {
+        spans.push(Span::new(Paint::Warn, tr!(messages, "window-stale")));
+    }
     spans
 }
 

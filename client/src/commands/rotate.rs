@@ -88,7 +88,9 @@ fn wants_check(app: &App, daemon: &mut Daemon) -> Outcome<bool> {
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let counts = status.keys;
     let several = counts.total.saturating_sub(counts.disabled + counts.blocked + counts.exhausted) > 1;
-    Ok(several && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e)
+    // Other policies are not meant to spread requests evenly.
+    let in_turn = matches!(status.rotation.policy.as_str(), "" | "round-robin");
+    Ok(several && in_turn && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e)
 }
 
 pub(crate) fn render_auto(view: &View<'_>, auto: &Auto) -> String {

@@ -102,12 +102,13 @@ fn keys(view: &View<'_>, status: &Status) -> Vec<Span> {
 
 fn rotation(view: &View<'_>, status: &Status) -> Vec<Span> {
     let messages = view.messages;
+    let (mode, policy) = (&status.rotation.mode, &status.rotation.policy);
+    let note = messages
+        .find(&format!("rotation-note-{mode}-{policy}"))
+        .or_else(|| messages.find(&format!("rotation-note-{mode}")));
     let mut spans = vec![
         Span::plain(view.word("rotation", &status.rotation.mode)),
-        Span::new(
-            Paint::Faint,
-            messages.find(&format!("rotation-note-{}", status.rotation.mode)).unwrap_or_default(),
-        ),
+        Span::new(Paint::Faint, note.unwrap_or_default()),
     ];
     if status.rotation.auto_rotate && !status.rotation.allowed {
         spans.push(Span::new(Paint::Warn, tr!(messages, "status-auto-not-allowed")));

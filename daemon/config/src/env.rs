@@ -109,6 +109,8 @@ variables! {
         ROTATE_ON_TIE = "1", |s| flag(s.rotate_on_tie);
         /// 1 = automatic rotation also uses keys in state warn
         ROTATE_INCLUDE_WARN = "0", |s| flag(s.rotate_include_warn);
+        /// Which key is taken: round-robin, most-left, or drain (what would expire unused first)
+        ROTATE_POLICY = "round-robin", |s| s.rotate_policy.name().to_owned();
         /// 1 = a session stays with its key while that key can serve it
         SESSION_AFFINITY = "1", |s| flag(s.session_affinity);
         /// Longest cooldown when nothing better is known (no Retry-After, no reset time)

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::tz::{Offset, TimeZone};
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
+use kmid_core::policy::Policy;
 
 use crate::settings::{ListenAddr, Locale, UpstreamHttp};
 
@@ -114,6 +115,12 @@ pub(crate) fn allowlist(text: &str) -> Parsed<Allowlist> {
              below example.com; leave it empty for any https host",
         )
     }
+}
+
+/// A policy's name.
+pub(crate) fn rotate_policy(text: &str) -> Parsed<Policy> {
+    let named = Policy::ALL.into_iter().find(|policy| text.trim().eq_ignore_ascii_case(policy.name()));
+    named.ok_or_else(|| "use round-robin, most-left or drain".to_owned())
 }
 
 /// `1.1`, `2` or `auto`.
@@ -330,6 +337,13 @@ mod tests {
     }
 
     #[test]
+    fn policies_by_name() {
+        assert_eq!(rotate_policy(" Drain "), Ok(Policy::Drain));
+        assert_eq!(rotate_policy("most-left"), Ok(Policy::MostLeft));
+        refuses(rotate_policy, &["", "roundrobin", "drain,most-left", "1"]);
+    }
+
+    #[test]
     fn tokens_fit_into_a_header() {
         assert!(token("").unwrap().is_none());
         assert_eq!(token("s3cret").unwrap().unwrap().expose(), "s3cret");
@@ -341,7 +355,7 @@ mod tests {
         fn nothing_panics(text in any::<String>()) {
             let _ = (boolean(&text), whole(0, 5)(&text), listen_addr(&text), base_path(&text), base_url(&text));
             let _ = (allowlist(&text), upstream_http(&text), locale(&text), log_level(&text), token(&text), name(&text));
-            let _ = timezone(&TimeZone::UTC)(&text);
+            let _ = (timezone(&TimeZone::UTC)(&text), rotate_policy(&text));
         }
 
         #[test]

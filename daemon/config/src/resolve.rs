@@ -316,6 +316,7 @@ impl<'a> Reader<'a> {
             auto_rotate_e2e: self.flag(&env::AUTO_ROTATE_E2E),
             rotate_on_tie: self.flag(&env::ROTATE_ON_TIE),
             rotate_include_warn: self.flag(&env::ROTATE_INCLUDE_WARN),
+            rotate_policy: self.get(&env::ROTATE_POLICY, parse::rotate_policy),
             session_affinity: self.flag(&env::SESSION_AFFINITY),
             rotation_cooldown: self.seconds(&env::ROTATION_COOLDOWN_SECONDS, 1, MONTH),
             payment_block: self.optional_seconds(&env::PAYMENT_BLOCK_SECONDS, YEAR),

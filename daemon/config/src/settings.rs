@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
+use kmid_core::policy::Policy;
 
 /// Every setting, parsed and checked. Field names are the variables' names without `KMI_`; units are in the types.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub rotate_on_tie: bool,
     /// KMI_ROTATE_INCLUDE_WARN
     pub rotate_include_warn: bool,
+    /// KMI_ROTATE_POLICY
+    pub rotate_policy: Policy,
     /// KMI_SESSION_AFFINITY
     pub session_affinity: bool,
     /// KMI_ROTATION_COOLDOWN_SECONDS

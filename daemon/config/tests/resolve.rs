@@ -84,6 +84,7 @@ fn every_issue_is_told_at_once() {
         ("KMI_PROXY_RETRY_MAX", "-1"),
         ("KMI_UPSTREAM_BASE_URL", "http://api.kimi.com/coding/v1"),
         ("KMI_LOCALE", "de"),
+        ("KMI_ROTATE_POLICY", "random"),
         ("KMI_PROXY_TLS_CERT", "/c.pem"),
     ]);
     let mut names: Vec<&str> = issues.iter().map(|issue| issue.subject.as_str()).collect();
@@ -96,6 +97,7 @@ fn every_issue_is_told_at_once() {
             "KMI_PROXY_LISTEN",
             "KMI_PROXY_RETRY_MAX",
             "KMI_PROXY_TLS_CERT",
+            "KMI_ROTATE_POLICY",
             "KMI_TIMEZONE",
             "KMI_UPSTREAM_BASE_URL"
         ]

@@ -100,6 +100,7 @@ fn each_variable_reaches_its_own_setting() {
         "KMI_ENV_PATH" | "KMI_PROXY_TLS_CERT" | "KMI_PROXY_TLS_KEY" => None,
         "KMI_STATE_DIR" | "KMI_SOCKET" | "KMI_AUTHS_DIR" => Some("/elsewhere"),
         "KMI_UPSTREAM_BASE_URL" => Some("https://api.kimi.ai/coding/v1"),
+        "KMI_ROTATE_POLICY" => Some("drain"),
         "KMI_UPSTREAM_HTTP" => Some("auto"),
         "KMI_UPSTREAM_ALLOWLIST" => Some("*.kimi.com"),
         "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => Some("[::1]:1"),

@@ -1,115 +1,182 @@
-//! When each key's quota is read: pure.
+//! When each account's quota is read, and by which of its keys: pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::account::AccountId;
 use crate::key::Fingerprint;
 use crate::time::Time;
 
 /// First pause after a failed reading; it doubles up to the usual one.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// An account that may run dry before its next reading is read this many times as often.
+const NEARLY_DRY_TIMES: u32 = 5;
+/// But no more often than this.
+const SHORTEST: Duration = Duration::from_secs(30);
+/// Little is left, in percent.
+const LITTLE: f64 = 5.0;
+/// An account that nobody uses is read this many times more rarely.
+const IDLE_TIMES: u32 = 4;
 
-/// When each key's quota is to be read next.
-#[derive(Debug, Default)]
-pub struct RefreshPlan {
-    keys: BTreeMap<Fingerprint, Planned>,
+/// What decides how often an account is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// KMI_USAGE_CACHE_SECONDS
+    pub every: Duration,
+    /// Accounts that nobody uses are read more rarely: not in strict mode, where only fresh readings serve.
+    pub rest_when_idle: bool,
 }
 
+/// A key that is to be read now and then, and how its account stands.
 #[derive(Debug, Clone, Copy)]
+pub struct Readable {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The key's last attempt.
+    pub last_used: Option<Time>,
+    /// The least left over all windows, in percent.
+    pub left_percent: Option<f64>,
+    /// When the first window is empty at the present traffic.
+    pub empty_at: Option<Time>,
+    /// A window has reset since the last reading.
+    pub has_reset: bool,
+    /// A refusal says that a window is empty: nobody uses the account, and yet it is waited for.
+    pub refused: bool,
+}
+
+/// When each account's quota is to be read next: one key is asked, the others of the account take its answer over.
+#[derive(Debug, Default)]
+pub struct RefreshPlan {
+    accounts: BTreeMap<AccountId, Planned>,
+}
+
+#[derive(Debug, Clone, Default)]
 struct Planned {
-    due: Time,
+    /// In pool order.
+    keys: Vec<Fingerprint>,
+    /// Counts failures: the next key is asked then.
+    turn: usize,
+    /// The end of the last reading; none yet = due at once.
+    last: Option<Time>,
+    /// After `last`.
+    pause: Duration,
+    /// Part of the pause, in 1024ths, by which accounts are kept out of step.
+    spread: u32,
     failures: u32,
-    under_way: bool,
+    /// Wanted at once.
+    hurried: bool,
+    under_way: Option<Fingerprint>,
 }
 
 impl RefreshPlan {
-    /// Takes in the keys that are to be read now and then; a new one is due at once.
-    pub fn set_keys(&mut self, keys: &[Fingerprint], now: Time) {
-        self.keys.retain(|fingerprint, _| keys.contains(fingerprint));
-        for fingerprint in keys {
-            self.keys.entry(*fingerprint).or_insert(Planned { due: now, failures: 0, under_way: false });
+    /// Takes in the keys that are to be read now and then, with how they stand; a new account is due at once. Settings
+    /// and standings that ask for a sooner reading pull planned ones in.
+    pub fn set_keys(&mut self, keys: &[Readable], pace: Pace, now: Time) {
+        let mut old = std::mem::take(&mut self.accounts);
+        for key in keys {
+            let planned = self.accounts.entry(key.account).or_default();
+            planned.keys.push(key.fingerprint);
+        }
+        for (account, planned) in &mut self.accounts {
+            let known = old.remove(account).or_else(|| {
+                // Keys whose account was not known were accounts of their own: what has been asked need not be again.
+                let had = old.values().filter(|one| one.keys.iter().any(|key| planned.keys.contains(key)));
+                had.max_by_key(|one| (one.last, one.under_way)).cloned()
+            });
+            if let Some(known) = known {
+                let mut asked = old.values().chain([&known]).filter_map(|one| one.under_way);
+                let under_way = asked.find(|key| planned.keys.contains(key));
+                *planned = Planned { keys: std::mem::take(&mut planned.keys), under_way, ..known };
+            }
+            let members = keys.iter().filter(|key| key.account == *account);
+            planned.pause = planned.pause_for(members, pace, now);
         }
     }
 
     /// A key's quota is wanted soon.
-    pub fn hurry(&mut self, fingerprint: Fingerprint, now: Time) {
-        if let Some(planned) = self.keys.get_mut(&fingerprint) {
-            planned.due = planned.due.min(now);
+    pub fn hurry(&mut self, fingerprint: Fingerprint) {
+        if let Some(planned) = self.of(fingerprint) {
+            planned.hurried = true;
         }
     }
 
-    /// The keys to read now; each counts as under way until [`RefreshPlan::done`].
+    /// The keys to read now, one an account; each counts as under way until [`RefreshPlan::done`].
     pub fn take_due(&mut self, now: Time) -> Vec<Fingerprint> {
-        let due = self.keys.iter_mut().filter(|(_, planned)| !planned.under_way && planned.due <= now);
-        due.map(|(fingerprint, planned)| {
-            planned.under_way = true;
-            *fingerprint
+        let due = self.accounts.values_mut().filter(|planned| planned.due().is_some_and(|due| due <= now));
+        due.filter_map(|planned| {
+            let key = *planned.keys.get(planned.turn % planned.keys.len().max(1))?;
+            planned.under_way = Some(key);
+            planned.hurried = false;
+            Some(key)
         })
         .collect()
     }
 
-    /// A reading has ended. The next one follows after `every`, spread by a fifth so that keys do not fall into step;
-    /// sooner after a failure. `random` is any number.
-    pub fn done(&mut self, fingerprint: Fingerprint, good: bool, every: Duration, now: Time, random: u64) {
-        if let Some(planned) = self.keys.get_mut(&fingerprint) {
-            planned.under_way = false;
-            planned.failures = if good { 0 } else { planned.failures.saturating_add(1) };
-            let pause = if good {
-                every
-            } else {
-                AFTER_FAILURE.saturating_mul(2u32.saturating_pow(planned.failures.min(16) - 1)).min(every)
-            };
-            let spread = u32::try_from(random % 1024).unwrap_or(0);
-            planned.due = now + pause.mul_f64(0.9) + pause / 5 * spread / 1024;
+    /// A reading has ended. After a failed one the account's next key is asked, sooner than usual. `random` is any
+    /// number.
+    pub fn done(&mut self, fingerprint: Fingerprint, good: bool, pace: Pace, now: Time, random: u64) {
+        let Some(planned) = self.of(fingerprint) else { return };
+        if planned.under_way == Some(fingerprint) {
+            planned.under_way = None;
         }
+        planned.last = Some(now);
+        planned.spread = u32::try_from(random % 1024).unwrap_or(0);
+        planned.failures = if good { 0 } else { planned.failures.saturating_add(1) };
+        planned.turn = if good { planned.turn } else { planned.turn.wrapping_add(1) };
+        planned.pause = if good { pace.every } else { planned.after_failure(pace.every) };
     }
 
-    /// When the next key is due; `None` when all are under way or there are none.
+    /// When the next account is due; `None` when all are under way or there are none.
     #[must_use]
     pub fn next_due(&self) -> Option<Time> {
-        self.keys.values().filter(|planned| !planned.under_way).map(|planned| planned.due).min()
+        self.accounts.values().filter_map(Planned::due).min()
+    }
+
+    fn of(&mut self, fingerprint: Fingerprint) -> Option<&mut Planned> {
+        self.accounts.values_mut().find(|planned| planned.keys.contains(&fingerprint))
+    }
+}
+
+impl Planned {
+    fn due(&self) -> Option<Time> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        let Some(last) = self.last.filter(|_| !self.hurried) else { return Some(Time::default()) };
+        Some(last + self.pause.mul_f64(0.9) + self.pause / 5 * self.spread / 1024)
+    }
+
+    fn after_failure(&self, every: Duration) -> Duration {
+        AFTER_FAILURE.saturating_mul(2u32.saturating_pow(self.failures.min(16) - 1)).min(every)
+    }
+
+    fn pause_for<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Readable> + Clone,
+        pace: Pace,
+        now: Time,
+    ) -> Duration {
+        let every = pace.every;
+        if self.failures > 0 {
+            return self.after_failure(every);
+        }
+        let used = keys.clone().filter_map(|key| key.last_used).max();
+        let unread_use = used.is_some_and(|used| self.last.is_none_or(|last| used > last));
+        let nearly_dry = keys.clone().any(|key| {
+            key.empty_at.is_some_and(|empty| empty <= now + every)
+                || key.left_percent.is_some_and(|left| left > 0.0 && left < LITTLE)
+        });
+        if keys.clone().any(|key| key.has_reset) || (nearly_dry && unread_use) {
+            return (every / NEARLY_DRY_TIMES).max(SHORTEST).min(every);
+        }
+        let awaited = keys.clone().any(|key| key.refused);
+        let idle = !awaited && used.is_none_or(|used| now.since(used) > every);
+        if idle && pace.rest_when_idle { every.saturating_mul(IDLE_TIMES) } else { every }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::Secret;
-
-    const EVERY: Duration = Duration::from_secs(600);
-
-    fn at(seconds: i64) -> Time {
-        Time::from_millis(1_000_000_000 + seconds * 1000)
-    }
-
-    #[test]
-    fn a_new_key_is_read_at_once_and_then_in_its_turn() {
-        let key = Fingerprint::of(&Secret::new("a"));
-        let mut plan = RefreshPlan::default();
-        plan.set_keys(&[key], at(0));
-        assert_eq!(plan.take_due(at(0)), [key]);
-        assert!(plan.take_due(at(0)).is_empty() && plan.next_due().is_none());
-        plan.done(key, true, EVERY, at(1), 1023);
-        let due = plan.next_due().unwrap();
-        assert!(due >= at(541) && due <= at(661), "{due}");
-        plan.hurry(key, at(5));
-        assert_eq!(plan.take_due(at(5)), [key]);
-    }
-
-    #[test]
-    fn failures_are_tried_again_sooner_but_ever_more_rarely() {
-        let key = Fingerprint::of(&Secret::new("a"));
-        let mut plan = RefreshPlan::default();
-        plan.set_keys(&[key], at(0));
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            plan.take_due(at(0));
-            plan.done(key, false, EVERY, at(0), 512);
-            pauses.push(plan.next_due().unwrap().since(at(0)));
-            plan.hurry(key, at(0));
-        }
-        assert!(
-            pauses.is_sorted() && pauses[0] <= Duration::from_secs(33) && pauses[7] <= EVERY.mul_f64(1.1)
-        );
-    }
-}
+#[path = "refresh_plan_tests.rs"]
+mod tests;

@@ -322,12 +322,15 @@ fn rules(settings: &Settings) -> Rules {
         rotate_on_tie: settings.rotate_on_tie,
         include_warn: settings.rotate_include_warn,
         session_affinity: settings.session_affinity,
+        policy: settings.rotate_policy,
         longest_backoff: settings.rotation_cooldown,
         payment_block: settings.payment_block,
         require_reading: settings.require_usage_before_request,
         fail_open: settings.fail_open_on_empty_cache,
         // A reading that was missed twice is not good any more.
         reading_max_age: settings.usage_cache.map(|every| every * 3),
+        // The next one is overdue.
+        stale_after: settings.usage_cache.map_or(Rules::default().stale_after, |every| every * 2),
         limit: limit(settings.proxy_limit),
         limit_per_key: limit(settings.proxy_limit_per_key),
     }

@@ -11,8 +11,9 @@ use kmi_proto::methods::daemon::{
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Tokens, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
+use kmid_core::kimi::quota::Quota;
 use kmid_core::kimi::usage;
-use kmid_core::pool::view::{KeyState, KeyView, PoolView};
+use kmid_core::pool::view::{FigureView, KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
 use crate::client_config::Configured;
@@ -144,11 +145,18 @@ fn rotation(view: &PoolView) -> RotationStatus {
         auto_rotate: view.auto,
         allowed: view.allowed,
         mode: mode.to_owned(),
+        policy: view.policy.name().to_owned(),
+        estimated_empty_at: view.empty_at.map(|time| time.to_string()),
     }
 }
 
-pub(super) fn key_list(view: &PoolView, issues: Vec<command::Issue>, clients: Vec<Configured>) -> KeyList {
-    let keys = view.keys.iter().enumerate().map(|(place, one)| key(one, view.active == Some(place)));
+pub(super) fn key_list(
+    view: &PoolView,
+    now: Time,
+    issues: Vec<command::Issue>,
+    clients: Vec<Configured>,
+) -> KeyList {
+    let keys = view.keys.iter().enumerate().map(|(place, one)| key(one, view.active == Some(place), now));
     let about_keys = issues.into_iter().filter(|issue| issue.kind == "key_file").map(issue);
     let clients = clients.into_iter().map(|client| ConfiguredClient {
         path: client.path.display().to_string(),
@@ -160,7 +168,7 @@ pub(super) fn key_list(view: &PoolView, issues: Vec<command::Issue>, clients: Ve
     KeyList { keys: keys.collect(), issues: about_keys.collect(), clients: clients.collect() }
 }
 
-fn key(key: &KeyView, active: bool) -> Key {
+fn key(key: &KeyView, active: bool, now: Time) -> Key {
     let quota = key.reading.as_ref().map(|(quota, _)| quota);
     Key {
         label: key.label.to_string(),
@@ -188,7 +196,7 @@ fn key(key: &KeyView, active: bool) -> Key {
         tokens: tokens(key.tokens),
         cache_share: key.tokens.cache_share(),
         sessions: key.sessions,
-        windows: windows(key),
+        windows: key.figures.iter().map(|figure| window(figure, quota, now)).collect(),
         refresh_error: key.refresh_error.clone(),
     }
 }
@@ -197,18 +205,23 @@ fn tokens(tokens: usage::Tokens) -> Tokens {
     Tokens { input: tokens.input, cached: tokens.cached, output: tokens.output }
 }
 
-fn windows(key: &KeyView) -> Vec<Window> {
-    let Some((quota, read_at)) = &key.reading else { return Vec::new() };
-    let window = |window: &kmid_core::kimi::quota::Window| Window {
-        name: window.name.clone(),
-        limit: window.limit,
-        used: window.used,
-        percent_left: window.percent_left,
-        resets_at: window.resets_at.map(|time| time.to_string()),
-        read_at: read_at.to_string(),
-        source: "poll".to_owned(),
-    };
-    quota.windows.iter().map(window).collect()
+/// The API's own numbers are those of the last reading.
+fn window(view: &FigureView, quota: Option<&Quota>, now: Time) -> Window {
+    let figure = &view.figure;
+    let read = quota.and_then(|quota| quota.windows.iter().find(|window| window.name == figure.name));
+    Window {
+        name: figure.name.clone(),
+        limit: read.and_then(|window| window.limit),
+        used: read.and_then(|window| window.used),
+        percent_left: figure.left_percent,
+        resets_at: figure.resets_at.map(|time| time.to_string()),
+        read_at: figure.as_of.to_string(),
+        source: figure.source.name().to_owned(),
+        age_seconds: now.since(figure.as_of).as_secs(),
+        stale: view.stale,
+        burn_percent_per_hour: figure.burn,
+        estimated_empty_at: figure.empty_at.map(|time| time.to_string()),
+    }
 }
 
 pub(super) fn issue(issue: command::Issue) -> Issue {

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+use kmid_core::account::AccountId;
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota;
+use kmid_core::ledger::{Figure, Source};
+use kmid_core::policy::Policy;
 use kmid_core::pool::Mode;
 use kmid_core::pool::view::ErrorCounts;
 
@@ -32,6 +35,8 @@ fn key_view(label: &str, state: KeyState) -> KeyView {
         errors: ErrorCounts::default(),
         tokens: usage::Tokens::default(),
         sessions: 0,
+        account_id: AccountId::of_user(label),
+        figures: Vec::new(),
         reading: None,
         refresh_error: None,
     }
@@ -46,6 +51,15 @@ pub(in super::super) fn view() -> PoolView {
         percent_left: 2.5,
         resets_at: Some(time("2026-11-23T15:00:00Z")),
         length: None,
+    };
+    let figure = Figure {
+        name: "5h".to_owned(),
+        left_percent: 1.5,
+        source: Source::Ledger,
+        as_of: time("2026-11-23T12:00:00Z"),
+        resets_at: Some(time("2026-11-23T15:00:00Z")),
+        burn: Some(3.0),
+        empty_at: Some(time("2026-11-23T12:30:00Z")),
     };
     let reading = quota::Quota {
         account: Some("u-1".to_owned()),
@@ -63,6 +77,7 @@ pub(in super::super) fn view() -> PoolView {
         errors: ErrorCounts { e401: 1, e403: 2, e429: 3, e5xx: 4 },
         tokens: usage::Tokens { input: 1000, cached: 750, output: 60 },
         sessions: 3,
+        figures: vec![FigureView { figure, stale: true }],
         reading: Some((reading, time("2026-11-23T12:00:00Z"))),
         ..key_view("alpha", KeyState::Cooling)
     };
@@ -75,12 +90,15 @@ pub(in super::super) fn view() -> PoolView {
         rotation_index: 2,
         sessions: 3,
         last_refresh: None,
+        policy: Policy::Drain,
+        empty_at: Some(time("2026-11-23T14:00:00Z")),
     }
 }
 
 #[test]
 fn a_key_has_the_fields_of_the_specification() {
-    let list = serde_json::to_value(key_list(&view(), Vec::new(), Vec::new())).unwrap();
+    let list = serde_json::to_value(key_list(&view(), time("2026-11-23T12:00:09Z"), Vec::new(), Vec::new()))
+        .unwrap();
     let expected = serde_json::json!({
         "label": "alpha", "state": "cooling", "reason": "quota", "until": "2026-11-23T15:00:00.000Z", "active": true,
         "masked": "...abcd", "fingerprint": "ba7816bf8f01", "account": "u-1", "email": "a@example.org",
@@ -88,8 +106,10 @@ fn a_key_has_the_fields_of_the_specification() {
         "last_used": "2026-11-23T11:59:00.000Z", "requests": 9, "in_flight": 1, "cap": 4,
         "errors": {"401": 1, "403": 2, "429": 3, "5xx": 4},
         "tokens": {"input": 1000, "cached": 750, "output": 60}, "cache_share": 0.75, "sessions": 3,
-        "windows": [{"name": "5h", "limit": 100.0, "used": 97.5, "percent_left": 2.5,
-            "resets_at": "2026-11-23T15:00:00.000Z", "read_at": "2026-11-23T12:00:00.000Z", "source": "poll"}],
+        "windows": [{"name": "5h", "limit": 100.0, "used": 97.5, "percent_left": 1.5,
+            "resets_at": "2026-11-23T15:00:00.000Z", "read_at": "2026-11-23T12:00:00.000Z", "source": "ledger",
+            "age_seconds": 9, "stale": true, "burn_percent_per_hour": 3.0,
+            "estimated_empty_at": "2026-11-23T12:30:00.000Z"}],
         "refresh_error": null,
     });
     assert_eq!(list["keys"][0], expected);
@@ -99,7 +119,12 @@ fn a_key_has_the_fields_of_the_specification() {
 #[test]
 fn only_key_files_are_listed_with_the_keys() {
     let issue = |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: "m".to_owned() };
-    let list = key_list(&view(), vec![issue("key_file"), issue("settings")], Vec::new());
+    let list = key_list(
+        &view(),
+        time("2026-11-23T12:00:09Z"),
+        vec![issue("key_file"), issue("settings")],
+        Vec::new(),
+    );
     assert_eq!(list.issues.len(), 1);
     assert_eq!((list.issues[0].kind.as_str(), list.issues[0].level.as_str()), ("key_file", "error"));
 }
@@ -110,6 +135,8 @@ fn counts_and_rotation_follow_the_view() {
     let counts = key_counts(&view);
     assert_eq!((counts.total, counts.disabled, counts.blocked, counts.exhausted), (2, 0, 1, 1));
     assert_eq!(rotation(&view).mode, "failover");
+    assert_eq!(rotation(&view).policy, "drain");
+    assert_eq!(rotation(&view).estimated_empty_at.as_deref(), Some("2026-11-23T14:00:00.000Z"));
     view.auto = true;
     assert_eq!(rotation(&view).mode, "auto");
     (view.allowed, view.active) = (false, None);

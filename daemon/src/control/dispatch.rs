@@ -54,6 +54,10 @@ impl Service for Context {
             Method::KeysUnblock => result(handlers::keys::unblock(self, peer, &read(params)?).await?),
             Method::KeysRecheck => result(handlers::keys::recheck(self, peer, read(params)?).await?),
             Method::RotationRotate => result(handlers::rotation::rotate(self, peer, &read(params)?).await?),
+            Method::RotationPlan => {
+                no_params(params)?;
+                result(self.state.plan())
+            }
             Method::RotationAuto => result(handlers::rotation::auto(self, peer, &read(params)?).await?),
             Method::QuotaRefresh => result(handlers::quota::refresh(self, read(params)?).await?),
             Method::RequestsGet => result(handlers::requests::get(self, &read(params)?).await?),

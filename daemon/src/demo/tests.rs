@@ -50,6 +50,8 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
         tokens: kmid_core::kimi::usage::Tokens::default(),
         sessions: 0,
+        account_id: kmid_core::account::AccountId::of_user(label),
+        figures: Vec::new(),
         reading: Some((Quota { windows: vec![window], ..Quota::default() }, at("2026-11-23T12:00:00Z"))),
         refresh_error: None,
     }
@@ -65,6 +67,8 @@ fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
         rotation_index: 0,
         sessions: 0,
         last_refresh: None,
+        policy: kmid_core::policy::Policy::RoundRobin,
+        empty_at: None,
     }
 }
 

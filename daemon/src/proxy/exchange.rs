@@ -152,11 +152,11 @@ impl Exchange {
             let demand = Demand { tried: &spent.tried, session: self.journal.session };
             let Waited { lease, queued } = self.proxy.state.lease_or_wait(&demand, patience).await;
             self.journal.waited(queued);
-            let lease = match lease {
+            let mut lease = match lease {
                 Ok(lease) => lease,
                 Err(why) => return self.no_key(&why, spent.last),
             };
-            self.journal.attempt(&lease);
+            self.journal.attempt(&mut lease);
             let label = Arc::clone(&lease.key().label);
             let answer = match self.attempt(lease.key()).await {
                 Ok(response) if response.status().as_u16() >= 400 => {
@@ -376,6 +376,9 @@ fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal, simul
     };
     insert(rewrite::REQUEST_ID, journal.request_id.as_str().as_bytes());
     insert(rewrite::KEY, label.as_bytes());
+    if let Some(decision) = journal.decision() {
+        insert(rewrite::DECISION, decision.short().as_bytes());
+    }
     if let Some(queued) = journal.queued() {
         insert(QUEUE_HEADER, queued.as_millis().to_string().as_bytes());
     }

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
+use kmid_core::pool::Decision;
 use kmid_core::session::SessionId;
 use tokio::time::Instant;
 
@@ -92,7 +93,12 @@ impl Journal {
         self.queued
     }
 
-    pub(super) fn attempt(&mut self, lease: &Lease) {
+    /// Why the last attempt got its key.
+    pub(super) fn decision(&self) -> Option<&Decision> {
+        self.attempts.last().map(|attempt| &attempt.decision)
+    }
+
+    pub(super) fn attempt(&mut self, lease: &mut Lease) {
         self.attempt_began = Instant::now();
         self.key = Some((Arc::clone(&lease.key().label), lease.key().fingerprint));
         self.rotation_index = lease.rotation_index();
@@ -101,6 +107,7 @@ impl Journal {
             status: None,
             outcome: "client_left",
             took: std::time::Duration::ZERO,
+            decision: lease.take_decision(),
         });
     }
 

@@ -11,6 +11,8 @@ use kmid_core::kimi::wire::Wire;
 pub const KEY: HeaderName = HeaderName::from_static("x-kmi-key");
 /// The request's name in traces and logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-kmi-request-id");
+/// Why this key, in short.
+pub const DECISION: HeaderName = HeaderName::from_static("x-kmi-decision");
 /// Who made the answer, where it was not the upstream.
 pub const ORIGIN: HeaderName = HeaderName::from_static("x-kmi-origin");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -89,7 +91,7 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
 /// Takes what belongs to the upstream's connection, and names of ours, out of a response's headers.
 pub fn for_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in [KEY, REQUEST_ID, ORIGIN] {
+    for name in [KEY, REQUEST_ID, DECISION, ORIGIN] {
         headers.remove(name);
     }
 }

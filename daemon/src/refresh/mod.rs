@@ -9,8 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
+use kmid_core::ledger::Source;
 use kmid_core::pool::view::{KeyState, KeyView};
-use kmid_core::refresh_plan::RefreshPlan;
+use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::time::Time;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -126,8 +127,8 @@ impl Refresher {
                 () = self.state.refresh_wanted() => {}
                 () = tokio::time::sleep(self.pause(&plan, last_recheck)) => {}
                 Some(done) = readings.join_next() => {
-                    if let (Ok((fingerprint, good)), Some(every)) = (done, self.settings.load().usage_cache) {
-                        plan.done(fingerprint, good, every, clock::now(), fastrand::u64(..));
+                    if let (Ok((fingerprint, good)), Some(pace)) = (done, self.pace()) {
+                        plan.done(fingerprint, good, pace, clock::now(), fastrand::u64(..));
                     }
                 }
                 Some(_) = rechecks.join_next() => {}
@@ -146,19 +147,24 @@ impl Refresher {
         next.map_or(LONGEST_SLEEP, |next| next.since(clock::now()).clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
     }
 
+    /// `None` while quotas are not to be read in the background.
+    fn pace(&self) -> Option<Pace> {
+        let settings = self.settings.load();
+        let rest_when_idle = !settings.require_usage_before_request;
+        settings.usage_cache.map(|every| Pace { every, rest_when_idle })
+    }
+
     fn start_due(self: &Arc<Self>, plan: &mut RefreshPlan, readings: &mut JoinSet<(Fingerprint, bool)>) {
         let stale = self.state.take_stale();
-        if self.settings.load().usage_cache.is_none() {
-            return;
-        }
+        let Some(pace) = self.pace() else { return };
         let now = clock::now();
         let view = self.state.view();
         // Blocked keys are rechecked, at another pace.
         let readable =
             view.keys.iter().filter(|key| !matches!(key.state, KeyState::Blocked | KeyState::Disabled));
-        plan.set_keys(&readable.map(|key| key.fingerprint).collect::<Vec<_>>(), now);
+        plan.set_keys(&readable.map(as_readable).collect::<Vec<_>>(), pace, now);
         for fingerprint in stale {
-            plan.hurry(fingerprint, now);
+            plan.hurry(fingerprint);
         }
         let due = plan.take_due(now);
         for key in self.state.keys().into_iter().filter(|key| due.contains(&key.fingerprint)) {
@@ -192,5 +198,19 @@ impl Refresher {
             }
             _ => last.min(now),
         }
+    }
+}
+
+/// How a key's account stands, for the plan.
+fn as_readable(key: &KeyView) -> Readable {
+    let figures = || key.figures.iter().map(|view| &view.figure);
+    Readable {
+        fingerprint: key.fingerprint,
+        account: key.account_id,
+        last_used: key.last_used,
+        left_percent: figures().map(|figure| figure.left_percent).min_by(f64::total_cmp),
+        empty_at: figures().filter_map(|figure| figure.empty_at).min(),
+        has_reset: figures().any(|figure| figure.source == Source::Reset),
+        refused: figures().any(|figure| figure.source == Source::Error),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kmid_core::key::Key;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
-use kmid_core::pool;
+use kmid_core::pool::{self, Decision};
 
 use super::State;
 
@@ -36,6 +36,11 @@ impl Lease {
     #[must_use]
     pub fn rotation_index(&self) -> u64 {
         self.rotation_index
+    }
+
+    /// Why this key; handed over once, to be written down.
+    pub fn take_decision(&mut self) -> Decision {
+        self.inner.as_mut().map(|inner| std::mem::take(&mut inner.decision)).unwrap_or_default()
     }
 
     /// What the response says it took, as far as it has come; the last call counts.

@@ -209,6 +209,7 @@ fn a_record() -> impl Strategy<Value = KeyRecord> {
                     reading_cooldown: reading,
                     block,
                     strikes,
+                    struck_at: time,
                     base_url: Some("https://api.kimi.com/coding/v1".to_owned()),
                     revision: time.map(|time| time.as_millis().unsigned_abs()),
                     quota,

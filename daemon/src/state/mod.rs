@@ -20,7 +20,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
-use kmid_core::pool::{self, Effect, Mode, Pool, RotateError, Rules};
+use kmid_core::pool::{self, Decision, Effect, Mode, Pool, RotateError, Rules};
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
@@ -144,6 +144,12 @@ impl State {
     #[must_use]
     pub fn view(&self) -> PoolView {
         lock(&self.pool).view(clock::now())
+    }
+
+    /// Which key the next new session would get, and the order of the rest.
+    #[must_use]
+    pub fn plan(&self) -> Decision {
+        lock(&self.pool).plan(clock::now())
     }
 
     /// How keys are chosen.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::Method;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
+use kmid_core::pool::Decision;
 use kmid_core::session::SessionId;
 use kmid_core::time::Time;
 use serde::{Serialize, Serializer};
@@ -106,6 +107,8 @@ pub struct TraceAttempt {
     /// How long it took.
     #[serde(rename = "ms", serialize_with = "as_millis")]
     pub took: Duration,
+    /// Why this key.
+    pub decision: Decision,
 }
 
 /// The line's fields in their order.

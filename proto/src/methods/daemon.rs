@@ -117,6 +117,12 @@ pub struct RotationStatus {
     pub allowed: bool,
     /// `manual`, `failover` or `auto`
     pub mode: String,
+    /// KMI_ROTATE_POLICY: `round-robin`, `most-left` or `drain`
+    #[serde(default)]
+    pub policy: String,
+    /// When no key has anything left at the present traffic, if no window resets before, RFC 3339; null when unknown.
+    #[serde(default)]
+    pub estimated_empty_at: Option<String>,
 }
 
 /// The rules for readings.

@@ -131,10 +131,23 @@ pub struct Window {
     pub percent_left: f64,
     /// RFC 3339.
     pub resets_at: Option<String>,
-    /// RFC 3339; tells how old the reading is.
+    /// RFC 3339; tells how old the figure is.
     pub read_at: String,
-    /// `poll`
+    /// Who says it, the worst of all that do: `poll`; `error`, a refusal; `ledger`, the last poll less what went
+    /// through kmid since; `reset`, the window has reset since the last poll.
     pub source: String,
+    /// How old it is.
+    #[serde(default)]
+    pub age_seconds: u64,
+    /// Nobody has looked for so long that it says how things stood, not how they stand.
+    #[serde(default)]
+    pub stale: bool,
+    /// Percent of the window an hour at the account's present traffic, where known.
+    #[serde(default)]
+    pub burn_percent_per_hour: Option<f64>,
+    /// When it is empty at that traffic, RFC 3339; null when that is unknown or after its reset.
+    #[serde(default)]
+    pub estimated_empty_at: Option<String>,
 }
 
 /// Parameters of methods that take one key or all.

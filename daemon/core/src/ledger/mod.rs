@@ -6,6 +6,8 @@
 mod account;
 mod burn;
 mod learnt;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::BTreeMap;

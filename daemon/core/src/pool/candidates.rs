@@ -1,33 +1,51 @@
 //! The keys that can serve, as policies see them, and what a policy makes of them.
 
-use super::Pool;
 use super::view::KeyState;
+use super::{Mode, Pool};
 use crate::key::Fingerprint;
-use crate::policy::{self, Candidate, Standing, Windows};
+use crate::policy::{self, Candidate, Ranked, Standing, Windows};
 use crate::time::Time;
 
 /// `parallel.limit` of the small plan, for accounts that say nothing of themselves [kimi-upstream.md, 2026-11].
 const SMALL_PLAN: f64 = 20.0;
 
 impl Pool {
+    /// How the policy ranks the keys that can serve now, the best first; places are those of the view.
+    pub fn ranking(&mut self, tried: &[Fingerprint], now: Time) -> Vec<Ranked> {
+        let standing = match (self.mode(), self.active_index()) {
+            (Mode::Failover, Some(active)) => self.standing_after(active),
+            _ => self.standing(),
+        };
+        let (mut candidates, mut ranked) = (Vec::new(), Vec::new());
+        self.gather(tried, now, &mut candidates);
+        policy::rank(self.rules.policy, &candidates, &standing, now, &mut ranked);
+        ranked
+    }
+
     /// By the policy, and the turn goes on.
     pub(super) fn choose_auto(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
-        let count = self.entries.len().max(1);
-        let turn = usize::try_from(self.rotation_index).unwrap_or(0) % count;
-        let standing = Standing { turn, current: self.current, include_warn: self.rules.include_warn };
-        let chosen = self.choose(tried, &standing, now)?;
-        self.rotation_index = ((chosen + 1) % count) as u64;
+        let chosen = self.choose(tried, &self.standing(), now)?;
+        self.rotation_index = ((chosen + 1) % self.entries.len()) as u64;
         Some(chosen)
     }
 
     /// The key that follows the active one, which cannot serve. Round robin means the next in pool order here. A low
     /// window is no reason to pass a key over: the active one is not left for that either.
     pub(super) fn next_after(&mut self, active: usize, tried: &[Fingerprint], now: Time) -> Option<usize> {
-        let standing = Standing { turn: active + 1, current: self.current, include_warn: true };
-        self.choose(tried, &standing, now)
+        self.choose(tried, &self.standing_after(active), now)
+    }
+
+    fn standing(&self) -> Standing {
+        let turn = usize::try_from(self.rotation_index).unwrap_or(0) % self.entries.len().max(1);
+        Standing { turn, current: self.current, include_warn: self.rules.include_warn }
+    }
+
+    fn standing_after(&self, active: usize) -> Standing {
+        Standing { turn: active + 1, current: self.current, include_warn: true }
     }
 
     fn choose(&mut self, tried: &[Fingerprint], standing: &Standing, now: Time) -> Option<usize> {
+        self.standing = *standing;
         let mut candidates = std::mem::take(&mut self.candidates);
         self.gather(tried, now, &mut candidates);
         let best = policy::best(self.rules.policy, &candidates, standing, now);
@@ -38,7 +56,7 @@ impl Pool {
     }
 
     /// The keys that nothing keeps from being leased.
-    fn gather(&mut self, tried: &[Fingerprint], now: Time, candidates: &mut Vec<Candidate>) {
+    pub(super) fn gather(&mut self, tried: &[Fingerprint], now: Time, candidates: &mut Vec<Candidate>) {
         candidates.clear();
         let with_windows = self.rules.policy.needs_windows();
         let burn = if with_windows { self.ledger.burn(now) } else { 0.0 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::HALF_OPEN;
 use super::view::KeyState;
-use super::{Demand, Lease, Mode, Placement, Pool};
+use super::{Decision, Demand, Lease, Mode, Placement, Pool};
 use crate::key::Fingerprint;
 use crate::kimi::usage::Tokens;
 use crate::time::Time;
@@ -30,6 +30,22 @@ pub enum Obstacle {
     Ramping,
     /// KMI_PROXY_MAX_RPS_PER_KEY or _RPM_PER_KEY.
     RateLimited,
+}
+
+impl Obstacle {
+    /// The word used in JSON and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::NoReading => "no_reading",
+            Self::Probing => "probing",
+            Self::Tried => "tried",
+            Self::AtCap => "at_cap",
+            Self::Ramping => "ramping",
+            Self::RateLimited => "rate_limited",
+        }
+    }
 }
 
 /// Why no key can serve.
@@ -98,6 +114,15 @@ impl Pool {
     /// # Errors
     /// When no key can serve, with the state of each.
     pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
+        let (placement, chosen) = self.choose_for(demand, now);
+        let Some(index) = chosen else { return Err(self.refusal(demand.tried, now)) };
+        let decision = self.explain(chosen, placement, demand, now);
+        let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
+        Ok(Lease { decision, session, ..self.grant(index, now) })
+    }
+
+    /// The session's own key, or what the mode says.
+    pub(super) fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         let tried = demand.tried;
         let (placement, kept) = self.place(demand, now);
         let chosen = kept.or_else(|| match self.mode() {
@@ -105,9 +130,7 @@ impl Pool {
             Mode::Failover => self.choose_failover(tried, now),
             Mode::Auto => self.choose_auto(tried, now),
         });
-        let Some(index) = chosen else { return Err(self.refusal(tried, now)) };
-        let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
-        Ok(Lease { placement, session, ..self.grant(index, now) })
+        (placement, chosen)
     }
 
     fn grant(&mut self, index: usize, now: Time) -> Lease {
@@ -129,7 +152,7 @@ impl Pool {
             rotation_index: self.rotation_index,
             granted_at: now,
             used_before,
-            placement: Placement::NoSession,
+            decision: Decision::default(),
             tokens: Tokens::default(),
             session: None,
             number: self.leases,
@@ -197,27 +220,39 @@ impl Pool {
         }
     }
 
+    /// Why a key is in its state, and when the obstacle ends, where that is known.
+    pub(super) fn reason_and_end(
+        &mut self,
+        index: usize,
+        obstacle: Obstacle,
+        now: Time,
+    ) -> (Option<&'static str>, Option<Time>) {
+        let limit = self.rules.limit_per_key;
+        let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
+        let entry = &mut self.entries[index];
+        let (reason, state_until) = entry.reason(now);
+        let until = match obstacle {
+            Obstacle::State => state_until,
+            Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
+            Obstacle::Ramping => next_step,
+            Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
+            Obstacle::NoReading | Obstacle::Tried => None,
+        };
+        (reason, until)
+    }
+
     fn refusal(&mut self, tried: &[Fingerprint], now: Time) -> Refusal {
         let mode = self.mode();
         let considered: Vec<usize> = match (mode, self.active_index()) {
             (Mode::Manual, Some(active)) => vec![active],
             _ => (0..self.entries.len()).collect(),
         };
-        let limit = self.rules.limit_per_key;
         let keys = considered
             .into_iter()
             .map(|index| {
                 let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
-                let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
-                let entry = &mut self.entries[index];
-                let (reason, state_until) = entry.reason(now);
-                let until = match obstacle {
-                    Obstacle::State => state_until,
-                    Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
-                    Obstacle::Ramping => next_step,
-                    Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
-                    Obstacle::NoReading | Obstacle::Tried => None,
-                };
+                let (reason, until) = self.reason_and_end(index, obstacle, now);
+                let entry = &self.entries[index];
                 RefusedKey {
                     label: entry.key.label.clone(),
                     state: entry.state(now),

@@ -6,15 +6,18 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::affinity::Placement;
 use super::choose::Obstacle;
 use super::view::KeyState;
 use super::{Demand, Mode, Pool};
 use crate::ledger::Figure;
-use crate::policy::{self, Policy, Ranked, Standing};
+use crate::policy::{self, Policy, Ranked};
 use crate::time::Time;
 
 /// Keys that a record lists; of a larger pool the best and then the first.
 const MOST_LISTED: usize = 16;
+/// In manual mode only the active key serves, whatever the others could do.
+const NOT_ACTIVE: &str = "not_active";
 /// Figures shown in records are made anew after this; a thousand requests share one set.
 const FIGURES_KEPT: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,8 @@ pub struct Decision {
     pub mode: Mode,
     /// The rule that ranked them.
     pub policy: Policy,
+    /// What the request's session had to do with it.
+    pub placement: Placement,
     /// The chosen one first, then in the order in which they would have been chosen, then those that could not.
     pub candidates: Vec<Considered>,
     /// Keys that are not listed.
@@ -42,8 +47,8 @@ pub struct Considered {
     pub chosen: bool,
     /// How it stood.
     pub state: KeyState,
-    /// What kept it from being leased.
-    pub obstacle: Option<Obstacle>,
+    /// What kept it from being leased: the word of an [`Obstacle`], or `not_active` in manual mode.
+    pub obstacle: Option<&'static str>,
     /// Of a key with an obstacle the state's reason, else why it has its rank.
     pub reason: Option<&'static str>,
     /// When the obstacle ends, where that is known.
@@ -54,8 +59,8 @@ pub struct Considered {
     pub priority: i32,
     /// Attempts in flight of its account.
     pub in_flight: u32,
-    /// The most there may be, where known.
-    pub cap: Option<u32>,
+    /// The most there may be.
+    pub cap: u32,
     /// What the account had left.
     pub figures: Arc<[Figure]>,
 }
@@ -64,11 +69,34 @@ pub struct Considered {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ShownFigures(Option<(Time, Arc<[Figure]>)>);
 
+impl Default for Decision {
+    fn default() -> Self {
+        Self {
+            at: Time::default(),
+            mode: Mode::Manual,
+            policy: Policy::default(),
+            placement: Placement::NoSession,
+            candidates: Vec::new(),
+            left_off: 0,
+        }
+    }
+}
+
 impl Decision {
     /// The chosen key's part.
     #[must_use]
     pub fn chosen(&self) -> Option<&Considered> {
         self.candidates.iter().find(|considered| considered.chosen)
+    }
+
+    /// The short form of the response's `x-kmi-decision`: how it was chosen, what the session had to do with it, why
+    /// this key, and how many of all could have served: `drain; new; expires_first; 2/3`.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let how = if self.mode == Mode::Auto { self.policy.name() } else { self.mode.name() };
+        let why = self.chosen().and_then(|chosen| chosen.reason).unwrap_or("-");
+        let all = self.candidates.len() + self.left_off;
+        format!("{how}; {}; {why}; {}/{all}", self.placement.name(), self.able())
     }
 
     /// Keys that could have served.
@@ -83,15 +111,30 @@ impl Pool {
     #[must_use]
     pub fn plan(&mut self, now: Time) -> Decision {
         let demand = Demand::default();
-        let (turn, current, active) = (self.rotation_index, self.current, self.active);
-        let chosen = self.choose_by_mode(&demand, now);
-        let decision = self.explain(chosen, &demand, now);
-        (self.rotation_index, self.current, self.active) = (turn, current, active);
+        let before = (self.rotation_index, self.current);
+        let able = |pool: &mut Self, index: &usize| pool.obstacle(*index, &[], now).is_none();
+        let active = self.active_index();
+        let chosen = match self.mode() {
+            Mode::Auto => self.choose_auto(&[], now),
+            Mode::Manual => active.filter(|index| able(self, index)),
+            Mode::Failover => {
+                let next = |pool: &mut Self| pool.next_after(active?, &[], now);
+                active.filter(|index| able(self, index)).or_else(|| next(self))
+            }
+        };
+        let decision = self.explain(chosen, Placement::New, &demand, now);
+        (self.rotation_index, self.current) = before;
         decision
     }
 
     /// The record of a choice that was just made and not yet granted.
-    pub(super) fn explain(&mut self, chosen: Option<usize>, demand: &Demand<'_>, now: Time) -> Decision {
+    pub(super) fn explain(
+        &mut self,
+        chosen: Option<usize>,
+        placement: Placement,
+        demand: &Demand<'_>,
+        now: Time,
+    ) -> Decision {
         let mode = self.mode();
         let mut candidates = std::mem::take(&mut self.candidates);
         self.gather(demand.tried, now, &mut candidates);
@@ -101,6 +144,7 @@ impl Pool {
         if let Some(index) = chosen {
             let rank = ranked.iter().find(|rank| rank.index == index);
             let reason = match mode {
+                Mode::Auto if placement == Placement::Stayed => Some("session"),
                 Mode::Auto => rank.map(|rank| rank.reason),
                 Mode::Manual => Some("active"),
                 Mode::Failover if self.active_index() == Some(index) => Some("active"),
@@ -110,7 +154,6 @@ impl Pool {
             listed.push(self.considered(index, None, reason, score, now));
             listed[0].chosen = true;
         }
-        // In manual mode only the active key serves, whatever the others could do.
         if mode != Mode::Manual {
             for rank in ranked.iter().filter(|rank| chosen != Some(rank.index)) {
                 if listed.len() < MOST_LISTED {
@@ -127,12 +170,14 @@ impl Pool {
             if able && (mode != Mode::Manual || chosen == Some(index)) {
                 continue;
             }
-            let obstacle = self.obstacle(index, demand.tried, now).unwrap_or(Obstacle::NotActive);
-            listed.push(self.considered(index, Some(obstacle), None, None, now));
+            let obstacle = self.obstacle(index, demand.tried, now);
+            let mut one = self.considered(index, obstacle, None, None, now);
+            one.obstacle = one.obstacle.or(Some(NOT_ACTIVE));
+            listed.push(one);
         }
         let left_off = self.entries.len() - listed.len();
         (self.candidates, self.ranked) = (candidates, ranked);
-        Decision { at: now, mode, policy: self.rules.policy, candidates: listed, left_off }
+        Decision { at: now, mode, policy: self.rules.policy, placement, candidates: listed, left_off }
     }
 
     fn considered(
@@ -152,18 +197,18 @@ impl Pool {
         };
         let figures = self.shown_figures(index, now);
         let entry = &self.entries[index];
-        let in_flight = self.sharers(entry.key.fingerprint).map(|entry| entry.in_flight).sum();
+        let slots = self.slots_of(index, now);
         Considered {
             label: Arc::clone(&entry.key.label),
             chosen: false,
             state: entry.state(now),
-            obstacle,
+            obstacle: obstacle.map(Obstacle::name),
             reason,
             until,
             score,
             priority: entry.key.priority,
-            in_flight,
-            cap: entry.cap.most(entry.parallel_limit()),
+            in_flight: slots.in_flight,
+            cap: slots.cap,
             figures,
         }
     }
@@ -188,6 +233,7 @@ impl Serialize for Decision {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("mode", self.mode.name())?;
         map.serialize_entry("policy", self.policy.name())?;
+        map.serialize_entry("placement", self.placement.name())?;
         let candidates: Vec<Shown<'_>> =
             self.candidates.iter().map(|considered| Shown { considered, at: self.at }).collect();
         map.serialize_entry("candidates", &candidates)?;
@@ -223,7 +269,7 @@ impl Serialize for Shown<'_> {
         map.serialize_entry("chosen", chosen)?;
         map.serialize_entry("state", state.name())?;
         if let Some(obstacle) = obstacle {
-            map.serialize_entry("obstacle", obstacle.name())?;
+            map.serialize_entry("obstacle", obstacle)?;
         }
         if let Some(reason) = reason {
             map.serialize_entry("reason", reason)?;
@@ -236,9 +282,7 @@ impl Serialize for Shown<'_> {
         }
         map.serialize_entry("priority", priority)?;
         map.serialize_entry("in_flight", in_flight)?;
-        if let Some(cap) = cap {
-            map.serialize_entry("cap", cap)?;
-        }
+        map.serialize_entry("cap", cap)?;
         let windows: Vec<ShownWindow<'_>> =
             figures.iter().map(|figure| ShownWindow { figure, at: self.at }).collect();
         map.serialize_entry("windows", &windows)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decision::ShownFigures;
 use super::slots::{AccountSlots, Slots};
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
@@ -92,6 +93,8 @@ pub(super) struct Entry {
     pub(super) rate: RateWindow,
     /// The lease of the request that decides whether the half-open key is good.
     pub(super) probe: Option<u64>,
+    /// For the records of choices.
+    pub(super) shown: ShownFigures,
 }
 
 impl Entry {
@@ -115,6 +118,7 @@ impl Entry {
             slots: Slots::default(),
             rate: RateWindow::default(),
             probe: None,
+            shown: ShownFigures::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod affinity;
 mod candidates;
 mod choose;
+mod decision;
 mod entry;
 mod record;
 mod rotate;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::affinity::Placement;
 pub use self::choose::{Obstacle, Refusal, RefusedKey};
+pub use self::decision::{Considered, Decision};
 use self::entry::Entry;
 pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
@@ -30,7 +32,7 @@ use crate::account::AccountId;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::usage::Tokens;
 use crate::ledger::{Figure, Ledger, Source};
-use crate::policy::Candidate;
+use crate::policy::{Candidate, Ranked, Standing};
 use crate::rate::RateWindow;
 use crate::session::{SessionId, Table};
 use crate::time::Time;
@@ -81,8 +83,8 @@ pub struct Lease {
     pub probe: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
-    /// What the request's session had to do with the choice.
-    pub placement: Placement,
+    /// Why this key.
+    pub decision: Decision,
     /// What the response says it took; to be filled in before [`Pool::record`].
     pub tokens: Tokens,
     /// The request's session, where sessions count.
@@ -115,6 +117,9 @@ pub struct Pool {
     current: Option<AccountId>,
     /// Kept for its memory only: choosing allocates nothing.
     candidates: Vec<Candidate>,
+    ranked: Vec<Ranked>,
+    /// What the last choice by a policy was made with.
+    standing: Standing,
     sessions: Table,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
@@ -138,6 +143,8 @@ impl Pool {
             ledger: Ledger::default(),
             current: None,
             candidates: Vec::new(),
+            ranked: Vec::new(),
+            standing: Standing::default(),
             sessions: Table::default(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
@@ -296,7 +303,10 @@ impl Pool {
     }
 
     /// A request of this key used tokens: its account's windows have less left than the last poll says.
-    pub fn record_tokens(&mut self, fingerprint: Fingerprint, tokens: Tokens, now: Time) {
+    fn record_tokens(&mut self, fingerprint: Fingerprint, tokens: Tokens, now: Time) {
+        if tokens == Tokens::default() {
+            return;
+        }
         if let Some(account) = self.entry(fingerprint).map(|entry| entry.account_id) {
             self.ledger.spend(account, tokens, now);
         }

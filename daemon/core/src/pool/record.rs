@@ -69,6 +69,8 @@ impl Pool {
         let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         entry.tokens = entry.tokens.plus(tokens);
+        self.record_tokens(fingerprint, tokens, now);
+        let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         let decides = entry.probe == Some(number);
         if decides {
             entry.probe = None;

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::account::AccountId;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::ledger::Figure;
 use crate::policy::Policy;
-use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
 /// How a key stands.

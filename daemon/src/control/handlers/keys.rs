@@ -9,6 +9,7 @@ use super::super::socket::Peer;
 use super::super::{Context, convert};
 use super::{Change, ask, audit, known_label, refused};
 use crate::client_config;
+use crate::clock;
 use crate::command::Command;
 
 pub(in super::super) async fn list(context: &Context, params: &ListParams) -> Result<KeyList, RpcError> {
@@ -20,7 +21,7 @@ pub(in super::super) async fn list(context: &Context, params: &ListParams) -> Re
     let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own));
     // Which key the clients hold is an extra: without it the list is still right.
     let clients = clients.await.unwrap_or_default();
-    Ok(convert::key_list(&context.state.view(), context.state.issues(), clients))
+    Ok(convert::key_list(&context.state.view(), clock::now(), context.state.issues(), clients))
 }
 
 pub(in super::super) async fn unblock(

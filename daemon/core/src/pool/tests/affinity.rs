@@ -18,7 +18,7 @@ impl Bench {
     /// One request of a session: who served it, and why.
     fn ask(&mut self, session: u8, outcome: &Outcome) -> (String, Placement) {
         let lease = self.lease_for(session, &[]);
-        let got = (lease.key.label.to_string(), lease.placement);
+        let got = (lease.key.label.to_string(), lease.decision.placement);
         self.end(lease, outcome);
         got
     }
@@ -55,7 +55,10 @@ fn requests_that_begin_together_find_one_home() {
     let mut bench = Bench::auto(failover(), &ABC);
     let leases: Vec<Lease> = (0..4).map(|_| bench.lease_for(1, &[])).collect();
     assert!(leases.iter().all(|lease| &*lease.key.label == "alpha"));
-    assert_eq!(leases.iter().map(|lease| lease.placement).collect::<Vec<_>>(), [New, Stayed, Stayed, Stayed]);
+    assert_eq!(
+        leases.iter().map(|lease| lease.decision.placement).collect::<Vec<_>>(),
+        [New, Stayed, Stayed, Stayed]
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_lasting_obstacle_moves_for_good() {
         let mut bench = Bench::auto(failover(), &ABC);
         assert_eq!(bench.ask(1, &outcome), at("alpha", New));
         let lease = bench.lease_for(1, &["alpha"]);
-        assert_eq!((&*lease.key.label, lease.placement), ("beta", Moved), "{outcome:?}");
+        assert_eq!((&*lease.key.label, lease.decision.placement), ("beta", Moved), "{outcome:?}");
         bench.end(lease, &Outcome::Completed);
         bench.pool.unblock(None, bench.now);
         assert_eq!(bench.asks(1), at("beta", Stayed), "{outcome:?}");
@@ -121,10 +124,10 @@ fn what_was_tried_lends_out() {
     let mut bench = Bench::auto(failover(), &ABC);
     assert_eq!(bench.ask(1, &refused(403, Row::ConcurrentLimit)), at("alpha", New));
     let lease = bench.lease_for(1, &["alpha"]);
-    assert_eq!((&*lease.key.label, lease.placement), ("beta", LentOut));
+    assert_eq!((&*lease.key.label, lease.decision.placement), ("beta", LentOut));
     bench.end(lease, &Outcome::Completed);
     let lease = bench.lease_for(1, &["alpha", "beta"]);
-    assert_eq!((&*lease.key.label, lease.placement), ("gamma", LentOut));
+    assert_eq!((&*lease.key.label, lease.decision.placement), ("gamma", LentOut));
     bench.end(lease, &Outcome::Completed);
     assert_eq!(bench.asks(1), at("alpha", Stayed));
 }
@@ -136,7 +139,7 @@ fn a_full_account_lends_out() {
     let one = Quota { parallel_limit: Some(1), ..quota("one", &[("5h", 90.0, HOUR)], now) };
     bench.read("alpha", &one);
     let first = bench.lease_for(1, &[]);
-    assert_eq!((&*first.key.label, first.placement), ("alpha", New));
+    assert_eq!((&*first.key.label, first.decision.placement), ("alpha", New));
     assert_eq!(bench.asks(1), at("beta", LentOut));
     bench.end(first, &Outcome::Completed);
     assert_eq!(bench.asks(1), at("alpha", Stayed));
@@ -161,7 +164,7 @@ fn a_half_open_home_lends_out_while_one_request_decides() {
     assert_eq!(bench.ask(4, &unpaid()), at("alpha", New));
     assert!(bench.recheck("alpha"));
     let probe = bench.lease_for(4, &[]);
-    assert_eq!((&*probe.key.label, probe.placement, probe.probe), ("alpha", Stayed, true));
+    assert_eq!((&*probe.key.label, probe.decision.placement, probe.probe), ("alpha", Stayed, true));
     assert_eq!(bench.asks(1).1, LentOut);
     bench.end(probe, &Outcome::Completed);
     assert_eq!(bench.asks(1), at("alpha", Stayed));
@@ -248,7 +251,7 @@ pub(super) struct Homes {
 impl Homes {
     /// What must hold of a lease that a session got. `session` is `None` where sessions do not count.
     pub(super) fn check(&mut self, session: Option<SessionId>, lease: &Lease, before: &[KeyView], now: Time) {
-        let Some(session) = session else { return assert_eq!(lease.placement, NoSession) };
+        let Some(session) = session else { return assert_eq!(lease.decision.placement, NoSession) };
         let key = lease.key.fingerprint;
         let fresh = |used: &Time| now.since(*used).max(used.since(now)) < secs(HOUR);
         let home = self.homes.get(&session).filter(|(_, used)| fresh(used)).map(|(home, _)| *home);
@@ -263,7 +266,7 @@ impl Homes {
                 view.reason != Some("rate_limited") || view.until.unwrap().since(now) > secs(300)
             }
         }) || home == self.unfit.get(&session).copied();
-        match lease.placement {
+        match lease.decision.placement {
             NoSession => panic!("a session that counts was not placed"),
             New => assert!(home.is_none() || self.doubtful.contains(&session)),
             Stayed => assert_eq!(home, Some(key)),
@@ -273,8 +276,8 @@ impl Homes {
                 assert!(home.is_some() && (out_for_good || paused), "{view:?}");
             }
         }
-        let home = if matches!(lease.placement, New | Moved) { key } else { home.unwrap() };
-        if matches!(lease.placement, New | Moved) {
+        let home = if matches!(lease.decision.placement, New | Moved) { key } else { home.unwrap() };
+        if matches!(lease.decision.placement, New | Moved) {
             self.unfit.remove(&session);
         }
         let idle = self.homes.iter().filter(|(_, (_, used))| !fresh(used)).map(|(id, _)| *id);
