@@ -59,6 +59,8 @@ pub(crate) fn status() -> Status {
         "daemon": {"version": "0.1.0", "pid": 4242, "started_at": "2026-11-23T05:55:00.000Z", "uptime_seconds": 11100,
             "rss_bytes": 9_200_000, "env_file": null, "auths_dir": "/home/a/.kmi/_auths", "state_dir": "/home/a/.kmi"},
         "requests": {"total": 1234, "in_flight": 2, "failed": 3},
+        "sessions": {"affinity": true, "known": 12},
+        "tokens": {"input": 120_000, "cached": 99_600, "output": 8_000}, "cache_share": 0.83,
         "issues": [issue()],
     }))
     .expect("a status")
@@ -111,6 +113,9 @@ pub(crate) fn keys() -> KeyList {
     alpha["requests"] = json!(120);
     alpha["in_flight"] = json!(1);
     alpha["cap"] = json!(20);
+    alpha["tokens"] = json!({"input": 1000, "cached": 615, "output": 60});
+    alpha["cache_share"] = json!(0.615);
+    alpha["sessions"] = json!(1);
     alpha["windows"] = json!([
         window("5h", 62.4, "2026-11-23T11:05:00.000Z"),
         window("7d", 18.0, "2026-11-25T09:00:00.000Z")

@@ -1,6 +1,7 @@
 //! What a client of the proxy and the upstream behind it see.
 
 mod admission;
+mod affinity;
 mod bodies;
 mod connections;
 mod endpoints;

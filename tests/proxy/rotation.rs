@@ -93,37 +93,6 @@ async fn auto_uses_warn_keys_when_told_or_when_no_other_is_left() {
 }
 
 #[tokio::test]
-#[ignore = "KMI_SESSION_AFFINITY is read and not yet acted on"]
-async fn a_session_stays_with_its_key() {
-    let upstream = Upstream::start().await;
-    let daemon = Setup::live(&upstream).keys(&["a", "b", "c"]).may_switch().start().await;
-    daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
-    let openai = |session: &str| {
-        Request::post("/chat/completions", &json!({"prompt_cache_key": session, "messages": []}))
-    };
-    let anthropic = |session: &str| {
-        Request::post("/messages", &json!({"metadata": {"user_id": session}, "messages": []}))
-    };
-    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for _ in 0..4 {
-        // Two sessions on three keys: round robin alone would move both.
-        for session in ["s1", "s2"] {
-            let answer = daemon.send(openai(session)).await;
-            keys.entry(session.into()).or_default().push(answer.key().unwrap().into());
-        }
-        let answer = daemon.send(anthropic("m1")).await;
-        keys.entry("m1".into()).or_default().push(answer.key().unwrap().into());
-        // And one request that belongs to none.
-        assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
-    }
-    for (session, keys) in &keys {
-        assert!(keys.iter().all(|key| key == &keys[0]), "{session}: {keys:?}");
-    }
-    let used: std::collections::BTreeSet<_> = keys.values().map(|keys| keys[0].clone()).collect();
-    assert_eq!(used.len(), 3, "sessions are spread: {keys:?}");
-}
-
-#[tokio::test]
 async fn a_cap_of_the_account_is_kept() {
     let upstream = Upstream::start().await;
     let mut usages = Usages::of("one");

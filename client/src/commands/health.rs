@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args::HealthArgs;
-use crate::commands::status::alerts;
+use crate::commands::status::{alerts, sessions};
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
@@ -228,6 +228,7 @@ fn details(view: &View<'_>, key: &Key) -> Vec<Span> {
         Some(cap) => tr!(messages, "health-in-flight-cap", count = key.in_flight, cap = cap),
         None => tr!(messages, "requests-in-flight", count = key.in_flight),
     }));
+    spans.extend(sessions(view, key.sessions, key.cache_share));
     let errors = key.errors;
     let counts = [("401", errors.e401), ("403", errors.e403), ("429", errors.e429), ("5xx", errors.e5xx)];
     let seen: Vec<String> = counts

@@ -172,7 +172,18 @@ fn requests(view: &View<'_>, status: &Status) -> Vec<Span> {
     if counts.failed > 0 {
         spans.push(Span::new(Paint::Warn, tr!(view.messages, "requests-failed", count = counts.failed)));
     }
+    spans.extend(sessions(view, status.sessions.known, status.cache_share));
     spans
+}
+
+/// How many sessions there are, and how much of their prompts came from the cache; nothing where nothing is known.
+pub(crate) fn sessions(view: &View<'_>, count: usize, cache_share: Option<f64>) -> Vec<Span> {
+    let known = (count > 0).then(|| Span::plain(tr!(view.messages, "sessions-count", count = count as u64)));
+    let cached = cache_share.map(|share| {
+        let percent = format!("{:.0}", share * 100.0);
+        Span::plain(tr!(view.messages, "sessions-cached", percent = percent))
+    });
+    known.into_iter().chain(cached).collect()
 }
 
 fn daemon(view: &View<'_>, status: &Status) -> Vec<Span> {

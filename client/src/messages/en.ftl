@@ -212,6 +212,11 @@ requests-total = { $count ->
 requests-in-flight = { $count } in flight
 requests-waiting = { $count } waiting for a key
 requests-failed = { $count } failed
+sessions-count = { $count ->
+    [one] { $count } session
+   *[other] { $count } sessions
+}
+sessions-cached = { $percent } % of prompt tokens from the cache
 status-daemon = daemon
 daemon-pid = pid { $pid }
 daemon-up = up { $span }

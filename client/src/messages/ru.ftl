@@ -226,6 +226,12 @@ requests-total = { $count ->
 requests-in-flight = { $count } в работе
 requests-waiting = { $count } ждут ключа
 requests-failed = { $count } с ошибкой
+sessions-count = { $count ->
+    [one] { $count } сессия
+    [few] { $count } сессии
+   *[other] { $count } сессий
+}
+sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
 daemon-pid = pid { $pid }
 daemon-up = работает { $span }
