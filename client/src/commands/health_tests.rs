@@ -25,3 +25,22 @@ fn json_marks_the_configured_key() {
     let shown = Shown { key: &list.keys[0], configured: true };
     insta::assert_snapshot!(crate::output::json::document(&shown).unwrap_or_default());
 }
+
+#[test]
+fn a_figure_says_where_it_comes_from() {
+    let mut list = fixtures::keys();
+    list.keys.truncate(1);
+    list.issues.clear();
+    list.clients.clear();
+    let mut windows = Vec::new();
+    for (source, stale, empty) in
+        [("ledger", false, Some("2026-11-23T10:00:00.000Z")), ("error", false, None), ("reset", true, None)]
+    {
+        let mut window = list.keys[0].windows[0].clone();
+        (window.source, window.stale, window.estimated_empty_at) =
+            (source.into(), stale, empty.map(Into::into));
+        windows.push(window);
+    }
+    list.keys[0].windows = windows;
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &mark(&list), &list)));
+}

@@ -65,6 +65,14 @@ fn a_poll_alone_is_what_it_says() {
 }
 
 #[test]
+fn a_poll_after_the_reset_that_it_names_is_believed() {
+    let mut ledger = Ledger::default();
+    ledger.poll(account(), &quota(&[("5h", 0.0, HOUR)]), at(2 * HOUR));
+    let known = figure(&ledger, "5h", at(2 * HOUR));
+    assert_eq!((known.left_percent, known.source, known.resets_at), (0.0, Source::Poll, None));
+}
+
+#[test]
 fn tokens_since_the_poll_count_by_the_learnt_rate() {
     let mut ledger = learnt();
     assert_eq!(figure(&ledger, "5h", at(1200)).source, Source::Poll);
@@ -212,7 +220,7 @@ proptest! {
             if let Some((left, reset)) = polled {
                 let known = figure(&ledger, "5h", at(seconds));
                 prop_assert!((0.0..=100.0).contains(&known.left_percent), "{known:?}");
-                prop_assert!(known.left_percent <= if seconds < reset { left } else { 100.0 }, "{known:?}");
+                prop_assert!(seconds >= reset || known.left_percent <= left, "{known:?}");
                 prop_assert!(seconds >= refused_until || known.left_percent == 0.0, "{known:?}");
                 prop_assert!(known.as_of <= at(seconds));
                 prop_assert!(known.empty_at.is_none_or(|empty| empty >= at(seconds)));

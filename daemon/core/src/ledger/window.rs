@@ -25,6 +25,11 @@ pub(super) struct Window {
     burn: Burn,
 }
 
+/// A reading that is later than the reset it names knows better than that reset.
+fn still_to_come(polled: &quota::Window, read_at: Time) -> Option<Time> {
+    polled.resets_at.filter(|reset| *reset > read_at)
+}
+
 /// A refusal that said the window is empty.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
@@ -47,7 +52,7 @@ impl Window {
             length: polled.length,
             polled: polled.percent_left,
             polled_at: read_at,
-            resets_at: polled.resets_at,
+            resets_at: still_to_come(polled, read_at),
             spent: 0.0,
             spent_from: read_at,
             refused: None,
@@ -66,7 +71,7 @@ impl Window {
         self.length = polled.length.or(self.length);
         self.polled = polled.percent_left;
         self.polled_at = read_at;
-        self.resets_at = polled.resets_at;
+        self.resets_at = still_to_come(polled, read_at);
         (self.spent, self.spent_from) = (0.0, read_at);
     }
 
