@@ -21,10 +21,10 @@ async fn by_socket(daemon: &Daemon) -> String {
 async fn url(daemon: &Daemon) -> String {
     eventually("the metrics' address", || async {
         let output = daemon.output();
-        let at = output.find("http://")?;
-        let rest = output[at..].lines().next()?;
-        let url = rest.split("/metrics").next().filter(|url| url.len() < rest.len())?;
-        Some(url.trim_start_matches("http://").to_owned())
+        // The proxy's own address stands before or behind it.
+        let line = output.lines().find(|line| line.contains("metrics_ready"))?;
+        let (_, rest) = line.split_once("http://")?;
+        rest.split_once("/metrics").map(|(address, _)| address.to_owned())
     })
     .await
 }

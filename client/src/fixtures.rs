@@ -58,6 +58,8 @@ pub(crate) fn status() -> Status {
         "daemon": {"version": "0.1.0", "pid": 4242, "started_at": "2026-11-23T05:55:00.000Z", "uptime_seconds": 11100,
             "rss_bytes": 9_200_000, "env_file": null, "auths_dir": "/home/a/.kmi/_auths", "state_dir": "/home/a/.kmi"},
         "requests": {"total": 1234, "in_flight": 2, "failed": 3},
+        "queue": {"length": 0, "most": 256, "max_wait_seconds": 30},
+        "accounts": [{"keys": ["alpha"], "in_flight": 1, "cap": 20, "ramp": null}],
         "issues": [issue()],
     }))
     .expect("a status")
