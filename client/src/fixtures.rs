@@ -62,6 +62,8 @@ pub(crate) fn status() -> Status {
         "requests": {"total": 1234, "in_flight": 2, "failed": 3},
         "sessions": {"affinity": true, "known": 12},
         "tokens": {"input": 120_000, "cached": 99_600, "output": 8_000}, "cache_share": 0.83,
+        "queue": {"length": 0, "most": 256, "max_wait_seconds": 30},
+        "accounts": [{"keys": ["alpha"], "in_flight": 1, "cap": 20, "ramp": null}],
         "issues": [issue()],
     }))
     .expect("a status")

@@ -41,6 +41,10 @@ async fn status(daemon: &Daemon) -> Value {
     daemon.rpc("daemon.status", json!({})).await.unwrap()
 }
 
+async fn metrics(daemon: &Daemon) -> String {
+    daemon.rpc("metrics.get", json!({})).await.unwrap()["text"].as_str().unwrap().to_owned()
+}
+
 async fn waiting(daemon: &Daemon, length: usize) {
     let what = format!("{length} requests to wait");
     eventually(what, || async { (status(daemon).await["queue"]["length"] == length).then_some(()) }).await;
@@ -73,6 +77,10 @@ async fn sixty_four_of_one_session_against_a_cap_of_four() {
     waiting(&daemon, ALL - CAP).await;
     let account = &status(&daemon).await["accounts"][0];
     assert_eq!(account, &json!({"keys": ["alpha"], "in_flight": 4, "cap": 4, "ramp": null}));
+    let metrics = metrics(&daemon).await;
+    for line in ["kmid_queue_length 60", "kmid_key_cap{key=\"alpha\"} 4", "kmid_key_slots{key=\"alpha\"} 4"] {
+        assert!(metrics.lines().any(|other| other == line), "{line}\n{metrics}");
+    }
     // Each answer that ends lets one more in, and never two.
     for (answered, gate) in gates.iter().enumerate() {
         upstream.nth(CHAT, (answered + CAP).min(ALL)).await;
@@ -89,6 +97,8 @@ async fn sixty_four_of_one_session_against_a_cap_of_four() {
     let shown: BTreeSet<_> = answers.iter().map(queued).collect();
     assert_eq!(shown, waits.into_iter().collect(), "header and trace tell the same");
     assert_eq!(status(&daemon).await["queue"]["length"], 0);
+    let metrics = self::metrics(&daemon).await;
+    assert!(metrics.contains("\nkmid_queue_wait_seconds_count 60\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ pub(super) fn register(registry: &mut Registry, state: &State, logs: &[(&'static
     let in_flight = Whole::default();
     in_flight.set(state.requests().in_flight);
     registry.register("requests_in_flight", "Requests that have not ended", in_flight);
+    let waiting = Whole::default();
+    waiting.set(state.waiting() as u64);
+    registry.register("queue_length", "Requests that wait for a key", waiting);
     let lost = Family::<FileLabel, Whole>::default();
     for (file, log) in logs {
         lost.get_or_create(&FileLabel { file }).set(log.lost());
@@ -62,6 +65,7 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
     let states = Family::<StateLabels, Whole>::default();
     let in_flight = Family::<KeyLabel, Whole>::default();
     let caps = Family::<KeyLabel, Whole>::default();
+    let slots = Family::<KeyLabel, Whole>::default();
     let left = Family::<WindowLabels, Share>::default();
     let read_at = Family::<KeyLabel, Share>::default();
     for view in keys {
@@ -72,6 +76,7 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
         }
         in_flight.get_or_create(&key).set(view.in_flight.into());
         caps.get_or_create(&key).set(view.cap.into());
+        slots.get_or_create(&key).set(view.ramp.unwrap_or(view.cap).into());
         let Some((quota, at)) = &view.reading else { continue };
         for window in &quota.windows {
             let labels = WindowLabels { key: Arc::clone(&view.label), window: window.name.clone() };
@@ -82,6 +87,11 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
     registry.register("key_state", "1 for the state that a key is in", states);
     registry.register("key_in_flight", "Attempts in flight with a key", in_flight);
     registry.register("key_cap", "Most attempts in flight for the key's account", caps);
+    registry.register(
+        "key_slots",
+        "The same for now: fewer while the account is taken up step by step",
+        slots,
+    );
     registry.register_with_unit(
         "quota_left",
         "Part of a window that is left",

@@ -53,6 +53,7 @@ pub struct Counted {
     attempts: Family<AttemptLabels, Counter>,
     duration: Family<EndpointLabel, Histogram>,
     first_byte: Family<EndpointLabel, Histogram>,
+    queue_wait: Histogram,
     tokens: Family<TokenLabels, Counter>,
     refresh_failures: Counter,
     keys: Arc<Mutex<BTreeSet<Arc<str>>>>,
@@ -67,6 +68,7 @@ impl Default for Counted {
             attempts: Family::default(),
             duration: Family::new_with_constructor(times),
             first_byte: Family::new_with_constructor(times),
+            queue_wait: times(),
             tokens: Family::default(),
             refresh_failures: Counter::default(),
             keys: Arc::default(),
@@ -89,6 +91,8 @@ impl Counted {
         let name = "time_to_first_byte";
         let help = "From a request's head to its response's head";
         registry.register_with_unit(name, help, Unit::Seconds, self.first_byte.clone());
+        let help = "In the queue for a key, of requests that had to wait";
+        registry.register_with_unit("queue_wait", help, Unit::Seconds, self.queue_wait.clone());
         registry.register("tokens", "Tokens as the responses counted them", self.tokens.clone());
         let help = "Readings of quotas that failed";
         registry.register("quota_refresh_failures", help, self.refresh_failures.clone());
@@ -119,6 +123,9 @@ impl Counted {
         self.duration.get_or_create(&at).observe(record.latency.as_secs_f64());
         if let Some(first_byte) = record.ttfb {
             self.first_byte.get_or_create(&at).observe(first_byte.as_secs_f64());
+        }
+        if let Some(queued) = record.queued {
+            self.queue_wait.observe(queued.as_secs_f64());
         }
         self.requests.get_or_create(&RequestLabels { key, endpoint, outcome: record.outcome }).inc();
     }

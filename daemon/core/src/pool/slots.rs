@@ -101,9 +101,13 @@ impl Slots {
         self.ramp = Ramp::Armed;
     }
 
+    fn is_armed(&self) -> bool {
+        matches!(self.ramp, Ramp::Armed)
+    }
+
     /// An attempt begins, `in_flight` others are under way.
     fn began(&mut self, in_flight: u32, now: Time) {
-        if matches!(self.ramp, Ramp::Armed) {
+        if self.is_armed() {
             self.ramp = Ramp::Since { at: now, base: in_flight };
         }
     }
@@ -162,8 +166,10 @@ impl Pool {
     /// An attempt with this key is about to be counted: a ramp that waits for it begins.
     pub(super) fn begin_ramp(&mut self, index: usize, now: Time) {
         let fingerprint = self.entries[index].key.fingerprint;
-        let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
-        self.sharers_mut(fingerprint).for_each(|entry| entry.slots.began(in_flight, now));
+        if self.sharers(fingerprint).any(|entry| entry.slots.is_armed()) {
+            let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
+            self.sharers_mut(fingerprint).for_each(|entry| entry.slots.began(in_flight, now));
+        }
     }
 
     /// Makes this key the active one. Another account's is taken up step by step, so that not all sessions fall upon

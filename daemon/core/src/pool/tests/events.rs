@@ -17,6 +17,8 @@ pub(super) enum Event {
     Lease(u8, Option<u8>),
     /// One of the leases ends.
     End { which: usize, outcome: Outcome, random: u64 },
+    /// One of the leases was never used.
+    GiveBack(usize),
     /// A quota is read: key, account (0 = not said), percent left and seconds to the reset of two windows.
     Read { key: usize, account: u8, windows: [(f64, u64); 2], parallel: Option<u32>, extra: bool },
     /// Time passes, or the clock is set back.
@@ -143,6 +145,7 @@ fn event(first_row: usize) -> impl Strategy<Value = Event> {
             .prop_map(|(tried, session)| Event::Lease(tried, session)),
         8 => (any::<usize>(), outcome(first_row), any::<u64>())
             .prop_map(|(which, outcome, random)| Event::End { which, outcome, random }),
+        2 => any::<usize>().prop_map(Event::GiveBack),
         3 => read(),
         4 => clock.prop_map(Event::Clock),
         1 => option::of(key()).prop_map(Event::Rotate),

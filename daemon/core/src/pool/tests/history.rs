@@ -70,6 +70,11 @@ impl History {
                     self.end(index, outcome, *random);
                 }
             }
+            Event::GiveBack(which) => {
+                if !self.out.is_empty() {
+                    self.give_back(which % self.out.len());
+                }
+            }
             Event::Read { key, account, windows, parallel, extra } => {
                 let account = ["", "one", "two"][usize::from(*account)];
                 let [(five_hours, a), (week, b)] = *windows;
@@ -135,7 +140,10 @@ impl History {
         let (mode, active) = (self.bench.pool.mode(), self.bench.pool.active);
         let lease = match self.bench.pool.lease(&Demand { tried, session }, now) {
             Ok(lease) => lease,
-            Err(refusal) => return self.check_refusal(&refusal, tried, &before),
+            Err(refusal) => {
+                self.check_refusal(&refusal, tried, &before);
+                return self.check_wake_up(&refusal);
+            }
         };
         let counts = mode == Mode::Auto && self.bench.pool.rules.session_affinity;
         self.homes.check(session.filter(|_| counts), &lease, &before, now);
@@ -207,6 +215,27 @@ impl History {
         if let Some((_, soonest)) = refusal.soonest() {
             assert!(soonest <= self.now() + cooldown::LONGEST);
         }
+    }
+
+    /// Whoever waits for what ends by its time is woken in time.
+    fn check_wake_up(&mut self, refusal: &Refusal) {
+        let now = self.now();
+        let next = self.bench.pool.next_change(now);
+        assert!(next.is_none_or(|next| next > now));
+        let by_time = |key: &&RefusedKey| {
+            matches!(key.obstacle, Obstacle::State | Obstacle::Ramping | Obstacle::RateLimited)
+        };
+        for until in refusal.keys.iter().filter(by_time).filter_map(|key| key.until) {
+            assert!(next.is_some_and(|next| next <= until), "{next:?} is later than {until}");
+        }
+    }
+
+    fn give_back(&mut self, index: usize) {
+        let (number, lease) = self.out.swap_remove(index);
+        let counted = self.counted.get_mut(&lease.key.fingerprint).unwrap();
+        counted.leases = counted.leases.saturating_sub(1);
+        counted.probe = counted.probe.filter(|probe| *probe != number);
+        self.bench.pool.give_back(lease, self.bench.now);
     }
 
     fn end(&mut self, index: usize, outcome: &Outcome, random: u64) {
