@@ -9,6 +9,7 @@ use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
 use tokio::time::Instant;
 
+use super::keepalive::HeadOut;
 use crate::clock;
 use crate::local_time::Zone;
 use crate::state::trace::{TraceAttempt, TraceRecord};
@@ -28,6 +29,8 @@ pub(super) struct Journal {
     pub(super) endpoint: Box<str>,
     status: u16,
     ttfb: Option<std::time::Duration>,
+    /// Set when the head, with status 200, went out before there was an answer.
+    pub(super) head_out: Option<HeadOut>,
     key: Option<(Arc<str>, Fingerprint)>,
     rotation_index: u64,
     attempts: Vec<TraceAttempt>,
@@ -55,6 +58,7 @@ impl Journal {
             endpoint: path.chars().take(200).collect::<String>().into(),
             status: 0,
             ttfb: None,
+            head_out: None,
             key: None,
             rotation_index: 0,
             attempts: Vec::new(),
@@ -97,6 +101,10 @@ impl Journal {
     pub(super) fn end(&mut self, outcome: &'static str, error_code: Option<&'static str>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
+        }
+        if let Some(at) = self.head_out.as_ref().and_then(|head_out| head_out.get()) {
+            self.status = StatusCode::OK.as_u16();
+            self.ttfb = Some(*at - self.began);
         }
         self.state.end_request(TraceRecord {
             zone: self.zone.clone(),
