@@ -2,8 +2,8 @@
 
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Answer, Daemon, End, Request, Setup};
-use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
-use serde_json::json;
+use kmi_tests::upstream::{ANY, Ending, Gate, Reply, Upstream, api};
+use serde_json::{Value, json};
 
 const COMMENT: &str = ": kmid\n\n";
 const QUOTA: &str = "You've reached your usage limit for this billing cycle.";
@@ -40,7 +40,7 @@ async fn a_silent_line_is_kept_alive_and_failover_stays_possible() {
         .env("KMI_PROXY_FAILOVER_MAX", "1")
         .start()
         .await;
-    let gates = [Gate::closed(), Gate::closed(), Gate::closed()];
+    let gates = [Gate::closed(), Gate::closed(), Gate::closed(), Gate::closed()];
 
     let refusal = || Reply::openai_error(403, "access_terminated_error", QUOTA);
     upstream.next(&key_of("alpha"), "/chat/completions", refusal().head_after(&gates[0]));
@@ -77,17 +77,30 @@ async fn a_silent_line_is_kept_alive_and_failover_stays_possible() {
         assert_eq!(answer.end, End::Broken, "no client may take it for a clean end");
     };
 
-    tokio::join!(served, failed, plain);
-    let traces = daemon.traces(3).await;
+    // The head came, and nothing of the model's before it broke.
+    let preamble = api::chat_events().remove(0);
+    let reply = Reply::sse().send(preamble).wait(&gates[3]).ending(Ending::Close);
+    upstream.next(&key_of("alpha"), "/chat/completions", reply);
+    let broken = async {
+        upstream.nth("/chat/completions", 1).await;
+        let answer = through(&daemon, Request::chat_stream(), &gates[3]).await;
+        let event = after_comments(&answer);
+        let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!((&event["error"]["type"], &event["error"]["code"]), (&json!("api_error"), &json!("502")));
+        assert_eq!(answer.end, End::Broken);
+    };
+
+    tokio::join!(served, failed, plain, broken);
+    let traces = daemon.traces(4).await;
     for trace in &traces {
         assert_eq!(trace["status"], 200, "{trace}");
         let first_byte = trace["ttfb_ms"].as_f64().unwrap();
         assert!((15_000.0..30_000.0).contains(&first_byte), "{trace}");
     }
-    let chat = traces.iter().find(|trace| trace["endpoint"] == "/chat/completions").unwrap();
+    let chat = traces.iter().find(|trace| trace["key_label"] == "beta").unwrap();
     assert_eq!((&chat["outcome"], &chat["key_label"]), (&json!("completed"), &json!("beta")), "{chat}");
     assert_eq!(chat["attempts"].as_array().unwrap().len(), 2);
     let message = traces.iter().find(|trace| trace["outcome"] == "overloaded").unwrap();
     assert_eq!((&message["endpoint"], &message["error_code"]), (&json!("/messages"), &json!("overloaded")));
-    assert_eq!(daemon.rpc("daemon.status", json!({})).await.unwrap()["requests"]["failed"], 1);
+    assert_eq!(daemon.rpc("daemon.status", json!({})).await.unwrap()["requests"]["failed"], 2);
 }

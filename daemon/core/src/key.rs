@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -141,6 +142,8 @@ pub struct BaseUrl {
     host: Arc<str>,
     port: u16,
     path: Arc<str>,
+    /// Made once: every request needs it.
+    authority: HeaderValue,
 }
 
 /// Why a base URL is refused.
@@ -180,9 +183,13 @@ impl BaseUrl {
         if authority.host().is_empty() || (authority.as_str().contains(':') && port_is_bad(authority)) {
             return Err(BaseUrlError::NotAUrl);
         }
+        let host: Arc<str> = authority.host().to_ascii_lowercase().into();
+        let port = authority.port_u16().unwrap_or(443);
+        let authority = if port == 443 { host.to_string() } else { format!("{host}:{port}") };
         Ok(Self {
-            host: authority.host().to_ascii_lowercase().into(),
-            port: authority.port_u16().unwrap_or(443),
+            authority: HeaderValue::try_from(authority).map_err(|_| BaseUrlError::NotAUrl)?,
+            host,
+            port,
             path: uri.path().trim_end_matches('/').into(),
         })
     }
@@ -207,8 +214,8 @@ impl BaseUrl {
 
     /// `host` or `host:port`, as it stands in a Host header.
     #[must_use]
-    pub fn authority(&self) -> String {
-        if self.port == 443 { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 }
 
@@ -220,7 +227,10 @@ fn port_is_bad(authority: &http::uri::Authority) -> bool {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}{}", self.authority(), self.path)
+        match self.port {
+            443 => write!(f, "https://{}{}", self.host, self.path),
+            port => write!(f, "https://{}:{port}{}", self.host, self.path),
+        }
     }
 }
 

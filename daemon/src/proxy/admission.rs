@@ -68,8 +68,7 @@ fn without_port(host: &str) -> &str {
 
 fn host_is_loopback(host: &str) -> bool {
     let name = host.trim_matches(['[', ']']).trim_end_matches('.');
-    name.eq_ignore_ascii_case("localhost")
-        || name.to_ascii_lowercase().ends_with(".localhost")
+    name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
         || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 

@@ -1,13 +1,13 @@
 //! One request: admission, body, attempts, response. The only loop over attempts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{InvalidUri, PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -31,6 +31,7 @@ use super::watch::Watch;
 use super::{Proxy, path, rewrite};
 use crate::clock;
 use crate::state::Lease;
+use crate::state::trace::RequestId;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::{ClientBroke, SendError, chain};
 use crate::upstream::request_body::RequestBody;
@@ -61,7 +62,7 @@ pub(super) async fn handle(
         return refuse(Reply::not_admitted(why), wire, journal, close);
     }
     let endpoint = match path::endpoint(parts.uri.path(), base_path) {
-        Ok(endpoint) => endpoint.to_owned(),
+        Ok(endpoint) => path::kept(endpoint),
         Err(why) => return refuse(Reply::bad_path(why, base_path), wire, journal, false),
     };
     if let Some(until) = proxy.state.admit() {
@@ -80,8 +81,7 @@ pub(super) async fn handle(
         }
     };
     if let Collected::Whole { chunks, .. } = &collected {
-        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        journal.bytes_up.store(length, Ordering::Relaxed);
+        journal.bytes_up = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         if settings.trace_prompts {
             journal.prompt = super::prompt::hint_and_head(chunks);
         }
@@ -94,7 +94,7 @@ pub(super) async fn handle(
 /// An answer of kmid's own.
 fn refuse(reply: Reply, wire: Wire, mut journal: Journal, close: bool) -> Response<ProxyBody> {
     let code = reply.code;
-    let mut response = reply.into_response(wire, &journal.request_id);
+    let mut response = reply.into_response(wire, journal.request_id);
     if close {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -108,7 +108,7 @@ struct Exchange {
     proxy: Arc<Proxy>,
     settings: Arc<Settings>,
     wire: Wire,
-    endpoint: String,
+    endpoint: Cow<'static, str>,
     parts: http::request::Parts,
     body: Option<Collected>,
     journal: Journal,
@@ -148,7 +148,7 @@ impl Exchange {
                 return self.answered(answer);
             }
         };
-        let request_id = self.journal.request_id.clone();
+        let request_id = self.journal.request_id;
         let simulated = self.proxy.upstream.is_simulated();
         let head_out = HeadOut::default();
         self.journal.head_out = Some(Arc::clone(&head_out));
@@ -168,10 +168,10 @@ impl Exchange {
             let (exchange, answer) = answering.await;
             exchange.answered_late(answer)
         };
-        let mut response = keepalive::response(&request_id, &head_out, late);
+        let mut response = keepalive::response(request_id, &head_out, late);
         if simulated {
             let value = HeaderValue::from_static("true");
-            response.headers_mut().insert(simulator::DRY_RUN_HEADER, value);
+            response.headers_mut().insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), value);
         }
         response
     }
@@ -204,7 +204,7 @@ impl Exchange {
             (Answer::Passed(begun, lease), Some(Ok(decoder))) => {
                 Late::Stream(self.pass(begun, lease).into_body(), decoder)
             }
-            (Answer::Failed(failed, label), Some(Ok(decoder))) => {
+            (Answer::Failed(failed, label), Some(Ok(decoder))) if failed.broken.is_none() => {
                 Late::Stream(self.pass_failure(failed, &label).into_body(), decoder)
             }
             (Answer::Passed(begun, lease), _) => {
@@ -213,15 +213,22 @@ impl Exchange {
                 refuse_late(self.journal, self.wire, Reply::not_a_stream(&begun.parts))
             }
             (Answer::Failed(failure, _), _) => {
-                let status = failure.parts.status;
-                let said = failure.text.unwrap_or_default();
-                let message = if said.message.is_empty() {
-                    format!("the upstream answered {status}")
-                } else {
-                    said.message
-                };
-                self.journal.end(failure.outcome.name(), Some(failure.outcome.name()));
-                failed(self.wire, status, said.kind.as_deref().unwrap_or("api_error"), &message)
+                self.journal.end_with(&failure.outcome);
+                let Failure { parts, broken, text, .. } = *failure;
+                let said = text.unwrap_or_default();
+                let kind = said.kind.as_deref().unwrap_or("api_error");
+                match broken {
+                    Some(error) if is_stream => {
+                        failed(self.wire, StatusCode::BAD_GATEWAY, kind, &error.to_string())
+                    }
+                    _ if said.message.is_empty() => failed(
+                        self.wire,
+                        parts.status,
+                        kind,
+                        &format!("the upstream answered {}", parts.status),
+                    ),
+                    _ => failed(self.wire, parts.status, kind, &said.message),
+                }
             }
         }
     }
@@ -246,6 +253,12 @@ impl Exchange {
                 Met::Begun(begun) => return Answer::Passed(begun, lease),
                 Met::Failed(failed) => {
                     self.journal.attempt_met(Some(failed.parts.status), failed.outcome.name());
+                    if let Outcome::Broke(fault) = failed.outcome {
+                        tracing::warn!(
+                            request_id = %self.journal.request_id, key = %label, phase = ?fault.phase,
+                            kind = fault.kind.name(), "proxy_upstream_error"
+                        );
+                    }
                     let fingerprint = lease.key().fingerprint;
                     lease.end(&failed.outcome);
                     if !self.tries_again(&mut spent, failed.verdict.retry, fingerprint).await {
@@ -317,28 +330,33 @@ impl Exchange {
         let broken = |error: &dyn std::fmt::Display| {
             SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
         };
-        let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
-        let unfit = |error: rewrite::Unfit| broken(&error);
         // Tried once here, so that making the request cannot fail.
-        let mut first = Some(with_key(&parts.headers, key, *wire).map_err(unfit)?);
+        let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
+        let headers = with_key(&parts.headers, key, *wire).map_err(|error| broken(&error))?;
+        let mut first = Some((uri, headers));
         let mut make = || {
             let body = match body.take()? {
                 Collected::Whole { chunks, trailers, _share } => {
-                    let copy = RequestBody::collected(&chunks, trailers.clone());
+                    let copy = RequestBody::collected(chunks.clone(), trailers.clone());
                     *body = Some(Collected::Whole { chunks, trailers, _share });
                     copy
                 }
                 Collected::Passing { chunks, rest } => {
-                    RequestBody::streaming(chunks, rest, Arc::clone(&journal.bytes_up))
+                    let passed = journal.passed_up.get_or_insert_default();
+                    RequestBody::streaming(chunks, rest, Arc::clone(passed))
+                }
+            };
+            let (uri, headers) = match first.take() {
+                Some(first) => first,
+                None => {
+                    let uri = upstream_uri(key, endpoint, parts.uri.query()).ok()?;
+                    (uri, with_key(&parts.headers, key, *wire).ok()?)
                 }
             };
             let mut request = Request::new(body);
             *request.method_mut() = parts.method.clone();
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = match first.take() {
-                Some(headers) => headers,
-                None => with_key(&parts.headers, key, *wire).ok()?,
-            };
+            *request.uri_mut() = uri;
+            *request.headers_mut() = headers;
             // The original case of header names travels here.
             *request.extensions_mut() = parts.extensions.clone();
             Some(request)
@@ -394,7 +412,7 @@ impl Exchange {
     }
 
     fn streams(&self) -> bool {
-        STREAMING.contains(&self.endpoint.as_str()) && self.parts.method == Method::POST
+        STREAMING.contains(&&*self.endpoint) && self.parts.method == Method::POST
     }
 
     /// A 200 event stream that is over before it began can still become an honest error.
@@ -418,7 +436,7 @@ impl Exchange {
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
-        mark(&mut parts, &lease.key().label, &journal.request_id, self.proxy.upstream.is_simulated());
+        mark(&mut parts, &lease.key().label, journal.request_id, self.proxy.upstream.is_simulated());
         let tap = Tap::new(read, body, watch, must_terminate, lease, journal);
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
@@ -428,7 +446,7 @@ impl Exchange {
         let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
         let mut journal = self.journal;
         journal.answered(parts.status);
-        mark(&mut parts, label, &journal.request_id, self.proxy.upstream.is_simulated());
+        mark(&mut parts, label, journal.request_id, self.proxy.upstream.is_simulated());
         let body = match rest {
             Some(rest) => ProxyBody::Passed(Box::new(Tap::rest_of(read, rest, broken, outcome, journal))),
             None => {
@@ -457,18 +475,18 @@ async fn after_the_others() {
 }
 
 /// The response's head as the client gets it.
-fn mark(parts: &mut http::response::Parts, label: &str, request_id: &str, simulated: bool) {
+fn mark(parts: &mut http::response::Parts, label: &str, request_id: RequestId, simulated: bool) {
     rewrite::for_client(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let mut insert = |name: &'static str, value: &[u8]| {
+    let mut insert = |name: HeaderName, value: &[u8]| {
         if let Ok(value) = HeaderValue::from_bytes(value) {
             parts.headers.insert(name, value);
         }
     };
-    insert("x-kmi-request-id", request_id.as_bytes());
-    insert("x-kmi-key", label.as_bytes());
+    insert(rewrite::REQUEST_ID, request_id.as_str().as_bytes());
+    insert(rewrite::KEY, label.as_bytes());
     if simulated {
-        insert(simulator::DRY_RUN_HEADER, b"true");
+        insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), b"true");
     }
 }
 
@@ -488,13 +506,13 @@ fn client_error(error: &SendError) -> Option<&hyper::Error> {
     chain(error).skip_while(|cause| !cause.is::<ClientBroke>()).find_map(|cause| cause.downcast_ref())
 }
 
-fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, http::Error> {
+fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, InvalidUri> {
     let base = key.base_url.path();
     let path = match query {
-        Some(query) => format!("{base}{endpoint}?{query}"),
-        None => format!("{base}{endpoint}"),
+        Some(query) => [base, endpoint, "?", query].concat(),
+        None => [base, endpoint].concat(),
     };
-    Uri::builder().path_and_query(PathAndQuery::try_from(path)?).build()
+    PathAndQuery::try_from(path).map(Uri::from)
 }
 
 fn is_event_stream(parts: &http::response::Parts) -> bool {

@@ -116,9 +116,6 @@ fn broke(
     read: VecDeque<Bytes>,
     body: UpstreamBody,
 ) -> Failure {
-    tracing::warn!(
-        phase = ?error.fault.phase, kind = error.fault.kind.name(), "proxy_upstream_error"
-    );
     let outcome = Outcome::Broke(error.fault);
     let verdict = Row::UpstreamError.verdict();
     Failure { parts, read, rest: Some(body), broken: Some(error), text: None, verdict, outcome }

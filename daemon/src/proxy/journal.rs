@@ -1,5 +1,6 @@
 //! What is noted of a request on its way, and becomes its trace line at its end.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,10 +11,14 @@ use kmid_core::outcome::Outcome;
 use tokio::time::Instant;
 
 use super::keepalive::HeadOut;
+use super::path;
 use crate::clock;
 use crate::local_time::Zone;
-use crate::state::trace::{TraceAttempt, TraceRecord};
+use crate::state::trace::{RequestId, TraceAttempt, TraceAttempts, TraceRecord};
 use crate::state::{Lease, State};
+
+/// Most bytes of an endpoint that are noted.
+const LONGEST_ENDPOINT: usize = 200;
 
 /// What is noted of a request. Ends exactly once: when told to, or, dropped before that, as *client left*.
 #[derive(Debug)]
@@ -23,21 +28,23 @@ pub(super) struct Journal {
     began: Instant,
     attempt_began: Instant,
     /// The response's `x-kmi-request-id`.
-    pub(super) request_id: Box<str>,
+    pub(super) request_id: RequestId,
     method: Method,
     /// Path below the base path.
-    pub(super) endpoint: Box<str>,
+    endpoint: Cow<'static, str>,
     status: u16,
     ttfb: Option<std::time::Duration>,
     /// Set when the head, with status 200, went out before there was an answer.
     pub(super) head_out: Option<HeadOut>,
     key: Option<(Arc<str>, Fingerprint)>,
     rotation_index: u64,
-    attempts: Vec<TraceAttempt>,
+    attempts: TraceAttempts,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub(super) prompt: (Box<str>, Box<str>),
-    /// Bytes of the request body that were sent on.
-    pub(super) bytes_up: Arc<AtomicU64>,
+    /// Bytes of a collected request body.
+    pub(super) bytes_up: u64,
+    /// Bytes of a request body that were passed on as they came.
+    pub(super) passed_up: Option<Arc<AtomicU64>>,
     pub(super) bytes_down: u64,
     pub(super) tokens: Option<Tokens>,
     ended: bool,
@@ -52,18 +59,19 @@ impl Journal {
             zone,
             began: now,
             attempt_began: now,
-            request_id: format!("{:016x}", fastrand::u64(..)).into(),
+            request_id: RequestId::new(fastrand::u64(..)),
             method: method.clone(),
             // What is not an endpoint is noted, too, but not without bounds.
-            endpoint: path.chars().take(200).collect::<String>().into(),
+            endpoint: path::kept(&path[..path.floor_char_boundary(LONGEST_ENDPOINT)]),
             status: 0,
             ttfb: None,
             head_out: None,
             key: None,
             rotation_index: 0,
-            attempts: Vec::new(),
+            attempts: TraceAttempts::new(),
             prompt: (Box::default(), Box::default()),
-            bytes_up: Arc::default(),
+            bytes_up: 0,
+            passed_up: None,
             bytes_down: 0,
             tokens: None,
             ended: false,
@@ -109,7 +117,7 @@ impl Journal {
         self.state.end_request(TraceRecord {
             zone: self.zone.clone(),
             ended_at: clock::now(),
-            request_id: std::mem::take(&mut self.request_id),
+            request_id: self.request_id,
             method: std::mem::take(&mut self.method),
             endpoint: std::mem::take(&mut self.endpoint),
             status: self.status,
@@ -122,7 +130,7 @@ impl Journal {
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,
-            bytes_up: self.bytes_up.load(Ordering::Relaxed),
+            bytes_up: self.passed_up.as_ref().map_or(self.bytes_up, |passed| passed.load(Ordering::Relaxed)),
             bytes_down: self.bytes_down,
             error_code,
             outcome,

@@ -17,7 +17,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::decode::{Readable, Reader};
+use super::rewrite;
 use super::tap::ProxyBody;
+use crate::state::trace::RequestId;
 use crate::upstream::fault::BoxError;
 
 /// How long a client waits without a byte. kimi-code gives up at 300 s without a head, kimi-cli at 600 s [observed
@@ -43,20 +45,20 @@ pub(super) type HeadOut = Arc<OnceLock<Instant>>;
 
 /// The response for a client that has waited long enough. Which key will serve is not known yet.
 pub(super) fn response(
-    request_id: &str,
+    request_id: RequestId,
     head_out: &HeadOut,
     answer: impl Future<Output = Late> + Send + 'static,
 ) -> Response<ProxyBody> {
     let _ = head_out.set(Instant::now());
     let body = KeepAlive {
         line: Line::Waiting(Box::pin(answer)),
-        // The first comment goes out with the head.
-        tick: Box::pin(sleep(Duration::ZERO)),
+        greeted: false,
+        tick: Box::pin(sleep(LONGEST_SILENCE)),
     };
     let mut response = Response::new(ProxyBody::KeptAlive(Box::new(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        response.headers_mut().insert("x-kmi-request-id", id);
+    if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
+        response.headers_mut().insert(rewrite::REQUEST_ID, id);
     }
     response
 }
@@ -78,6 +80,8 @@ pub(super) fn asks_for_stream(body: &[Bytes]) -> bool {
 /// The body of such a response.
 pub(super) struct KeepAlive {
     line: Line,
+    /// The first comment goes out with the head.
+    greeted: bool,
     tick: Pin<Box<Sleep>>,
 }
 
@@ -105,6 +109,9 @@ impl std::fmt::Debug for KeepAlive {
 
 impl KeepAlive {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Poll::Ready(Some(Ok(comment())));
+        }
         loop {
             self.line = match &mut self.line {
                 Line::Waiting(answer) => match answer.as_mut().poll(cx) {
@@ -140,8 +147,12 @@ impl KeepAlive {
             return Poll::Pending;
         }
         self.tick.as_mut().reset(Instant::now() + LONGEST_SILENCE);
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(COMMENT)))))
+        Poll::Ready(Some(Ok(comment())))
     }
+}
+
+fn comment() -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(COMMENT))
 }
 
 /// Decodes a compressed stream for a client whose response has begun uncompressed: nothing was known of it then.

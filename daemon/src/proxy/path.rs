@@ -1,5 +1,11 @@
 //! Which endpoint a request's path names: pure.
 
+use std::borrow::Cow;
+
+/// Endpoints that most requests name.
+const FREQUENT: [&str; 5] =
+    ["/chat/completions", "/messages", "/messages/count_tokens", "/models", "/usages"];
+
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadPath {
@@ -22,6 +28,15 @@ pub fn endpoint<'a>(path: &'a str, base_path: &str) -> Result<&'a str, BadPath> 
     if rest.starts_with('/') { Ok(rest) } else { Err(BadPath::Outside) }
 }
 
+/// The endpoint as a value to keep; nothing is allocated for those that most requests name.
+#[must_use]
+pub fn kept(endpoint: &str) -> Cow<'static, str> {
+    match FREQUENT.into_iter().find(|known| *known == endpoint) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(endpoint.to_owned()),
+    }
+}
+
 fn has_tricks(path: &str) -> bool {
     path.contains("//") || path.contains('\\') || path.split('/').any(leads_elsewhere)
 }
@@ -38,7 +53,10 @@ fn leads_elsewhere(segment: &str) -> bool {
     climbs(&decoded) || climbs(&twice) || decoded.iter().any(u8::is_ascii_control)
 }
 
-fn decode(bytes: &[u8]) -> Vec<u8> {
+fn decode(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !bytes.contains(&b'%') {
+        return bytes.into();
+    }
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, tail)) = rest.split_first() {
@@ -54,7 +72,7 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
             }
         }
     }
-    out
+    out.into()
 }
 
 #[cfg(test)]

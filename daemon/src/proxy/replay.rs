@@ -9,6 +9,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::upstream::request_body::Chunks;
+
 /// Chunks below this are copied together: a small chunk would keep a whole read buffer alive.
 const SMALL: usize = 16 * 1024;
 /// Small chunks are gathered up to this.
@@ -53,7 +55,7 @@ pub(super) enum Collected {
     /// All of it: it can be sent as often as need be.
     Whole {
         /// The chunks.
-        chunks: Vec<Bytes>,
+        chunks: Chunks,
         /// Trailers, if any came.
         trailers: Option<HeaderMap>,
         /// Its part of the budget, held as long as the body.
@@ -62,7 +64,7 @@ pub(super) enum Collected {
     /// Too large to keep: what was read, and the rest, to be sent once.
     Passing {
         /// What was read.
-        chunks: Vec<Bytes>,
+        chunks: Chunks,
         /// The rest.
         rest: Incoming,
     },
@@ -79,16 +81,16 @@ pub(super) async fn collect(
     total: usize,
 ) -> Result<Collected, hyper::Error> {
     let mut share = budget.share();
-    let mut chunks = Chunks::default();
     if body.is_end_stream() {
-        return Ok(Collected::Whole { chunks: Vec::new(), trailers: None, _share: share });
+        return Ok(Collected::Whole { chunks: Chunks::new(), trailers: None, _share: share });
     }
     let announced = body.size_hint().exact().map(usize::try_from);
     match announced {
         Some(Ok(length)) if length <= most && share.take(length, total) => {}
-        Some(_) => return Ok(Collected::Passing { chunks: Vec::new(), rest: body }),
+        Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: body }),
         None => {}
     }
+    let mut chunks = Gathering::new(announced.and_then(Result::ok).unwrap_or_default());
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
@@ -106,14 +108,19 @@ pub(super) async fn collect(
     Ok(Collected::Whole { chunks: chunks.finish(), trailers, _share: share })
 }
 
-#[derive(Default)]
-struct Chunks {
-    done: Vec<Bytes>,
+struct Gathering {
+    done: Chunks,
     gathering: BytesMut,
     bytes: usize,
 }
 
-impl Chunks {
+impl Gathering {
+    /// For a body of so many bytes, where that is known.
+    fn new(announced: usize) -> Self {
+        let gathering = BytesMut::with_capacity(if announced < SMALL { announced } else { 0 });
+        Self { done: Chunks::new(), gathering, bytes: 0 }
+    }
+
     fn push(&mut self, data: Bytes) {
         self.bytes += data.len();
         if data.len() >= SMALL {
@@ -133,8 +140,10 @@ impl Chunks {
         }
     }
 
-    fn finish(mut self) -> Vec<Bytes> {
-        self.close();
+    fn finish(mut self) -> Chunks {
+        if !self.gathering.is_empty() {
+            self.done.push(self.gathering.freeze());
+        }
         self.done
     }
 }
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn small_chunks_are_gathered_and_nothing_is_lost() {
-        let mut chunks = Chunks::default();
+        let mut chunks = Gathering::new(0);
         let mut sent = Vec::new();
         for size in [1, 100, 20_000, 5, 16_383, 16_384, 70_000, 3] {
             let data = Bytes::from(vec![u8::try_from(size % 251).unwrap(); size]);

@@ -14,8 +14,10 @@ use kmid_core::time::Time;
 
 use super::admission::NotAdmitted;
 use super::path::BadPath;
+use super::rewrite;
 use super::tap::ProxyBody;
 use crate::local_time::Zone;
+use crate::state::trace::RequestId;
 use crate::upstream::fault::SendError;
 
 /// A client that is told to wait longer than this stops instead: kimi-code honours any `Retry-After` and hung for
@@ -168,16 +170,16 @@ impl Reply {
     }
 
     /// The answer in the wire's shape.
-    pub(super) fn into_response(self, wire: Wire, request_id: &str) -> Response<ProxyBody> {
+    pub(super) fn into_response(self, wire: Wire, request_id: RequestId) -> Response<ProxyBody> {
         let body = wire::error_body(wire, self.status.as_u16(), self.kind, &self.message);
         let mut response = Response::new(ProxyBody::Own(VecDeque::new()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert("x-kmi-origin", HeaderValue::from_static("kmid"));
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert("x-kmi-request-id", id);
+        headers.insert(rewrite::ORIGIN, HeaderValue::from_static("kmid"));
+        if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
+            headers.insert(rewrite::REQUEST_ID, id);
         }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1000).clamp(1, LONGEST_WAIT.as_secs().into());

@@ -7,6 +7,12 @@ use http::header::{
 use kmid_core::key::Key;
 use kmid_core::kimi::wire::Wire;
 
+/// The label of the key that answered.
+pub const KEY: HeaderName = HeaderName::from_static("x-kmi-key");
+/// The request's name in traces and logs.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-kmi-request-id");
+/// Who made the answer, where it was not the upstream.
+pub const ORIGIN: HeaderName = HeaderName::from_static("x-kmi-origin");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -24,7 +30,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// A key or host that does not fit into a header. Checked when keys are loaded; kept as a type so that nothing
+/// A key that does not fit into a header. Checked when keys are loaded; kept as a type so that nothing
 /// unfit can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key cannot stand in a header")]
@@ -56,7 +62,7 @@ pub fn for_upstream(headers: &mut HeaderMap) {
 /// Puts the key where the client had its own, or where the wire expects it, never in both places; and the host.
 ///
 /// # Errors
-/// When the key or the host does not fit into a header.
+/// When the key does not fit into a header.
 pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Unfit> {
     let used_api_key = headers.contains_key(X_API_KEY);
     let used_bearer = headers.contains_key(AUTHORIZATION);
@@ -70,20 +76,20 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
     let value = if as_api_key {
         HeaderValue::from_str(secret)
     } else {
-        HeaderValue::try_from(format!("Bearer {secret}"))
+        HeaderValue::try_from(["Bearer ", secret].concat())
     };
     let mut value = value.map_err(|_| Unfit)?;
     value.set_sensitive(true);
     headers.remove(drop);
     headers.insert(keep, value);
-    headers.insert(HOST, HeaderValue::try_from(key.base_url.authority()).map_err(|_| Unfit)?);
+    headers.insert(HOST, key.base_url.authority().clone());
     Ok(())
 }
 
 /// Takes what belongs to the upstream's connection, and names of ours, out of a response's headers.
 pub fn for_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in ["x-kmi-key", "x-kmi-request-id", "x-kmi-origin"] {
+    for name in [KEY, REQUEST_ID, ORIGIN] {
         headers.remove(name);
     }
 }
@@ -94,9 +100,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
+        // Goes in any case; most clients send it.
+        .filter(|name| !name.trim().eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| name.trim().parse().ok())
         // A client that lists these asks to lose its own request.
-        .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
+        .filter(|name: &HeaderName| *name != HOST && *name != http::header::CONTENT_LENGTH)
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);

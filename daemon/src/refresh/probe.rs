@@ -32,7 +32,7 @@ pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duratio
         let uri = format!("{}/usages", key.base_url.path());
         let mut make = || {
             Request::get(&uri)
-                .header(HOST, &host)
+                .header(HOST, host)
                 .header(ACCEPT, "application/json")
                 .header(USER_AGENT, AGENT)
                 .header(AUTHORIZATION, &bearer)

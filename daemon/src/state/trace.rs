@@ -3,6 +3,8 @@
 //! The request's path only fills in a [`TraceRecord`] and queues it; the JSON and the log's `proxy_request` event are
 //! made on the writer's thread.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::time::Time;
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::line_log::Record;
 use crate::local_time::Zone;
@@ -26,11 +29,11 @@ pub struct TraceRecord {
     /// The response's true end.
     pub ended_at: Time,
     /// The response's `x-kmi-request-id`.
-    pub request_id: Box<str>,
+    pub request_id: RequestId,
     /// HTTP method.
     pub method: Method,
     /// Path below the base path, without the query.
-    pub endpoint: Box<str>,
+    pub endpoint: Cow<'static, str>,
     /// What the client saw; 0 when it saw nothing.
     pub status: u16,
     /// From the request's head to the response's end.
@@ -42,7 +45,7 @@ pub struct TraceRecord {
     /// The round-robin position.
     pub rotation_index: u64,
     /// Every try upstream.
-    pub attempts: Vec<TraceAttempt>,
+    pub attempts: TraceAttempts,
     /// Hash of the session id.
     pub session: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -60,6 +63,33 @@ pub struct TraceRecord {
     /// `completed`, `client_left`, `upstream_broke`, `refused` or an error row's name.
     pub outcome: &'static str,
 }
+
+/// Names a request: sixteen hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 16]);
+
+impl RequestId {
+    /// The id with this number.
+    #[must_use]
+    pub fn new(number: u64) -> Self {
+        Self(std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize & 0xf]))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The tries of a request, of which there is mostly one.
+pub type TraceAttempts = SmallVec<[TraceAttempt; 1]>;
 
 /// One try upstream.
 #[derive(Debug, Clone, Serialize)]
@@ -105,7 +135,7 @@ impl Record for TraceRecord {
         let start = out.len();
         let line = Line {
             ts: self.zone.format(self.ended_at),
-            request_id: &self.request_id,
+            request_id: self.request_id.as_str(),
             method: self.method.as_str(),
             endpoint: &self.endpoint,
             status: self.status,
@@ -145,19 +175,18 @@ impl Record for TraceRecord {
             output_tokens = self.tokens.map(|tokens| tokens.output),
             outcome = self.outcome,
             error_code = self.error_code,
-            request_id = &*self.request_id,
+            request_id = self.request_id.as_str(),
             "proxy_request"
         );
     }
 
     fn size_hint(&self) -> usize {
         size_of::<Self>()
-            + self.request_id.len()
             + self.endpoint.len()
             + self.session.as_ref().map_or(0, |session| session.len())
             + self.prompt_hint.len()
             + self.prompt_head.len()
-            + self.attempts.capacity() * size_of::<TraceAttempt>()
+            + if self.attempts.spilled() { self.attempts.capacity() * size_of::<TraceAttempt>() } else { 0 }
     }
 }
 

@@ -10,7 +10,7 @@ fn record() -> TraceRecord {
     TraceRecord {
         zone: Zone::new(TimeZone::fixed(jiff::tz::offset(3))),
         ended_at: Time::parse("2026-02-02T09:00:00.123Z").unwrap(),
-        request_id: "r1".into(),
+        request_id: RequestId::new(0x1f),
         method: Method::POST,
         endpoint: "/chat/completions".into(),
         status: 200,
@@ -18,7 +18,7 @@ fn record() -> TraceRecord {
         ttfb: Some(Duration::from_millis(12)),
         key: Some(("beta".into(), Fingerprint::of(&Secret::new("abc")))),
         rotation_index: 3,
-        attempts: vec![
+        attempts: TraceAttempts::from_vec(vec![
             TraceAttempt {
                 key_label: "alpha".into(),
                 status: Some(403),
@@ -31,7 +31,7 @@ fn record() -> TraceRecord {
                 outcome: "completed",
                 took: Duration::from_millis(30),
             },
-        ],
+        ]),
         session: Some("5e55".into()),
         prompt_hint: "".into(),
         prompt_head: "".into(),
@@ -54,7 +54,7 @@ fn a_line_has_every_field_in_its_order() {
     assert_eq!(
         line(&record()),
         concat!(
-            r#"{"ts":"2026-02-02 12:00:00.123 +0300","request_id":"r1","method":"POST","#,
+            r#"{"ts":"2026-02-02 12:00:00.123 +0300","request_id":"000000000000001f","method":"POST","#,
             r#""endpoint":"/chat/completions","status":200,"latency_ms":41,"ttfb_ms":12,"key_label":"beta","#,
             r#""key_hash":"ba7816bf8f01","rotation_index":3,"attempts":["#,
             r#"{"key_label":"alpha","status":403,"outcome":"quota","ms":0},"#,
@@ -69,7 +69,7 @@ fn a_line_has_every_field_in_its_order() {
 fn a_refusal_without_a_key_reads_as_the_wire_type() {
     let refused = TraceRecord {
         key: None,
-        attempts: Vec::new(),
+        attempts: TraceAttempts::new(),
         session: None,
         tokens: None,
         ttfb: None,
@@ -122,11 +122,11 @@ fn a_finished_request_is_an_event_of_the_log() {
             concat!(
                 r#"INFO proxy_request key="beta" method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
                 r#"ttfb_ms=12 attempts=2 input_tokens=10 cached_tokens=4 output_tokens=2 outcome="completed" "#,
-                r#"request_id="r1""#,
+                r#"request_id="000000000000001f""#,
             ),
             concat!(
                 r#"INFO proxy_request method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
-                r#"attempts=2 outcome="completed" error_code="quota" request_id="r1""#,
+                r#"attempts=2 outcome="completed" error_code="quota" request_id="000000000000001f""#,
             ),
         ]
     );

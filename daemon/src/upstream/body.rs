@@ -20,35 +20,29 @@ use super::fault::SendError;
 /// earlier, the connection is closed and the upstream's work with it.
 pub struct UpstreamBody {
     incoming: Incoming,
-    connection: Option<(Connection, Arc<Upstream>)>,
-    mute: Arc<Mute>,
-    moved: Arc<Moved>,
-    silence: Silence,
-    ended: bool,
+    source: Source,
+}
+
+/// What the bytes come from.
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
+enum Source {
+    /// A connection of its own, and where it goes back to.
+    Http1(Connection, Arc<Upstream>),
+    /// A connection that others share, which drives itself.
+    Http2(Arc<Moved>, Silence),
+    /// The body has ended.
+    Ended,
 }
 
 impl std::fmt::Debug for UpstreamBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamBody").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("UpstreamBody").field("ended", &self.is_end_stream()).finish_non_exhaustive()
     }
 }
 
 impl UpstreamBody {
-    pub(super) fn http1(
-        incoming: Incoming,
-        connection: Connection,
-        silence: Silence,
-        home: Arc<Upstream>,
-    ) -> Self {
-        let moved = Arc::clone(&connection.moved);
-        let mut body = Self {
-            incoming,
-            connection: Some((connection, home)),
-            mute: Arc::default(),
-            moved,
-            silence,
-            ended: false,
-        };
+    pub(super) fn http1(incoming: Incoming, connection: Connection, home: Arc<Upstream>) -> Self {
+        let mut body = Self { incoming, source: Source::Http1(connection, home) };
         if body.incoming.is_end_stream() {
             body.end(&mut Context::from_waker(std::task::Waker::noop()));
         }
@@ -56,14 +50,13 @@ impl UpstreamBody {
     }
 
     pub(super) fn http2(incoming: Incoming, moved: Arc<Moved>, silence: Silence) -> Self {
-        let ended = incoming.is_end_stream();
-        Self { incoming, connection: None, mute: Arc::default(), moved, silence, ended }
+        let source = if incoming.is_end_stream() { Source::Ended } else { Source::Http2(moved, silence) };
+        Self { incoming, source }
     }
 
     /// The body is complete: the connection becomes free, if it is fit for another request.
     fn end(&mut self, cx: &mut Context<'_>) {
-        self.ended = true;
-        if let Some((mut connection, home)) = self.connection.take() {
+        if let Source::Http1(mut connection, home) = std::mem::replace(&mut self.source, Source::Ended) {
             let open = connection.poll_drive(cx).is_pending();
             if open && connection.is_usable() {
                 home.keep(connection);
@@ -72,17 +65,19 @@ impl UpstreamBody {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Source::Http1(connection, _) = &mut self.source else {
+            return Pin::new(&mut self.incoming).poll_frame(cx);
+        };
         // Asking for a frame wakes the driver, which is about to be polled here anyway: without the mute, the task would
         // be woken a second time for each chunk.
-        self.mute.on.store(true, Ordering::Relaxed);
+        connection.mute.on.store(true, Ordering::Relaxed);
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.mute.on.store(false, Ordering::Relaxed);
+        connection.mute.on.store(false, Ordering::Relaxed);
         if frame.is_ready() {
             return frame;
         }
-        let Some((connection, _)) = &mut self.connection else { return Poll::Pending };
-        self.mute.task.register(cx.waker());
-        let waker = Waker::from(Arc::clone(&self.mute));
+        connection.mute.task.register(cx.waker());
+        let waker = Waker::from(Arc::clone(&connection.mute));
         let cx = &mut Context::from_waker(&waker);
         // Whether it goes on or is over, what it read or why it ended stands in `incoming` afterwards.
         let _ = connection.poll_drive(cx);
@@ -92,7 +87,7 @@ impl UpstreamBody {
 
 /// Passes the driver's wakes on to the task that reads the body, but not while that task is at it.
 #[derive(Debug, Default)]
-struct Mute {
+pub(super) struct Mute {
     task: AtomicWaker,
     on: AtomicBool,
 }
@@ -117,7 +112,7 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        if self.ended {
+        if self.is_end_stream() {
             return Poll::Ready(None);
         }
         match self.poll_incoming(cx) {
@@ -128,8 +123,7 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.ended = true;
-                self.connection = None;
+                self.source = Source::Ended;
                 Poll::Ready(Some(Err(SendError::of_hyper(Phase::Body, error, false))))
             }
             Poll::Ready(None) => {
@@ -137,10 +131,13 @@ impl Body for UpstreamBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let moved = self.moved.total();
-                self.silence.poll_too_long(moved, cx).map(|()| {
-                    self.ended = true;
-                    self.connection = None;
+                let too_long = match &mut self.source {
+                    Source::Http1(connection, _) => connection.poll_too_quiet(cx),
+                    Source::Http2(moved, silence) => silence.poll_too_long(moved.total(), cx),
+                    Source::Ended => Poll::Pending,
+                };
+                too_long.map(|()| {
+                    self.source = Source::Ended;
                     Some(Err(SendError::new(Phase::Body, FaultKind::Timeout, "the idle timeout passed")))
                 })
             }
@@ -148,7 +145,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        matches!(self.source, Source::Ended)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::body::UpstreamBody;
+use super::body::{Mute, UpstreamBody};
 use super::connect::{Moved, Stream};
 use super::fault::SendError;
 use super::request_body::RequestBody;
@@ -36,7 +36,9 @@ type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 pub struct Connection {
     sender: http1::SendRequest<RequestBody>,
     driver: Box<Driver>,
-    pub(crate) authority: Arc<str>,
+    pub(crate) authority: HeaderValue,
+    pub(super) mute: Arc<Mute>,
+    silence: Silence,
     pub(crate) idle_since: Instant,
     pub(crate) moved: Arc<Moved>,
 }
@@ -59,7 +61,9 @@ impl Connection {
         Ok(Self {
             sender,
             driver: Box::new(driver),
-            authority: base.authority().into(),
+            authority: base.authority().clone(),
+            mute: Arc::default(),
+            silence: Silence::default(),
             idle_since: Instant::now(),
             moved,
         })
@@ -73,10 +77,9 @@ impl Connection {
         home: Arc<Upstream>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let read_before = self.moved.read();
-        let mut silence = Silence::new(limits.idle);
+        self.silence.begin(limits.idle);
         let mut answer = pin!(self.sender.send_request(request));
-        let driver = &mut self.driver;
-        let moved = &self.moved;
+        let Self { driver, moved, silence, .. } = &mut self;
         let response = poll_fn(|cx| {
             let ended = Pin::new(&mut **driver).poll(cx).is_ready();
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
@@ -98,12 +101,17 @@ impl Connection {
             })
         })
         .await?;
-        Ok(response.map(|body| UpstreamBody::http1(body, self, silence, home)))
+        Ok(response.map(|body| UpstreamBody::http1(body, self, home)))
     }
 
     /// Drives the connection's IO. Ready when the connection is over.
     pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut *self.driver).poll(cx).map(|_| ())
+    }
+
+    /// Ready when nothing has moved on it for the longest silence allowed.
+    pub(crate) fn poll_too_quiet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.silence.poll_too_long(self.moved.total(), cx)
     }
 
     /// Whether another request can go out on it. Looks for a close that has come meanwhile.
@@ -190,17 +198,28 @@ fn into_http2(request: &mut Request<RequestBody>) {
     }
 }
 
-/// Notices that nothing moves on a connection, without touching a timer for each byte.
+/// Notices that nothing moves on a connection, without touching a timer for each byte or for each request.
+#[derive(Default)]
 pub(crate) struct Silence {
     tick: Duration,
+    /// Ticks on from one request to the next.
     sleep: Option<Pin<Box<Sleep>>>,
-    seen: u64,
+    /// What had moved at the last tick, if one came since the request began.
+    seen: Option<u64>,
     quiet_ticks: u32,
 }
 
 impl Silence {
     pub(crate) fn new(longest: Duration) -> Self {
-        Self { tick: longest / TICKS, sleep: None, seen: 0, quiet_ticks: 0 }
+        Self { tick: longest / TICKS, ..Self::default() }
+    }
+
+    /// The next request begins.
+    pub(crate) fn begin(&mut self, longest: Duration) {
+        let tick = longest / TICKS;
+        // A tick of another length could come too late.
+        let sleep = self.sleep.take().filter(|_| self.tick == tick);
+        *self = Self { tick, sleep, ..Self::default() };
     }
 
     /// Ready when `moved`, a count of bytes, has stood still for the longest silence allowed.
@@ -208,8 +227,8 @@ impl Silence {
         let tick = self.tick;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(tick)));
         while sleep.as_mut().poll(cx).is_ready() {
-            self.quiet_ticks = if self.seen == moved { self.quiet_ticks + 1 } else { 0 };
-            self.seen = moved;
+            self.quiet_ticks = if self.seen == Some(moved) { self.quiet_ticks + 1 } else { 0 };
+            self.seen = Some(moved);
             if self.quiet_ticks >= TICKS {
                 return Poll::Ready(());
             }

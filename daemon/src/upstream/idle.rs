@@ -20,7 +20,7 @@ impl IdleConnections {
     /// The most recently used connection to a host that is still open.
     pub(super) fn take(&mut self, base: &BaseUrl) -> Option<Connection> {
         let authority = base.authority();
-        while let Some(place) = self.0.iter().rposition(|connection| *connection.authority == *authority) {
+        while let Some(place) = self.0.iter().rposition(|connection| connection.authority == authority) {
             let mut connection = self.0.remove(place);
             if connection.idle_since.elapsed() < LONGEST && connection.is_usable() {
                 return Some(connection);

@@ -1,6 +1,5 @@
 //! Request bodies on their way upstream.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,44 +9,48 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
 use super::fault::{BoxError, ClientBroke};
 
 /// A request body: collected, and then able to be sent again, or passed on as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RequestBody {
-    collected: VecDeque<Bytes>,
+    collected: smallvec::IntoIter<[Bytes; 1]>,
     left: u64,
     trailers: Option<HeaderMap>,
     rest: Option<Incoming>,
-    passed: Arc<AtomicU64>,
+    passed: Option<Arc<AtomicU64>>,
 }
+
+/// The chunks of a collected body, of which there is mostly one.
+pub type Chunks = SmallVec<[Bytes; 1]>;
 
 impl RequestBody {
     /// No body.
     #[must_use]
     pub fn empty() -> Self {
-        Self::default()
+        Self::collected(Chunks::new(), None)
     }
 
-    /// A collected body; the chunks are shared, not copied.
+    /// A collected body.
     #[must_use]
-    pub fn collected(chunks: &[Bytes], trailers: Option<HeaderMap>) -> Self {
+    pub fn collected(chunks: Chunks, trailers: Option<HeaderMap>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self {
-            collected: chunks.iter().cloned().collect(),
-            left,
-            trailers,
-            rest: None,
-            passed: Arc::default(),
-        }
+        Self { collected: chunks.into_iter(), left, trailers, rest: None, passed: None }
     }
 
     /// What was read so far, and then the rest as it comes; `passed` counts the bytes sent on.
     #[must_use]
-    pub fn streaming(chunks: Vec<Bytes>, rest: Incoming, passed: Arc<AtomicU64>) -> Self {
+    pub fn streaming(chunks: Chunks, rest: Incoming, passed: Arc<AtomicU64>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.into(), left, trailers: None, rest: Some(rest), passed }
+        Self { collected: chunks.into_iter(), left, trailers: None, rest: Some(rest), passed: Some(passed) }
+    }
+
+    fn count(&self, bytes: usize) {
+        if let Some(passed) = &self.passed {
+            passed.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn can_be_replayed(&self) -> bool {
@@ -63,9 +66,9 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(chunk) = self.collected.pop_front() {
+        if let Some(chunk) = self.collected.next() {
             self.left -= chunk.len() as u64;
-            self.passed.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            self.count(chunk.len());
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(rest) = &mut self.rest else {
@@ -73,13 +76,13 @@ impl Body for RequestBody {
         };
         let frame = ready!(Pin::new(rest).poll_frame(cx));
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            self.passed.fetch_add(data.len() as u64, Ordering::Relaxed);
+            self.count(data.len());
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Box::new(ClientBroke(error.into())) as BoxError)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.collected.is_empty()
+        self.collected.as_slice().is_empty()
             && self.trailers.is_none()
             && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }

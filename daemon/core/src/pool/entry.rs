@@ -101,6 +101,10 @@ impl Cap {
         *self = Self { lowered: Some(self.lowered.map_or(below, |old| old.min(below))), successes: 0 };
     }
 
+    pub(super) fn is_lowered(self) -> bool {
+        self.lowered.is_some()
+    }
+
     fn succeeded(&mut self, limit: Option<u32>) {
         let Some(lowered) = &mut self.lowered else { return };
         self.successes += 1;

@@ -83,7 +83,10 @@ impl Pool {
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
-                self.sharers_mut(fingerprint).for_each(Entry::succeeded);
+                // Asked first: nearly always there is nothing to raise.
+                if self.sharers(fingerprint).any(|entry| entry.cap.is_lowered()) {
+                    self.sharers_mut(fingerprint).for_each(Entry::succeeded);
+                }
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
