@@ -69,7 +69,7 @@ impl Usage {
 /// Reads a `usage` object of either wire; bytes after the object are ignored. `None` when it names no figure.
 #[must_use]
 pub fn from_json(bytes: &[u8]) -> Option<Usage> {
-    let raw: Raw = serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()?;
+    let mut raw: Raw = serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()?;
     if let (None, None) = (&raw.prompt_tokens, &raw.completion_tokens) {
         let figures = [
             &raw.input_tokens,
@@ -83,8 +83,8 @@ pub fn from_json(bytes: &[u8]) -> Option<Usage> {
         let [input, output, cache_read, cache_written] = figures.map(count);
         return Some(Usage { input, cache_read, cache_written, output, cache_beside_input: true });
     }
-    let details =
-        raw.prompt_tokens_details.as_ref().and_then(|details| details.get("cached_tokens")).cloned();
+    let details = raw.prompt_tokens_details.as_mut().and_then(|details| details.get_mut("cached_tokens"));
+    let details = details.map(Value::take);
     Some(Usage {
         input: count(&raw.prompt_tokens),
         cache_read: count(&raw.cached_tokens).max(count(&details)),
