@@ -9,6 +9,7 @@ mod control;
 mod documents;
 mod dry_run;
 mod lifecycle;
+mod metrics;
 mod proxy;
 mod security;
 mod settings;

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod line_log;
 pub mod local_time;
 pub mod logging;
+pub mod metrics;
 pub mod private;
 pub mod proxy;
 pub mod refresh;

@@ -35,6 +35,8 @@ pub enum Kind {
     Policy,
     /// No key has this label.
     UnknownLabel,
+    /// The traces hold no request with this id.
+    UnknownRequest,
     /// There are no keys.
     NoKeys,
     /// The key is switched off in its file.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -64,6 +66,7 @@ impl Kind {
         Self::Forbidden,
         Self::Policy,
         Self::UnknownLabel,
+        Self::UnknownRequest,
         Self::NoKeys,
         Self::Disabled,
         Self::NoneServes,
@@ -92,6 +95,7 @@ impl Kind {
             Self::Disabled => -32013,
             Self::NoneServes => -32014,
             Self::NotSaved => -32015,
+            Self::UnknownRequest => -32016,
             Self::LogUnreadable => -32020,
             Self::Stopping => -32030,
         }
@@ -113,6 +117,7 @@ impl Kind {
             Self::Forbidden => "forbidden",
             Self::Policy => "policy",
             Self::UnknownLabel => "unknown_label",
+            Self::UnknownRequest => "unknown_request",
             Self::NoKeys => "no_keys",
             Self::Disabled => "disabled",
             Self::NoneServes => "none_serves",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::methods::{daemon, keys, logs, quota, requests, rotation};
+use crate::methods::{daemon, keys, logs, metrics, quota, requests, rotation};
 use crate::notify::{CancelParams, Cancelled, Subscribed};
 
 /// Parameters or a result without anything in it: `{}`.
@@ -90,8 +90,12 @@ methods! {
     RotationAuto = "rotation.auto": rotation::AutoParams => rotation::Auto;
     /// Reads quotas now.
     QuotaRefresh = "quota.refresh": keys::LabelParams => quota::Refreshed;
+    /// One finished request, from the traces.
+    RequestsGet = "requests.get": requests::GetParams => requests::TraceEntry;
     /// Streams trace entries.
     RequestsTail = "requests.tail": requests::TailParams => Subscribed;
+    /// Figures about the daemon.
+    MetricsGet = "metrics.get": Empty => metrics::Metrics;
     /// Streams log lines.
     LogsTail = "logs.tail": logs::TailParams => Subscribed;
     /// Ends a stream.

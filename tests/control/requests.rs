@@ -3,6 +3,7 @@
 use kmi_tests::harness::control::Control;
 use kmi_tests::harness::files::rotated_lines;
 use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
 async fn requests(daemon: &Daemon, from: usize, to: usize) {
@@ -165,4 +166,20 @@ async fn a_stream_can_be_cancelled_and_the_connection_goes_on() {
     assert!(control.call("daemon.status", json!({})).await.is_ok());
     let mut follow = tail(&daemon, json!({"follow": false})).await;
     assert_eq!(drain(&mut follow).await.len(), 3);
+}
+
+#[tokio::test]
+async fn one_request_is_found_by_its_id() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    let answer = daemon.send(Request::chat()).await;
+    daemon.send(Request::chat()).await;
+    daemon.traces(2).await;
+    let id = answer.fields.get("x-kmi-request-id").unwrap();
+    let found = daemon.rpc("requests.get", json!({"request_id": id})).await.unwrap();
+    assert_eq!((found["request_id"].as_str(), found["key_label"].as_str()), (Some(id), Some("alpha")));
+    let error = daemon.rpc("requests.get", json!({"request_id": "0123456789abcdef"})).await.unwrap_err();
+    assert_eq!(error.kind(), "unknown_request");
+    let error = daemon.rpc("requests.get", json!({"request_id": "../../etc"})).await.unwrap_err();
+    assert_eq!(error.code, -32602);
 }

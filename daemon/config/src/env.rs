@@ -155,6 +155,10 @@ variables! {
         /// 0 = a remote listener without TLS, at your own risk
         PROXY_REQUIRE_TLS = "1" restart, |s| flag(s.proxy_require_tls);
     }
+    "Metrics" {
+        /// host:port for GET /metrics (OpenMetrics text); empty = off; beyond loopback only with the proxy's remote rules
+        METRICS_LISTEN = "" restart, |s| s.metrics_listen.as_ref().map(ToString::to_string).unwrap_or_default();
+    }
     "Proxy limits" {
         /// Requests a second over all; 0 = no limit
         PROXY_MAX_RPS = "0", |s| rate(s.proxy_limit.per_second);

@@ -53,6 +53,11 @@ pub(crate) fn listen_addr(text: &str) -> Parsed<ListenAddr> {
     Ok(ListenAddr { host: host.to_ascii_lowercase(), port })
 }
 
+/// As [`listen_addr`]; empty is none.
+pub(crate) fn optional_listen_addr(text: &str) -> Parsed<Option<ListenAddr>> {
+    if text.trim().is_empty() { Ok(None) } else { listen_addr(text).map(Some) }
+}
+
 /// Letters, digits, dots, dashes; not four numbers that are no address.
 fn is_host_name(host: &str) -> bool {
     let labels_are_good = host.split('.').all(|label| {

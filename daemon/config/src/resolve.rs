@@ -334,6 +334,7 @@ impl<'a> Reader<'a> {
             proxy_tls: self.tls(),
             proxy_tls_terminated: self.flag(&env::PROXY_TLS_TERMINATED),
             proxy_require_tls: self.flag(&env::PROXY_REQUIRE_TLS),
+            metrics_listen: self.get(&env::METRICS_LISTEN, parse::optional_listen_addr),
             proxy_limit: self.rates(&env::PROXY_MAX_RPS, &env::PROXY_MAX_RPM),
             proxy_limit_per_key: self.rates(&env::PROXY_MAX_RPS_PER_KEY, &env::PROXY_MAX_RPM_PER_KEY),
             proxy_retry_max: self.whole(&env::PROXY_RETRY_MAX, 0, 20),
@@ -413,15 +414,19 @@ fn cross_checks(reader: &mut Reader<'_>, settings: &Settings) {
         let message = "KMI_UPSTREAM_ALLOWLIST does not name its host; keys without a base URL of their own will be refused";
         issues.push(Issue::warning(env::UPSTREAM_BASE_URL.name, message, source(&env::UPSTREAM_BASE_URL)));
     }
-    if !settings.proxy_listen.is_loopback() {
+    let listeners = [
+        (&env::PROXY_LISTEN, Some(&settings.proxy_listen)),
+        (&env::METRICS_LISTEN, settings.metrics_listen.as_ref()),
+    ];
+    for (variable, listen) in listeners {
+        let Some(listen) = listen.filter(|listen| !listen.is_loopback()) else { continue };
         let missing = missing_for_remote(settings);
         if !missing.is_empty() {
             let message = format!(
-                "other machines can reach {}, which needs {}; or listen on 127.0.0.1",
-                settings.proxy_listen,
+                "other machines can reach {listen}, which needs {}; or listen on 127.0.0.1",
                 missing.join(", and ")
             );
-            issues.push(Issue::error(env::PROXY_LISTEN.name, message, source(&env::PROXY_LISTEN)));
+            issues.push(Issue::error(variable.name, message, source(variable)));
         }
     }
     reader.issues.append(&mut issues);

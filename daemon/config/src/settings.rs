@@ -66,6 +66,8 @@ pub struct Settings {
     pub proxy_tls_terminated: bool,
     /// KMI_PROXY_REQUIRE_TLS
     pub proxy_require_tls: bool,
+    /// KMI_METRICS_LISTEN; `None` = off
+    pub metrics_listen: Option<ListenAddr>,
     /// KMI_PROXY_MAX_RPS and _MAX_RPM
     pub proxy_limit: RateLimit,
     /// KMI_PROXY_MAX_RPS_PER_KEY and _MAX_RPM_PER_KEY

@@ -102,7 +102,7 @@ fn each_variable_reaches_its_own_setting() {
         "KMI_UPSTREAM_BASE_URL" => Some("https://api.kimi.ai/coding/v1"),
         "KMI_UPSTREAM_HTTP" => Some("auto"),
         "KMI_UPSTREAM_ALLOWLIST" => Some("*.kimi.com"),
-        "KMI_PROXY_LISTEN" => Some("[::1]:1"),
+        "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => Some("[::1]:1"),
         "KMI_PROXY_BASE_PATH" => Some("/"),
         "KMI_PROXY_TOKEN" => Some("token"),
         "KMI_LOG_LEVEL" => Some("debug"),

@@ -25,6 +25,7 @@ use crate::control;
 use crate::line_log::RecordLog;
 use crate::local_time::Zone;
 use crate::logging::Logging;
+use crate::metrics::{self, Metrics};
 use crate::proxy::Proxy;
 use crate::proxy::listener::{self, BindError, Ending};
 use crate::refresh::Refresher;
@@ -110,6 +111,10 @@ impl App {
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
         let bound = listener::Bound::bind(&settings.proxy_listen, settings.proxy_tls.as_ref()).await?;
+        let metrics_bound = match &settings.metrics_listen {
+            Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings).await?),
+            None => None,
+        };
         let control = control::listener::bind(&settings.socket)?;
         let proxy_addr = bound.addr();
 
@@ -136,12 +141,21 @@ impl App {
         let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
         let zone: Zone = logging.zone().clone();
         let proxy = Proxy::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream), zone);
+        let metrics = Metrics::new(
+            Arc::clone(&state),
+            [
+                ("trace.jsonl", trace.lines()),
+                ("kmi.log", logging.app().clone()),
+                ("proxy.out", logging.daemon().clone()),
+            ],
+        );
         let (send_commands, commands) = mpsc::channel(COMMANDS);
         let context = control::Context {
             state: Arc::clone(&state),
             settings: Arc::clone(&settings),
             commands: send_commands,
             trace: trace.lines(),
+            metrics: Arc::clone(&metrics),
             app_log: logging.app().clone(),
             daemon_log: logging.daemon().clone(),
             started_at: clock::now(),
@@ -153,6 +167,10 @@ impl App {
         let mut supervisor = Supervisor::default();
         supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone()));
         supervisor.spawn("control", control::listener::serve(control, context, cancel.clone()));
+        if let Some(bound) = metrics_bound {
+            tracing::info!(url = %format!("http://{}/metrics", bound.addr()), "metrics_ready");
+            supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, cancel.clone()));
+        }
         supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
         supervisor.spawn("upstream", upstream.reap());
         supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));

@@ -225,13 +225,6 @@ pub(super) fn refusal(refused: &Refused, view: &PoolView) -> RpcError {
     RpcError::new(kind, refused.to_string()).retry_at(retry_at)
 }
 
-/// Resident memory from the text of `/proc/self/status`, where it stands in kB (proc_pid_status(5), 2026-11).
-pub(super) fn resident_bytes(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kilobytes.map_or(0, |kilobytes| kilobytes.saturating_mul(1024))
-}
-
 #[cfg(test)]
 #[path = "convert_tests.rs"]
 pub(super) mod tests;

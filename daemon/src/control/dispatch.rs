@@ -56,7 +56,12 @@ impl Service for Context {
             Method::RotationRotate => result(handlers::rotation::rotate(self, peer, &read(params)?).await?),
             Method::RotationAuto => result(handlers::rotation::auto(self, peer, &read(params)?).await?),
             Method::QuotaRefresh => result(handlers::quota::refresh(self, read(params)?).await?),
+            Method::RequestsGet => result(handlers::requests::get(self, &read(params)?).await?),
             Method::RequestsTail => handlers::requests::tail(self, read(params)?).await.map(stream),
+            Method::MetricsGet => {
+                no_params(params)?;
+                result(handlers::metrics::get(self).await)
+            }
             Method::LogsTail => handlers::logs::tail(self, read(params)?).await.map(stream),
             // Belongs to the connection: the session answers it.
             Method::StreamCancel => Err(unknown_method(&request.method)),

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::client_config::{Homes, OwnAddress};
 use crate::command::Command;
 use crate::line_log::LineLog;
+use crate::metrics::Metrics;
 use crate::state::State;
 
 /// What handlers work with.
@@ -37,6 +38,8 @@ pub struct Context {
     pub commands: mpsc::Sender<Command>,
     /// `trace/trace.jsonl`
     pub trace: LineLog,
+    /// Figures about the daemon.
+    pub metrics: Arc<Metrics>,
     /// `logs/kmi.log`
     pub app_log: LineLog,
     /// `logs/proxy.out`

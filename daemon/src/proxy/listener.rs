@@ -54,6 +54,18 @@ pub enum BindError {
         /// What the system says, and what to do.
         why: String,
     },
+    /// The metrics' address is in use or not this machine's.
+    #[error(
+        "the metrics cannot listen on {host}:{port}: {why}; choose another KMI_METRICS_LISTEN or leave it empty"
+    )]
+    Metrics {
+        /// KMI_METRICS_LISTEN's host
+        host: String,
+        /// and port
+        port: u16,
+        /// What the system says.
+        why: String,
+    },
     /// Its TLS files.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -13,7 +13,7 @@ mod prompt;
 mod replay;
 mod reply;
 pub mod rewrite;
-mod server_tls;
+pub mod server_tls;
 mod tap;
 mod watch;
 mod zstd;

@@ -25,7 +25,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// Says which file is at fault; never shows its content.
-pub(super) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or_else(|| TlsError::Certificate(cert.display().to_string()))?;

@@ -1,6 +1,7 @@
 //! The only door to the pool.
 
 pub mod atomic_file;
+pub mod counted;
 mod issues;
 mod lease;
 mod load;
@@ -22,6 +23,7 @@ use kmid_core::pool::{self, Demand, Effect, Mode, Pool, Refusal, RotateError, Ru
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
+use self::counted::Counted;
 use self::issues::Issues;
 pub use self::issues::Origin;
 pub use self::lease::Lease;
@@ -38,6 +40,7 @@ pub struct State {
     pool: Arc<Mutex<Pool>>,
     store: Store,
     counters: totals::Counters,
+    counted: Counted,
     issues: Issues,
     trace: RecordLog<TraceRecord>,
     /// Keys whose quota should be read soon.
@@ -113,6 +116,7 @@ impl State {
             pool,
             store,
             counters: totals::Counters::default(),
+            counted: Counted::default(),
             issues: Issues::default(),
             trace,
             stale: Mutex::default(),
@@ -178,6 +182,7 @@ impl State {
                 Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
                 Err(error) => {
                     pool.record_quota_error(fingerprint, error);
+                    self.counted.refresh_failed();
                     Vec::new()
                 }
             }
@@ -235,6 +240,7 @@ impl State {
     pub fn end_request(&self, record: TraceRecord) {
         let failed = record.status == 0 || record.status >= 400 || record.error_code.is_some();
         self.counters.finish(failed && record.outcome != "client_left");
+        self.counted.request(&record);
         self.trace.push(record);
     }
 
@@ -242,6 +248,12 @@ impl State {
     #[must_use]
     pub fn requests(&self) -> RequestTotals {
         self.counters.totals()
+    }
+
+    /// What is counted since start.
+    #[must_use]
+    pub fn counted(&self) -> &Counted {
+        &self.counted
     }
 
     /// Replaces the issues of one origin.

@@ -1,8 +1,10 @@
 //! Parameters and results of every method, by noun.
 
 pub mod daemon;
+pub mod decisions;
 pub mod keys;
 pub mod logs;
+pub mod metrics;
 pub mod quota;
 pub mod requests;
 pub mod rotation;

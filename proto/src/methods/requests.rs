@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decisions::Decision;
+
 /// Parameters of `requests.tail`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TailParams {
@@ -14,6 +16,13 @@ pub struct TailParams {
     /// Go on with what happens next.
     #[serde(default)]
     pub follow: bool,
+}
+
+/// Parameters of `requests.get`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct GetParams {
+    /// The response's `x-kmi-request-id`.
+    pub request_id: String,
 }
 
 /// One line of `trace.jsonl`. Unknown fields of newer versions are kept in `more`.
@@ -77,6 +86,9 @@ pub struct TraceAttempt {
     pub outcome: String,
     /// How long it took.
     pub ms: u64,
+    /// Why this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
 }
 
 /// Tokens of one request.

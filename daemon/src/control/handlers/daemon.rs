@@ -11,6 +11,7 @@ use super::super::socket::Peer;
 use super::{Change, ask, audit};
 use crate::clock;
 use crate::command::{Command, Issue};
+use crate::metrics::process::ProcessFigures;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -37,7 +38,7 @@ pub(in super::super) async fn status(context: &Context) -> Status {
         pid: std::process::id(),
         started_at: context.started_at,
         now: clock::now(),
-        rss_bytes: resident_bytes().await,
+        rss_bytes: ProcessFigures::read().await.resident_bytes.unwrap_or_default(),
         proxy_addr: context.proxy_addr,
     };
     let settings = context.settings.load();
@@ -77,13 +78,4 @@ pub(in super::super) async fn carry_out_stop(context: &Context, force: bool, pee
     if context.commands.send(Command::Stop { force }).await.is_err() {
         tracing::debug!("asked to end while ending");
     }
-}
-
-/// Resident memory of this process; 0 where the system does not say.
-async fn resident_bytes() -> u64 {
-    if !cfg!(target_os = "linux") {
-        return 0;
-    }
-    let status = tokio::fs::read_to_string("/proc/self/status").await.unwrap_or_default();
-    convert::resident_bytes(&status)
 }

@@ -3,6 +3,7 @@
 pub(super) mod daemon;
 pub(super) mod keys;
 pub(super) mod logs;
+pub(super) mod metrics;
 pub(super) mod quota;
 pub(super) mod requests;
 pub(super) mod rotation;
@@ -59,10 +60,12 @@ async fn open_tail(
 ) -> Result<Feed, RpcError> {
     let zone = context.settings.load().timezone.clone();
     let from = since.map(|text| read_since(text, clock::now(), &zone)).transpose()?;
-    let tail = log.tail().await.map_err(|error| {
-        RpcError::new(Kind::LogUnreadable, format!("the log cannot be read: {error}; check its permissions"))
-    })?;
+    let tail = log.tail().await.map_err(|error| unreadable(&error))?;
     Ok(Feed::new(tail, shape, Wanted { from, newest, follow, zone }))
+}
+
+fn unreadable(error: &std::io::Error) -> RpcError {
+    RpcError::new(Kind::LogUnreadable, format!("the log cannot be read: {error}; check its permissions"))
 }
 
 fn read_since(text: &str, now: Time, zone: &jiff::tz::TimeZone) -> Result<Time, RpcError> {
