@@ -7,6 +7,8 @@ mod connections;
 mod endpoints;
 mod errors;
 mod headers;
+mod holding;
+mod keepalive;
 mod limits;
 mod no_key;
 mod parallel;

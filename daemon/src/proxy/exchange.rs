@@ -14,15 +14,17 @@ use hyper::body::Incoming;
 use kmid_config::settings::Settings;
 use kmid_core::cooldown;
 use kmid_core::key::{Fingerprint, Key};
-use kmid_core::kimi::wire::Wire;
+use kmid_core::kimi::wire::{self, Wire};
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
 use kmid_core::pool::{Demand, Mode};
 use kmid_core::session;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::admission::{self, Door, NotAdmitted};
 use super::failure::{self, Failure};
+use super::hold::{self, Begun};
 use super::journal::Journal;
+use super::keepalive::{self, Decoder, HeadOut, LONGEST_SILENCE, Late};
 use super::replay::{self, Collected};
 use super::reply::Reply;
 use super::tap::{ProxyBody, Tap};
@@ -92,12 +94,8 @@ pub(super) async fn handle(
         }
     }
     rewrite::for_upstream(&mut parts.headers);
-    let mut exchange = Exchange { proxy, settings, wire, endpoint, parts, body: Some(collected), journal };
-    match exchange.attempts().await {
-        Answer::Own(reply) => refuse(reply, wire, exchange.journal, false),
-        Answer::Passed(response, lease) => exchange.pass(response, lease),
-        Answer::Failed(failed, label) => exchange.pass_failure(failed, &label),
-    }
+    let exchange = Exchange { proxy, settings, wire, endpoint, parts, body: Some(collected), journal };
+    exchange.respond().await
 }
 
 /// An answer of kmid's own.
@@ -130,8 +128,16 @@ struct Exchange {
 #[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
 enum Answer {
     Own(Reply),
-    Passed(Response<UpstreamBody>, Lease),
+    Passed(Begun, Lease),
     Failed(Box<Failure>, Arc<str>),
+}
+
+/// What an attempt met.
+#[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
+enum Met {
+    Begun(Begun),
+    Failed(Box<Failure>),
+    Broken(SendError),
 }
 
 /// What the attempts so far have used up.
@@ -144,6 +150,100 @@ struct Spent {
 }
 
 impl Exchange {
+    /// The response, as soon as there is an answer or the client has waited long enough without one.
+    async fn respond(mut self) -> Response<ProxyBody> {
+        let body = match &self.body {
+            Some(Collected::Whole { chunks, .. }) if self.streams() => chunks.clone(),
+            _ => {
+                let answer = self.attempts().await;
+                return self.answered(answer);
+            }
+        };
+        let request_id = self.journal.request_id;
+        let simulated = self.proxy.upstream.is_simulated();
+        let head_out = HeadOut::default();
+        self.journal.head_out = Some(Arc::clone(&head_out));
+        let mut answering = Box::pin(async move {
+            let answer = self.attempts().await;
+            (self, answer)
+        });
+        if let Ok((exchange, answer)) = timeout(LONGEST_SILENCE, &mut answering).await {
+            return exchange.answered(answer);
+        }
+        if !keepalive::asks_for_stream(&body) {
+            drop(body);
+            let (exchange, answer) = answering.await;
+            return exchange.answered(answer);
+        }
+        let late = async move {
+            let (exchange, answer) = answering.await;
+            exchange.answered_late(answer)
+        };
+        let mut response = keepalive::response(request_id, &head_out, late);
+        if simulated {
+            let value = HeaderValue::from_static("true");
+            response.headers_mut().insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), value);
+        }
+        response
+    }
+
+    fn answered(self, answer: Answer) -> Response<ProxyBody> {
+        match answer {
+            Answer::Own(reply) => refuse(reply, self.wire, self.journal, false),
+            Answer::Passed(begun, lease) => self.pass(begun, lease),
+            Answer::Failed(failed, label) => self.pass_failure(failed, &label),
+        }
+    }
+
+    /// The same after the head went out: what is no event stream becomes an error event.
+    fn answered_late(mut self, answer: Answer) -> Late {
+        let failed = |wire, status: StatusCode, kind: &str, message: &str| {
+            Late::Failed(wire::error_stream_event(wire, status.as_u16(), kind, message).into())
+        };
+        let refuse_late = |mut journal: Journal, wire, reply: Reply| {
+            journal.end("refused", Some(reply.code));
+            failed(wire, reply.status, reply.kind, &reply.message)
+        };
+        let (headers, is_stream) = match &answer {
+            Answer::Own(_) => (None, false),
+            Answer::Passed(Begun { parts, .. }, _) => (Some(&parts.headers), is_event_stream(parts)),
+            Answer::Failed(failed, _) => (Some(&failed.parts.headers), is_event_stream(&failed.parts)),
+        };
+        let decoder = headers.filter(|_| is_stream).map(Decoder::of);
+        match (answer, decoder) {
+            (Answer::Own(reply), _) => refuse_late(self.journal, self.wire, reply),
+            (Answer::Passed(begun, lease), Some(Ok(decoder))) => {
+                Late::Stream(self.pass(begun, lease).into_body(), decoder)
+            }
+            (Answer::Failed(failed, label), Some(Ok(decoder))) if failed.broken.is_none() => {
+                Late::Stream(self.pass_failure(failed, &label).into_body(), decoder)
+            }
+            (Answer::Passed(begun, lease), _) => {
+                // Nobody's fault: it cannot be given to the client any more.
+                lease.end(&Outcome::ClientLeft);
+                refuse_late(self.journal, self.wire, Reply::not_a_stream(&begun.parts))
+            }
+            (Answer::Failed(failure, _), _) => {
+                self.journal.end_with(&failure.outcome);
+                let Failure { parts, broken, text, .. } = *failure;
+                let said = text.unwrap_or_default();
+                let kind = said.kind.as_deref().unwrap_or("api_error");
+                match broken {
+                    Some(error) if is_stream => {
+                        failed(self.wire, StatusCode::BAD_GATEWAY, kind, &error.to_string())
+                    }
+                    _ if said.message.is_empty() => failed(
+                        self.wire,
+                        parts.status,
+                        kind,
+                        &format!("the upstream answered {}", parts.status),
+                    ),
+                    _ => failed(self.wire, parts.status, kind, &said.message),
+                }
+            }
+        }
+    }
+
     async fn attempts(&mut self) -> Answer {
         let mut spent = Spent::default();
         let patience =
@@ -158,26 +258,32 @@ impl Exchange {
             };
             self.journal.attempt(&mut lease);
             let label = Arc::clone(&lease.key().label);
-            let answer = match self.attempt(lease.key()).await {
-                Ok(response) if response.status().as_u16() >= 400 => {
-                    let failed = failure::understand(response).await;
+            let met = match self.attempt(lease.key()).await {
+                Ok(response) => {
+                    let may_be_held = self.may_try_again(&spent);
+                    self.look_into(response, may_be_held).await
+                }
+                Err(error) => Met::Broken(error),
+            };
+            let error = match met {
+                Met::Begun(begun) => return Answer::Passed(begun, lease),
+                Met::Failed(failed) => {
                     self.journal.attempt_met(Some(failed.parts.status), failed.outcome.name());
+                    if let Outcome::Broke(fault) = failed.outcome {
+                        tracing::warn!(
+                            request_id = %self.journal.request_id, key = %label, phase = ?fault.phase,
+                            kind = fault.kind.name(), "proxy_upstream_error"
+                        );
+                    }
                     let fingerprint = lease.key().fingerprint;
                     lease.end(&failed.outcome);
                     if !self.tries_again(&mut spent, failed.verdict.retry, fingerprint).await {
-                        return Answer::Failed(Box::new(failed), label);
+                        return Answer::Failed(failed, label);
                     }
-                    spent.last = Some((Box::new(failed), label));
+                    spent.last = Some((failed, label));
                     continue;
                 }
-                Ok(response) if self.is_empty_stream(&response) => {
-                    Err(SendError::new(Phase::Body, FaultKind::Truncated, "an event stream without events"))
-                }
-                answer => answer,
-            };
-            let error = match answer {
-                Ok(response) => return Answer::Passed(response, lease),
-                Err(error) => error,
+                Met::Broken(error) => error,
             };
             if error.client_broke {
                 lease.end(&Outcome::ClientLeft);
@@ -202,6 +308,35 @@ impl Exchange {
                 return Answer::Own(Reply::unreachable(&error, &host));
             }
         }
+    }
+
+    /// Understands a response, as far as it has to come before it goes to the client. Where no other attempt can
+    /// follow, nothing is gained by holding an event stream.
+    async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
+        if response.status().as_u16() >= 400 {
+            return Met::Failed(Box::new(failure::understand(response).await));
+        }
+        if self.is_empty_stream(&response) {
+            let kind = FaultKind::Truncated;
+            return Met::Broken(SendError::new(Phase::Body, kind, "an event stream without events"));
+        }
+        let is_stream =
+            response.status() == StatusCode::OK && has_type(response.headers(), "text/event-stream");
+        if !(may_be_held && is_stream && self.streams()) {
+            return Met::Begun(Begun::at_head(response));
+        }
+        self.journal.attempt_met(Some(response.status()), "client_left");
+        match hold::until_output(response, self.wire).await {
+            Ok(begun) => Met::Begun(begun),
+            Err(failed) => Met::Failed(Box::new(failed)),
+        }
+    }
+
+    /// Whether there can be another attempt, whatever this one meets.
+    fn may_try_again(&self, spent: &Spent) -> bool {
+        let other_key =
+            spent.failovers < self.settings.proxy_failover_max && self.proxy.state.mode() != Mode::Manual;
+        self.body.is_some() && (other_key || spent.retries < self.settings.proxy_retry_max)
     }
 
     /// Sends the request with one key.
@@ -315,20 +450,20 @@ impl Exchange {
     }
 
     /// Passes a good response on.
-    fn pass(self, response: Response<UpstreamBody>, lease: Lease) -> Response<ProxyBody> {
-        let (mut parts, body) = response.into_parts();
+    fn pass(self, begun: Begun, lease: Lease) -> Response<ProxyBody> {
+        let Begun { mut parts, read, body, watch } = begun;
         let is_stream = has_type(&parts.headers, "text/event-stream");
-        let watch = match (self.streams(), is_stream) {
+        let watch = watch.unwrap_or_else(|| match (self.streams(), is_stream) {
             (true, true) => Watch::events(self.wire, &parts.headers),
             (true, false) => Watch::json(&parts.headers),
             (false, _) => Watch::Nothing,
-        };
-        let must_terminate = self.streams() && is_stream && parts.status == StatusCode::OK;
+        });
+        let must_terminate = self.streams() && is_event_stream(&parts);
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
         mark(&mut parts, &lease.key().label, &journal, self.proxy.upstream.is_simulated());
-        let tap = Tap::new(body, watch, must_terminate, lease, journal);
+        let tap = Tap::new(read, body, watch, must_terminate, lease, journal);
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
 
@@ -410,6 +545,10 @@ fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, I
         None => [base, endpoint].concat(),
     };
     PathAndQuery::try_from(path).map(Uri::from)
+}
+
+fn is_event_stream(parts: &http::response::Parts) -> bool {
+    parts.status == StatusCode::OK && has_type(&parts.headers, "text/event-stream")
 }
 
 fn has_type(headers: &HeaderMap, essence: &str) -> bool {

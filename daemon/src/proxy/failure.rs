@@ -1,18 +1,18 @@
 //! Error answers of the upstream: read within bounds, understood, and passed on unless another key can help.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, RETRY_AFTER};
 use http_body_util::BodyExt;
-use kmid_core::kimi::error;
+use kmid_core::kimi::error::{self, ErrorText};
 use kmid_core::kimi::retry_after::retry_after;
 use kmid_core::outcome::{Outcome, Verdict};
 use tokio::time::{Instant, timeout_at};
 
+use super::decode::{Readable, Reader};
 use crate::clock;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::SendError;
@@ -31,6 +31,8 @@ pub(super) struct Failure {
     pub(super) rest: Option<UpstreamBody>,
     /// Why it broke off: the client's response has to break, too.
     pub(super) broken: Option<SendError>,
+    /// What its structured fields say.
+    pub(super) text: Option<ErrorText>,
     pub(super) verdict: Verdict,
     pub(super) outcome: Outcome,
 }
@@ -78,18 +80,25 @@ pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
         let said = text.as_ref().map(|text| error::log_text(status, text));
         tracing::warn!(status, row = verdict.row.name(), said, "proxy_upstream_error");
     }
-    Failure { parts, read, rest, broken, verdict, outcome }
+    Failure { parts, read, rest, broken, text, verdict, outcome }
 }
 
-/// A readable copy of a body; what cannot be decoded stays as it is. Clients send `Accept-Encoding: gzip, deflate`.
+/// A readable copy of a body; what cannot be decoded stays as it is.
 fn decoded(headers: &HeaderMap, raw: Vec<u8>) -> Vec<u8> {
-    let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
-    let mut out = Vec::new();
-    let most = MOST_READ as u64;
-    let done = match encoding.as_deref() {
-        Some(b"gzip" | b"x-gzip") => flate2::read::GzDecoder::new(&raw[..]).take(most).read_to_end(&mut out),
-        Some(b"deflate") => flate2::read::ZlibDecoder::new(&raw[..]).take(most).read_to_end(&mut out),
-        _ => return raw,
-    };
-    if done.is_ok() { out } else { raw }
+    let Some(mut copy) = Readable::of(Start::default(), headers) else { return raw };
+    match copy.feed(&raw) {
+        Ok(()) => std::mem::take(&mut copy.reader_mut().0),
+        Err(_) => raw,
+    }
+}
+
+/// As much of what is decoded as is looked at.
+#[derive(Default)]
+struct Start(Vec<u8>);
+
+impl Reader for Start {
+    fn read(&mut self, data: &[u8]) {
+        let room = MOST_READ.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&data[..data.len().min(room)]);
+    }
 }

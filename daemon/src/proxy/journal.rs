@@ -12,6 +12,7 @@ use kmid_core::pool::Decision;
 use kmid_core::session::SessionId;
 use tokio::time::Instant;
 
+use super::keepalive::HeadOut;
 use super::path;
 use crate::clock;
 use crate::local_time::Zone;
@@ -35,6 +36,8 @@ pub(super) struct Journal {
     endpoint: Cow<'static, str>,
     status: u16,
     ttfb: Option<std::time::Duration>,
+    /// Set when the head, with status 200, went out before there was an answer.
+    pub(super) head_out: Option<HeadOut>,
     key: Option<(Arc<str>, Fingerprint)>,
     rotation_index: u64,
     attempts: TraceAttempts,
@@ -67,6 +70,7 @@ impl Journal {
             endpoint: path::kept(&path[..path.floor_char_boundary(LONGEST_ENDPOINT)]),
             status: 0,
             ttfb: None,
+            head_out: None,
             key: None,
             rotation_index: 0,
             attempts: TraceAttempts::new(),
@@ -130,6 +134,10 @@ impl Journal {
     pub(super) fn end(&mut self, outcome: &'static str, error_code: Option<&'static str>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
+        }
+        if let Some(at) = self.head_out.as_ref().and_then(|head_out| head_out.get()) {
+            self.status = StatusCode::OK.as_u16();
+            self.ttfb = Some(*at - self.began);
         }
         self.state.end_request(TraceRecord {
             zone: self.zone.clone(),

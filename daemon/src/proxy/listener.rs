@@ -1,11 +1,15 @@
 //! The proxy's listener: accepts, serves, drains.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
@@ -17,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::server_tls::TlsError;
+use super::tap::ProxyBody;
 use super::{Proxy, exchange, server_tls};
 
 /// Most connections at a time; more wait in the system's queue.
@@ -160,6 +165,24 @@ async fn accept(
     Ok((tcp, peer, place))
 }
 
+/// What answers the requests of a connection.
+struct Answers {
+    proxy: Arc<Proxy>,
+    loopback: bool,
+}
+
+impl Service<Request<Incoming>> for Answers {
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    // Boxed, so that a connection that waits for its next request holds no room for it.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answer = exchange::handle(Arc::clone(&self.proxy), request, self.loopback);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
 struct Connection {
     proxy: Arc<Proxy>,
     loopback: bool,
@@ -189,35 +212,21 @@ impl Connection {
         }
     }
 
+    fn service(&self) -> Answers {
+        Answers { proxy: Arc::clone(&self.proxy), loopback: self.loopback }
+    }
+
     async fn serve_http1(self, tcp: TcpStream) {
-        let proxy = Arc::clone(&self.proxy);
-        let loopback = self.loopback;
-        let service = service_fn(move |request| {
-            let proxy = Arc::clone(&proxy);
-            // Boxed, so that a connection that waits for its next request holds no room for it.
-            Box::pin(async move {
-                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
-            })
-        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .preserve_header_case(true)
             .max_buf_size(MOST_BUFFERED)
-            .serve_connection(TokioIo::new(tcp), service);
+            .serve_connection(TokioIo::new(tcp), self.service());
         self.run(connection).await;
     }
 
     async fn serve_tls(self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
-        let proxy = Arc::clone(&self.proxy);
-        let loopback = self.loopback;
-        let service = service_fn(move |request| {
-            let proxy = Arc::clone(&proxy);
-            // Boxed, so that a connection that waits for its next request holds no room for it.
-            Box::pin(async move {
-                Ok::<_, std::convert::Infallible>(exchange::handle(proxy, request, loopback).await)
-            })
-        });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -226,7 +235,7 @@ impl Connection {
             .preserve_header_case(true)
             .max_buf_size(MOST_BUFFERED);
         builder.http2().timer(TokioTimer::new());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), self.service()).into_owned();
         self.run(connection).await;
     }
 

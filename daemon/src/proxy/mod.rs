@@ -1,9 +1,12 @@
 //! The local HTTP proxy that real clients talk to as if it were the API.
 
 pub mod admission;
+mod decode;
 mod exchange;
 mod failure;
+mod hold;
 mod journal;
+mod keepalive;
 pub mod listener;
 pub mod path;
 mod prompt;
@@ -13,6 +16,7 @@ pub mod rewrite;
 pub mod server_tls;
 mod tap;
 mod watch;
+mod zstd;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use kmid_core::kimi::wire::{self, Wire};
 use kmid_core::outcome::FaultKind;
@@ -114,6 +114,16 @@ impl Reply {
         let status = if timeout { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
         let code = if timeout { "upstream_timeout" } else { "upstream_unreachable" };
         Self::new(status, "api_error", code, format!("{error} ({host}); `kmi doctor` looks closer"))
+    }
+
+    /// An answer that came when the response had begun as an event stream and that cannot be its rest.
+    pub(super) fn not_a_stream(parts: &http::response::Parts) -> Self {
+        let field = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let what = field(CONTENT_TYPE).unwrap_or("no type");
+        let packed = field(CONTENT_ENCODING).map(|how| format!(", compressed as {how}")).unwrap_or_default();
+        let message =
+            format!("the upstream answered {} with {what}{packed} after the stream had begun", parts.status);
+        Self::new(StatusCode::BAD_GATEWAY, "api_error", "not_a_stream", message)
     }
 
     /// What a request gets when no key can serve it: which keys are in what state until when, and what to do.

@@ -11,6 +11,7 @@ use kmid_core::kimi::sse::SseScanner;
 use kmid_core::outcome::{FaultKind, Outcome, Phase};
 
 use super::journal::Journal;
+use super::keepalive::KeepAlive;
 use super::watch::Watch;
 use crate::state::Lease;
 use crate::upstream::body::UpstreamBody;
@@ -23,6 +24,8 @@ pub(super) enum ProxyBody {
     Own(VecDeque<Bytes>),
     /// The upstream's, as it comes.
     Passed(Box<Tap>),
+    /// Begun before there was an answer.
+    KeptAlive(Box<KeepAlive>),
 }
 
 /// A response body of the upstream, watched.
@@ -44,15 +47,15 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    /// Watches a successful response; the lease ends with the body.
+    /// Watches a successful response, of which `read` was read and seen by `watch`; the lease ends with the body.
     pub(super) fn new(
+        read: VecDeque<Bytes>,
         body: UpstreamBody,
         watch: Watch,
         must_terminate: bool,
         lease: Lease,
         journal: Journal,
     ) -> Self {
-        let read = VecDeque::new();
         let mut tap = Self {
             read,
             body,
@@ -65,6 +68,7 @@ impl Tap {
             flushed: false,
         };
         if tap.body.is_end_stream() {
+            tap.journal.bytes_down = tap.read_bytes();
             tap.finish(&Outcome::Completed);
         }
         tap
@@ -89,6 +93,10 @@ impl Tap {
             breaking: broken.map(Into::into),
             flushed: false,
         }
+    }
+
+    fn read_bytes(&self) -> u64 {
+        self.read.iter().map(|chunk| chunk.len() as u64).sum()
     }
 
     fn saw_terminal_event(&self) -> bool {
@@ -206,6 +214,7 @@ impl Body for ProxyBody {
         match &mut *self {
             Self::Own(chunks) => Poll::Ready(chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)))),
             Self::Passed(tap) => tap.poll(cx),
+            Self::KeptAlive(line) => line.poll(cx),
         }
     }
 
@@ -213,14 +222,18 @@ impl Body for ProxyBody {
         match self {
             Self::Own(chunks) => chunks.is_empty(),
             Self::Passed(tap) => tap.breaking.is_none() && tap.read.is_empty() && tap.body.is_end_stream(),
+            Self::KeptAlive(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(chunks) => SizeHint::with_exact(chunks.iter().map(|chunk| chunk.len() as u64).sum()),
+            // It does not come to the length that its head announces.
+            Self::Passed(tap) if tap.breaking.is_some() => SizeHint::new(),
+            Self::KeptAlive(_) => SizeHint::new(),
             Self::Passed(tap) => {
-                let read: u64 = tap.read.iter().map(|chunk| chunk.len() as u64).sum();
+                let read = tap.read_bytes();
                 let rest = tap.body.size_hint();
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + read);

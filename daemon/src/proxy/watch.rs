@@ -1,14 +1,13 @@
 //! What is looked for in a response's bytes: the terminal event, an error event, the usage. Compressed bytes pass as
 //! they are and are read on a copy.
 
-use std::io::{self, Write};
-
-use flate2::write::{MultiGzDecoder, ZlibDecoder};
-use http::header::{CONTENT_ENCODING, HeaderMap};
+use http::header::HeaderMap;
 use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::sse::SseScanner;
 use kmid_core::kimi::usage::{JsonTail, Tokens};
 use kmid_core::kimi::wire::Wire;
+
+use super::decode::{Readable, Reader};
 
 /// A reader beside the stream.
 #[derive(Debug)]
@@ -46,6 +45,11 @@ impl Watch {
         }
     }
 
+    /// Whether events are seen as soon as their bytes have passed.
+    pub(super) fn reads_at_once(&self) -> bool {
+        matches!(self, Self::Events(copy) if copy.reads_at_once())
+    }
+
     /// The events, where they can be read.
     pub(super) fn scanner(&self) -> Option<&SseScanner> {
         match self {
@@ -69,77 +73,15 @@ impl Watch {
     }
 }
 
-/// A reader of bytes as they come.
-pub(super) trait Reader {
-    fn feed(&mut self, data: &[u8]);
-}
-
 impl Reader for SseScanner {
-    fn feed(&mut self, data: &[u8]) {
-        SseScanner::feed(self, data);
+    fn read(&mut self, data: &[u8]) {
+        self.feed(data);
     }
 }
 
 impl Reader for JsonTail {
-    fn feed(&mut self, data: &[u8]) {
-        JsonTail::feed(self, data);
-    }
-}
-
-/// A decoder writes into its reader piece by piece: nothing is kept, however well the data is compressed.
-#[derive(Debug)]
-pub(super) struct Sink<R>(R);
-
-impl<R: Reader> Write for Sink<R> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.feed(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A readable copy of what passes. Clients send `Accept-Encoding: gzip, deflate` [observed 2026-11].
-#[derive(Debug)]
-pub(super) enum Readable<R: Reader> {
-    Identity(R),
-    Gzip(MultiGzDecoder<Sink<R>>),
-    Deflate(ZlibDecoder<Sink<R>>),
-}
-
-impl<R: Reader> Readable<R> {
-    /// `None` for encodings that are not read here.
-    fn of(reader: R, headers: &HeaderMap) -> Option<Self> {
-        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-        let encoding = encodings.next().map(|value| value.as_bytes().to_ascii_lowercase());
-        match (encoding.as_deref(), encodings.next()) {
-            (None | Some(b"identity"), None) => Some(Self::Identity(reader)),
-            (Some(b"gzip" | b"x-gzip"), None) => Some(Self::Gzip(MultiGzDecoder::new(Sink(reader)))),
-            (Some(b"deflate"), None) => Some(Self::Deflate(ZlibDecoder::new(Sink(reader)))),
-            _ => None,
-        }
-    }
-
-    fn feed(&mut self, data: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Identity(reader) => {
-                reader.feed(data);
-                Ok(())
-            }
-            // The flush brings out what the decoder holds back: events are judged as they come.
-            Self::Gzip(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
-            Self::Deflate(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
-        }
-    }
-
-    fn reader(&self) -> &R {
-        match self {
-            Self::Identity(reader) => reader,
-            Self::Gzip(decoder) => &decoder.get_ref().0,
-            Self::Deflate(decoder) => &decoder.get_ref().0,
-        }
+    fn read(&mut self, data: &[u8]) {
+        self.feed(data);
     }
 }
 
@@ -147,9 +89,11 @@ impl<R: Reader> Readable<R> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::io::Write;
+
     use flate2::Compression;
     use flate2::write::{GzEncoder, ZlibEncoder};
-    use http::header::HeaderValue;
+    use http::header::{CONTENT_ENCODING, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -173,6 +117,18 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn br(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = brotli::CompressorWriter::new(&mut out, 4096, 5, 22);
+        encoder.write_all(text.as_bytes()).unwrap();
+        drop(encoder);
+        out
+    }
+
+    fn zstd(text: &str) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
     fn saw_the_end(watch: &Watch) -> bool {
         watch.scanner().is_some_and(SseScanner::terminal)
     }
@@ -193,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_judged() {
-        for encoding in ["br", "gzip, gzip", "zstd"] {
+        for encoding in ["compress", "gzip, gzip", "x-unknown"] {
             assert!(matches!(Watch::events(Wire::OpenAi, &headers(encoding)), Watch::Nothing), "{encoding}");
         }
         let mut watch = Watch::events(Wire::OpenAi, &headers("gzip"));
@@ -215,6 +171,8 @@ mod tests {
                 ("identity", STREAM.as_bytes().to_vec()),
                 ("gzip", gzip(STREAM)),
                 ("deflate", deflate(STREAM)),
+                ("br", br(STREAM)),
+                ("zstd", zstd(STREAM)),
             ] {
                 let mut watch = Watch::events(Wire::OpenAi, &headers(encoding));
                 let mut rest = &bytes[..];
@@ -231,7 +189,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_survived(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..8)) {
-            for encoding in ["identity", "gzip", "deflate"] {
+            for encoding in ["identity", "gzip", "deflate", "br", "zstd"] {
                 let mut watch = Watch::events(Wire::Anthropic, &headers(encoding));
                 for piece in &pieces {
                     watch.feed(piece);

@@ -244,7 +244,7 @@ impl State {
 
     /// A request has ended: counts it and writes its trace line.
     pub fn end_request(&self, record: TraceRecord) {
-        let failed = record.status == 0 || record.status >= 400 || record.outcome == "upstream_broke";
+        let failed = record.status == 0 || record.status >= 400 || record.error_code.is_some();
         self.counters.finish(failed && record.outcome != "client_left");
         self.counted.request(&record);
         self.trace.push(record);

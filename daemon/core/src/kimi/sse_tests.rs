@@ -134,6 +134,29 @@ fn reasoning_and_tool_calls_are_output_and_so_is_what_cannot_be_read() {
 }
 
 #[test]
+fn the_first_output_is_seen_with_its_line_and_not_before() {
+    for (wire, stream, last_before, first) in [
+        (Wire::OpenAi, OPENAI, ": keep-alive", "\\\"usage\\\":{}\"}}],\"usage\":null}\n"),
+        (
+            Wire::Anthropic,
+            ANTHROPIC,
+            "{\"type\": \"ping\"}",
+            "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n",
+        ),
+    ] {
+        assert!(stream.find(last_before).unwrap() < stream.find(first).unwrap());
+        let seen_from = stream.find(first).unwrap() + first.len();
+        let mut scanner = SseScanner::new(wire);
+        for (at, byte) in stream.bytes().enumerate() {
+            scanner.feed(&[byte]);
+            // Bytes one by one must show it at the same place as the same bytes at once.
+            let at_once = scan(wire, [&stream.as_bytes()[..=at]]).1;
+            assert_eq!((scanner.output_seen(), at_once), (at + 1 >= seen_from, at + 1 >= seen_from), "{at}");
+        }
+    }
+}
+
+#[test]
 fn memory_is_bounded_and_a_long_line_is_skipped() {
     let mut scanner = SseScanner::new(Wire::OpenAi);
     scanner.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"");
