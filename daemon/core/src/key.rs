@@ -205,6 +205,12 @@ impl BaseUrl {
         &self.path
     }
 
+    /// Whether both name the same host and port.
+    #[must_use]
+    pub fn shares_host(&self, other: &BaseUrl) -> bool {
+        self.port == other.port && self.host == other.host
+    }
+
     /// `host` or `host:port`, as it stands in a Host header.
     #[must_use]
     pub fn authority(&self) -> String {

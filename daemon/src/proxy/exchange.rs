@@ -143,7 +143,7 @@ impl Exchange {
             let label = Arc::clone(&lease.key().label);
             let answer = match self.attempt(lease.key()).await {
                 Ok(response) if response.status().as_u16() >= 400 => {
-                    let failed = failure::understand(response).await;
+                    let failed = failure::understand(response, &self.proxy.state).await;
                     self.journal.attempt_met(Some(failed.parts.status), failed.outcome.name());
                     let fingerprint = lease.key().fingerprint;
                     lease.end(&failed.outcome);
@@ -259,7 +259,11 @@ impl Exchange {
     /// is in what state.
     fn no_key(&mut self, refusal: &Refusal, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
         match last {
-            Some((failed, label)) if refusal.has_tried(&label) || failed.verdict.retry == Retry::Later => {
+            Some((failed, label))
+                if refusal.has_tried(&label)
+                    || failed.verdict.retry == Retry::Later
+                    || refusal.down.is_some() =>
+            {
                 Answer::Failed(failed, label)
             }
             _ => {
@@ -283,7 +287,7 @@ impl Exchange {
     }
 
     /// Passes a good response on.
-    fn pass(self, response: Response<UpstreamBody>, lease: Lease) -> Response<ProxyBody> {
+    fn pass(self, response: Response<UpstreamBody>, mut lease: Lease) -> Response<ProxyBody> {
         let (mut parts, body) = response.into_parts();
         let is_stream = has_type(&parts.headers, "text/event-stream");
         let watch = match (self.streams(), is_stream) {
@@ -292,11 +296,17 @@ impl Exchange {
             (false, _) => Watch::Nothing,
         };
         let must_terminate = self.streams() && is_stream && parts.status == StatusCode::OK;
+        // What any key may ask, and what is no success, proves no key.
+        let proves = self.streams() && parts.status.is_success();
+        let good = if proves { Outcome::Completed } else { Outcome::Answered };
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
         mark(&mut parts, &lease.key().label, &journal.request_id, self.proxy.upstream.is_simulated());
-        let tap = Tap::new(body, watch, must_terminate, lease, journal);
+        if watch.scanner().is_none() {
+            lease.answered();
+        }
+        let tap = Tap::new(body, watch, must_terminate, good, lease, journal);
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
 

@@ -35,6 +35,10 @@ pub(super) struct Tap {
     must_terminate: bool,
     lease: Option<Lease>,
     journal: Journal,
+    /// What a good end means.
+    good: Outcome,
+    /// The upstream is known to work.
+    told: bool,
     /// What is known before the body's end: for error answers.
     known: Option<Outcome>,
     /// A break that waits until what came before it has been flushed to the client.
@@ -49,6 +53,7 @@ impl Tap {
         body: UpstreamBody,
         watch: Watch,
         must_terminate: bool,
+        good: Outcome,
         lease: Lease,
         journal: Journal,
     ) -> Self {
@@ -60,12 +65,14 @@ impl Tap {
             must_terminate,
             lease: Some(lease),
             journal,
+            good,
+            told: false,
             known: None,
             breaking: None,
             flushed: false,
         };
         if tap.body.is_end_stream() {
-            tap.finish(&Outcome::Completed);
+            tap.finish(&good);
         }
         tap
     }
@@ -85,9 +92,21 @@ impl Tap {
             must_terminate: false,
             lease: None,
             journal,
+            good: Outcome::Answered,
+            told: true,
             known: Some(known),
             breaking: broken.map(Into::into),
             flushed: false,
+        }
+    }
+
+    /// The first output shows that the upstream works; the end may be minutes away.
+    fn tell(&mut self) {
+        if !self.told && self.watch.scanner().is_none_or(SseScanner::output_seen) {
+            self.told = true;
+            if let Some(lease) = &mut self.lease {
+                lease.answered();
+            }
         }
     }
 
@@ -104,8 +123,12 @@ impl Tap {
     fn finish(&mut self, outcome: &Outcome) {
         let outcome = match (self.known, self.watch.error()) {
             (Some(known), _) => known,
-            (None, Some(text)) if *outcome == Outcome::Completed => {
-                Outcome::Refused { status: 200, verdict: error::classify(200, Some(text)), retry_after: None }
+            (None, Some(text)) if *outcome == self.good => {
+                let verdict = error::classify(200, Some(text));
+                if !verdict.row.is_known() {
+                    self.journal.note_unknown(text);
+                }
+                Outcome::Refused { status: 200, verdict, retry_after: None }
             }
             _ => *outcome,
         };
@@ -159,7 +182,8 @@ impl Tap {
                 self.poll_break(cx)
             }
             Poll::Ready(None) => {
-                self.finish(&Outcome::Completed);
+                let good = self.good;
+                self.finish(&good);
                 Poll::Ready(None)
             }
         }
@@ -170,6 +194,7 @@ impl Tap {
     fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            self.tell();
         }
         if self.body.is_end_stream() {
             if self.is_cut_short() {
@@ -177,7 +202,8 @@ impl Tap {
                 frame = frame.map_data(|data| data.slice(..data.len().saturating_sub(1)));
             } else {
                 self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.finish(&Outcome::Completed);
+                let good = self.good;
+                self.finish(&good);
                 return frame;
             }
         }
@@ -189,7 +215,7 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         // kimi-cli closes right after `data: [DONE]`, every time [observed with 1.50, 2026-11]: that is no abort.
-        let outcome = if self.saw_terminal_event() { Outcome::Completed } else { Outcome::ClientLeft };
+        let outcome = if self.saw_terminal_event() { self.good } else { self.journal.unfinished() };
         self.finish(&outcome);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::HALF_OPEN;
+use super::outage::Down;
 use super::view::KeyState;
 use super::{Demand, Lease, Mode, Pool};
 use crate::key::Fingerprint;
@@ -21,6 +22,8 @@ pub enum Obstacle {
     NoReading,
     /// Half-open, and the deciding request is under way.
     Probing,
+    /// The breaker of its host is open.
+    UpstreamDown,
     /// This request already tried it.
     Tried,
     /// As many attempts in flight as the account may have.
@@ -38,6 +41,9 @@ pub struct Refusal {
     pub keys: Vec<RefusedKey>,
     /// Keys in the pool.
     pub total: usize,
+    /// The upstream that is down, when a key might have served but for that; of several the one that is asked again
+    /// first.
+    pub down: Option<Down>,
 }
 
 /// A key that cannot serve, and why.
@@ -117,7 +123,9 @@ impl Pool {
         entry.requests += 1;
         entry.last_used = Some(now);
         entry.rate.pass(limit, now);
-        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
+        let key = entry.key.clone();
+        self.outages.leased(&key.base_url, self.leases, now);
+        Lease { key, probe, told: false, rotation_index: self.rotation_index, number: self.leases }
     }
 
     /// The active key while it can serve; then the next in pool order, which becomes the active one. A key that is
@@ -159,6 +167,7 @@ impl Pool {
         let full = self.account_is_full(index);
         // What blocked a key may be its account's doing: one request decides for all its keys.
         let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
+        let down = self.outages.bars(&self.entries[index].key.base_url, now).is_some();
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
@@ -166,6 +175,8 @@ impl Pool {
             Some(Obstacle::State)
         } else if no_reading {
             Some(Obstacle::NoReading)
+        } else if down {
+            Some(Obstacle::UpstreamDown)
         } else if tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
         } else if half_open && probing {
@@ -217,16 +228,22 @@ impl Pool {
             _ => (0..self.entries.len()).collect(),
         };
         let limit = self.rules.limit_per_key;
+        let mut down: Option<Down> = None;
         let keys = considered
             .into_iter()
             .map(|index| {
                 let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
                 let entry = &mut self.entries[index];
                 let (reason, state_until) = entry.reason(now);
+                if obstacle == Obstacle::UpstreamDown {
+                    let this = self.outages.down(&entry.key.base_url, now);
+                    down = down.take().into_iter().chain(this).min_by_key(|down| down.until);
+                }
                 let until = match obstacle {
                     Obstacle::State => state_until,
                     Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
                     Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
+                    Obstacle::UpstreamDown => self.outages.bars(&entry.key.base_url, now),
                     Obstacle::NoReading | Obstacle::Tried => None,
                 };
                 RefusedKey {
@@ -238,6 +255,6 @@ impl Pool {
                 }
             })
             .collect();
-        Refusal { mode, keys, total: self.entries.len() }
+        Refusal { mode, keys, total: self.entries.len(), down }
     }
 }

@@ -2,6 +2,8 @@
 
 mod choose;
 mod entry;
+mod hear;
+pub mod outage;
 mod record;
 mod rotate;
 mod rules;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 pub use self::choose::{Obstacle, Refusal, RefusedKey};
 use self::entry::Entry;
+use self::outage::Outages;
 pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
@@ -70,6 +73,8 @@ pub struct Lease {
     pub key: Arc<Key>,
     /// This request decides whether a half-open key is good.
     pub probe: bool,
+    /// Its answer has told already that the upstream works.
+    told: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
@@ -92,6 +97,7 @@ pub struct Pool {
     rotation_index: u64,
     last_refresh: Option<Time>,
     rate: RateWindow,
+    outages: Outages,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
 }
@@ -111,6 +117,7 @@ impl Pool {
             rotation_index: snapshot.rotation_index,
             last_refresh: snapshot.last_health_refresh,
             rate: RateWindow::default(),
+            outages: Outages::default(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
         }
@@ -144,6 +151,8 @@ impl Pool {
             self.entries.push(entry);
         }
         self.leaving = old.into_values().collect();
+        let entries = &self.entries;
+        self.outages.keep(|at| entries.iter().any(|entry| entry.key.base_url.shares_host(at)));
         self.part(now);
         self.forget_gone(now);
         if self.active_index().is_none() && !self.entries.is_empty() {
@@ -220,6 +229,7 @@ impl Pool {
             mode: self.mode(),
             rotation_index: self.rotation_index,
             last_refresh: self.last_refresh,
+            upstreams: self.upstreams(now),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::pool::outage::UpstreamView;
 use crate::time::Time;
 
 /// How a key stands.
@@ -61,6 +62,8 @@ pub struct PoolView {
     pub rotation_index: u64,
     /// When a quota was last read.
     pub last_refresh: Option<Time>,
+    /// The hosts that keys are sent to, in pool order.
+    pub upstreams: Vec<UpstreamView>,
 }
 
 impl PoolView {

@@ -10,6 +10,8 @@ mod history;
 mod keys;
 mod memory;
 mod modes;
+mod outage_histories;
+mod outages;
 mod rotate;
 mod states;
 
