@@ -8,6 +8,7 @@ mod errors;
 mod headers;
 mod limits;
 mod no_key;
+mod outages;
 mod parallel;
 mod paths;
 mod rotation;

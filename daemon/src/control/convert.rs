@@ -6,11 +6,12 @@ use std::time::Duration;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::daemon::{
     CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, Reloaded, RequestCounts,
-    RotationStatus, Status,
+    RotationStatus, Status, Upstream,
 };
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
+use kmid_core::pool::outage::UpstreamView;
 use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
@@ -79,6 +80,7 @@ pub(super) fn status(
             in_flight: requests.in_flight,
             failed: requests.failed,
         },
+        upstreams: upstreams(view),
         issues: issues.into_iter().map(issue).collect(),
     }
 }
@@ -91,6 +93,17 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, bound.port())
+}
+
+fn upstreams(view: &PoolView) -> Vec<Upstream> {
+    let one = |upstream: &UpstreamView| Upstream {
+        host: upstream.host.clone(),
+        breaker: upstream.breaker.name().to_owned(),
+        until: upstream.until.map(|time| time.to_string()),
+        trouble: upstream.trouble.map(|trouble| trouble.name().to_owned()),
+        status: upstream.last.and_then(|last| last.status),
+    };
+    view.upstreams.iter().map(one).collect()
 }
 
 fn key_counts(view: &PoolView) -> KeyCounts {
@@ -128,7 +141,12 @@ pub(super) fn key_list(view: &PoolView, issues: Vec<command::Issue>, clients: Ve
         points_at_kmid: client.points_at_kmid,
         problem: client.problem,
     });
-    KeyList { keys: keys.collect(), issues: about_keys.collect(), clients: clients.collect() }
+    KeyList {
+        keys: keys.collect(),
+        issues: about_keys.collect(),
+        clients: clients.collect(),
+        upstreams: upstreams(view),
+    }
 }
 
 fn key(key: &KeyView, active: bool) -> Key {

@@ -55,6 +55,9 @@ pub struct Status {
     pub daemon: DaemonStatus,
     /// Requests since start.
     pub requests: RequestCounts,
+    /// The hosts that keys are sent to.
+    #[serde(default)]
+    pub upstreams: Vec<Upstream>,
     /// Key files that could not be used, settings warnings, lost log lines.
     pub issues: Vec<Issue>,
 }
@@ -154,6 +157,21 @@ pub struct RequestCounts {
     pub in_flight: u64,
     /// Finished with an error that the client saw.
     pub failed: u64,
+}
+
+/// A host that keys are sent to, and its breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// `closed` (requests pass), `open` (they get the last answer at once) or `half-open` (one decides)
+    pub breaker: String,
+    /// When one request may pass, RFC 3339; while it is open or one decides.
+    pub until: Option<String>,
+    /// What opened it: `gate`, `membership`, `throughput` or `failure`.
+    pub trouble: Option<String>,
+    /// Status of the last answer; `null` when there was none.
+    pub status: Option<u16>,
 }
 
 /// Something a person should know about.

@@ -1,7 +1,5 @@
 //! What outcomes say about the upstreams, and what that does to the keys.
 
-use std::sync::Arc;
-
 use super::outage::{Change, Judged, Met, Sign, Trouble, Undo, UpstreamView};
 use super::{Effect, Lease, Pool};
 use crate::key::{Fingerprint, Key};
@@ -26,7 +24,7 @@ pub(super) enum Blame {
     /// Whoever the verdict says.
     AsJudged,
     /// The same, until another account meets it, too.
-    SoFar(Trouble, Arc<str>),
+    SoFar(Trouble, Vec<Fingerprint>),
 }
 
 impl Pool {
@@ -63,8 +61,8 @@ impl Pool {
                 return Blame::AsJudged;
             }
         };
-        let account = self.account_name(key);
-        let met = Met { at, account: &account, number, trouble, outcome };
+        let account = self.account_of(key);
+        let met = Met { at, key: key.fingerprint, account: &account, number, trouble, outcome };
         let Judged { upstreams, undo, change } = self.outages.meets(&met, now, random);
         for undo in undo {
             let Some(entry) = self.entry_mut(undo.fingerprint) else { continue };
@@ -82,7 +80,13 @@ impl Pool {
     }
 
     /// What the refusal did to them, in case another account meets the same.
-    pub(super) fn may_undo(&mut self, key: &Key, trouble: Trouble, account: &Arc<str>, before: Vec<Undo>) {
+    pub(super) fn may_undo(
+        &mut self,
+        key: &Key,
+        trouble: Trouble,
+        account: &[Fingerprint],
+        before: Vec<Undo>,
+    ) {
         let undo = before.into_iter().filter_map(|before| {
             let entry = self.entry(before.fingerprint)?;
             Some(before.after(entry))
@@ -91,12 +95,13 @@ impl Pool {
         self.outages.remember(&key.base_url, trouble, account, undo);
     }
 
-    /// A key whose account is not known stands for itself.
-    fn account_name(&self, key: &Key) -> Arc<str> {
-        let entry = self.entry(key.fingerprint).filter(|entry| entry.key.base_url == key.base_url);
-        match entry.and_then(|entry| entry.account()) {
-            Some(account) => format!("account {account}").into(),
-            None => format!("key {}", key.fingerprint).into(),
+    /// The keys of a key's account at the host that it was used at; one whose account is not known stands for itself.
+    fn account_of(&self, key: &Key) -> Vec<Fingerprint> {
+        let there = self.entry(key.fingerprint).is_some_and(|entry| entry.key.base_url == key.base_url);
+        if there {
+            self.sharers(key.fingerprint).map(|entry| entry.key.fingerprint).collect()
+        } else {
+            vec![key.fingerprint]
         }
     }
 

@@ -16,13 +16,12 @@
 mod breaker;
 mod undo;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use self::breaker::Breaker;
 pub use self::breaker::{BreakerState, LONGEST as LONGEST_OPEN, SHORTEST as SHORTEST_OPEN};
 pub(super) use self::undo::Undo;
-use crate::key::BaseUrl;
+use crate::key::{BaseUrl, Fingerprint};
 use crate::kimi::error::Row;
 use crate::outcome::{Fault, FaultKind, Outcome, Phase};
 use crate::time::Time;
@@ -160,7 +159,8 @@ pub struct UpstreamView {
 #[derive(Debug)]
 struct Sighting {
     trouble: Trouble,
-    account: Arc<str>,
+    /// The key that met it.
+    key: Fingerprint,
     /// The leases of the first and the last refusal.
     first: u64,
     last: u64,
@@ -190,7 +190,10 @@ struct Host {
 #[derive(Debug)]
 pub(super) struct Met<'a> {
     pub(super) at: &'a BaseUrl,
-    pub(super) account: &'a Arc<str>,
+    pub(super) key: Fingerprint,
+    /// The keys that are known by now to share its account, itself included. A name of the account would not do: it
+    /// may become known between two refusals.
+    pub(super) account: &'a [Fingerprint],
     pub(super) number: u64,
     pub(super) trouble: Trouble,
     pub(super) outcome: &'a Outcome,
@@ -303,10 +306,19 @@ impl Outages {
     }
 
     /// What the refusal that was just met did to keys, in case it turns out to be nobody's fault.
-    pub(super) fn remember(&mut self, at: &BaseUrl, trouble: Trouble, account: &Arc<str>, undo: Vec<Undo>) {
+    pub(super) fn remember(
+        &mut self,
+        at: &BaseUrl,
+        trouble: Trouble,
+        account: &[Fingerprint],
+        undo: Vec<Undo>,
+    ) {
         let Some(host) = self.find_mut(at) else { return };
-        let seen =
-            host.sightings.iter_mut().rev().find(|seen| seen.trouble == trouble && seen.account == *account);
+        let seen = host
+            .sightings
+            .iter_mut()
+            .rev()
+            .find(|seen| seen.trouble == trouble && account.contains(&seen.key));
         let Some(seen) = seen else { return };
         for undo in undo.into_iter().filter(Undo::is_needed) {
             let earlier = seen.undo.iter_mut().rev().find(|known| known.fingerprint == undo.fingerprint);
@@ -382,7 +394,7 @@ impl Host {
         }
         self.see(met, now);
         let together =
-            self.sightings.iter().any(|seen| seen.trouble == met.trouble && seen.account != *met.account);
+            self.sightings.iter().any(|seen| seen.trouble == met.trouble && !met.account.contains(&seen.key));
         let in_a_row = met.trouble == Trouble::Failure && self.failures >= FAILURES;
         if !together && !in_a_row {
             return Judged { change, ..Judged::default() };
@@ -404,7 +416,9 @@ impl Host {
 
     fn see(&mut self, met: &Met<'_>, now: Time) {
         let known = self.sightings.iter_mut().find(|seen| {
-            seen.trouble == met.trouble && seen.account == *met.account && is_near(seen.began, now, TOGETHER)
+            seen.trouble == met.trouble
+                && met.account.contains(&seen.key)
+                && is_near(seen.began, now, TOGETHER)
         });
         match known {
             Some(seen) => {
@@ -413,7 +427,7 @@ impl Host {
             }
             None => self.sightings.push(Sighting {
                 trouble: met.trouble,
-                account: Arc::clone(met.account),
+                key: met.key,
                 first: met.number,
                 last: met.number,
                 began: now,

@@ -93,6 +93,18 @@ fn keys_of_one_account_are_one_account() {
 }
 
 #[test]
+fn an_account_that_becomes_known_between_two_failures_is_still_one() {
+    for outcome in [limited(), down()] {
+        let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+        let [first, second] = [bench.lease(), bench.lease()];
+        bench.end(first, &outcome);
+        bench.one_account(&["alpha"]);
+        bench.end(second, &outcome);
+        assert_eq!(bench.breaker(), BreakerState::Closed, "{outcome:?}");
+    }
+}
+
+#[test]
 fn quotas_bans_and_dead_keys_are_each_accounts_own() {
     for (status, row) in [
         (401, Row::InvalidKey),
