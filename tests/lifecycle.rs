@@ -91,6 +91,8 @@ async fn a_drain_ends_by_its_deadline() {
     daemon.signal(Signal::TERM);
     daemon.ended().await;
     assert_eq!(connection.rest(head).await.end, End::Broken);
+    let trace = &daemon.traces(1).await[0];
+    assert_eq!(trace["outcome"], "cut_off", "its client did not leave: {trace}");
 }
 
 #[tokio::test]

@@ -153,6 +153,51 @@ async fn every_row_on_the_anthropic_wire() {
     }
 }
 
+/// The same error as an event of a stream that has begun well: what it does to the keys.
+async fn check_inside_a_stream(status: u16, kind: &str, text: &str, expect: Expect, anthropic: bool) {
+    let case = format!("{status} {text} inside a stream (anthropic: {anthropic})");
+    let upstream = Upstream::start().await;
+    let endpoint = if anthropic { "/messages" } else { "/chat/completions" };
+    let error = json!({"message": text, "type": kind, "code": status.to_string()});
+    let event = if anthropic {
+        format!("event: error\ndata: {}\n\n", json!({"type": "error", "error": error}))
+    } else {
+        format!("data: {}\n\n", json!({"error": error}))
+    };
+    upstream.next(&key_of("alpha"), endpoint, Reply::sse().send(event));
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    let request = if anthropic { Request::message_stream() } else { Request::chat_stream() };
+    let answer = daemon.send(request).await;
+    let trace = &daemon.traces(1).await[0];
+    let state = match expect {
+        PassesThrough | UpstreamsFault => {
+            assert!(answer.text().contains(text), "{case}: {}", answer.text());
+            assert_eq!(upstream.keys_at(endpoint), [key_of("alpha")], "{case}");
+            "ready"
+        }
+        OtherKeyServes(state) => state,
+    };
+    assert_eq!(daemon.key("alpha").await["state"], state, "{case}: {trace}");
+    assert_eq!(daemon.key("beta").await["state"], "ready", "{case}");
+    assert_ne!(trace["attempts"][0]["outcome"], "completed", "{case}: {trace}");
+    assert_ne!(trace["attempts"][0]["outcome"], "unknown", "{case}: {trace}");
+}
+
+#[tokio::test]
+async fn every_row_inside_a_stream_of_the_openai_wire() {
+    for &(status, kind, text, expect) in TABLE {
+        check_inside_a_stream(status, kind, text, expect, false).await;
+    }
+}
+
+#[tokio::test]
+async fn every_row_inside_a_stream_of_the_anthropic_wire() {
+    for &(status, kind, text, expect) in TABLE {
+        check_inside_a_stream(status, kind, text, expect, true).await;
+    }
+}
+
 async fn ask(daemon: &Daemon) -> Answer {
     daemon.send(Request::chat()).await
 }

@@ -11,6 +11,7 @@ mod holding;
 mod keepalive;
 mod limits;
 mod no_key;
+mod outages;
 mod parallel;
 mod paths;
 mod queue;

@@ -51,7 +51,7 @@ async fn all_blocked_or_disabled() {
 #[tokio::test]
 async fn ready_again_within_a_minute() {
     let upstream = Upstream::start().await;
-    let reply = || Reply::openai_error(429, "rate_limit_reached_error", "We're receiving too many requests");
+    let reply = || Reply::openai_error(429, "rate_limit_reached_error", "organization TPD rate limit");
     upstream.always(ANY, "/chat/completions", move |_| reply().field("retry-after", "20"));
     let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
     let daemon = setup.env("KMI_QUEUE_MAX_WAIT_SECONDS", "0").start().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Daemon, Request, Setup};
 use kmi_tests::upstream::api::Usages;
-use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
+use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
 use serde_json::json;
 
 async fn serves(daemon: &Daemon) -> String {
@@ -133,10 +133,10 @@ async fn half_open_lets_one_request_decide() {
     assert_eq!((&checked["cleared"], &checked["still_blocked"]), (&json!(["alpha"]), &json!([])));
     // One probe is on its way; a second request must not follow it.
     let gate = Gate::closed();
-    upstream.next(&key_of("alpha"), "/models", Reply::status(200).head_after(&gate));
+    upstream.next(&key_of("alpha"), "/chat/completions", Reply::json(200, &api::chat()).head_after(&gate));
     let mut probe = daemon.connect().await;
-    probe.send(&Request::get("/models")).await;
-    upstream.nth("/models", 2).await;
+    probe.send(&Request::chat()).await;
+    upstream.nth("/chat/completions", 1).await;
     assert!(daemon.send(Request::get("/models")).await.by_kmid());
     gate.open();
     assert_eq!(probe.answer().await.status, 200);

@@ -1,6 +1,7 @@
 //! `kmi health`: every key, or the one that the Kimi client is configured with.
 
 use kmi_proto::method::typed;
+use kmi_proto::methods::daemon::Upstream;
 use kmi_proto::methods::keys::{Key, KeyList, ListParams, Window};
 use serde::Serialize;
 
@@ -37,7 +38,9 @@ pub(crate) fn run(app: &App, args: &HealthArgs) -> Outcome {
     }
     let keys = mark(&list);
     if app.json {
-        app.print_json(&serde_json::json!({"keys": keys, "issues": list.issues, "clients": list.clients}))?;
+        app.print_json(&serde_json::json!({
+            "keys": keys, "issues": list.issues, "clients": list.clients, "upstreams": list.upstreams
+        }))?;
     } else {
         app.print(&render(&app.view(), &keys, &list))?;
     }
@@ -106,8 +109,20 @@ pub(crate) fn render(view: &View<'_>, keys: &[Shown<'_>], list: &KeyList) -> Str
     } else {
         format!("{}\n{}", blocks(view, keys), summary(view, keys))
     };
+    list.upstreams.iter().for_each(|upstream| text.push_str(&breaker(view, upstream)));
     text.push_str(&alerts(view, &list.issues));
     text
+}
+
+/// An upstream that lets no request pass; nothing about one that works.
+fn breaker(view: &View<'_>, upstream: &Upstream) -> String {
+    let host = clean(&upstream.host).into_owned();
+    let said = match upstream.breaker.as_str() {
+        "closed" => return String::new(),
+        "open" => tr!(view.messages, "health-upstream-open", host = host),
+        _ => tr!(view.messages, "health-upstream-half-open", host = host),
+    };
+    flow::spans(view.look, "", 2, &[Span::new(Paint::Bad, said)])
 }
 
 fn blocks(view: &View<'_>, keys: &[Shown<'_>]) -> String {

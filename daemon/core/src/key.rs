@@ -212,10 +212,23 @@ impl BaseUrl {
         &self.path
     }
 
+    /// Whether both name the same host and port.
+    #[must_use]
+    pub fn shares_host(&self, other: &BaseUrl) -> bool {
+        self.port == other.port && self.host == other.host
+    }
+
     /// `host` or `host:port`, as it stands in a Host header.
     #[must_use]
     pub fn authority(&self) -> &HeaderValue {
         &self.authority
+    }
+
+    /// The same as text, for people.
+    #[must_use]
+    pub fn authority_text(&self) -> String {
+        // Made from text that was checked to be a host.
+        self.authority.to_str().unwrap_or(&self.host).to_owned()
     }
 }
 

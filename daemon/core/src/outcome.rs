@@ -121,7 +121,35 @@ pub enum Retry {
     Later,
 }
 
-/// The meaning of an error answer.
+/// What a verdict rests on, the surest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// The text says it.
+    Text,
+    /// The type or code says it; the text is new.
+    Type,
+    /// The status alone says it.
+    Status,
+    /// No row matched: it is passed on, and nothing follows from it.
+    Unknown,
+}
+
+impl Certainty {
+    /// The stable word used in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Type => "type",
+            Self::Status => "status",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The meaning of an error answer. Until when it holds, the answer says in its `Retry-After` only
+/// ([`Outcome::Refused`]), and the pool's readings know the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Verdict {
     /// The row of the error table that matched.
@@ -132,26 +160,34 @@ pub struct Verdict {
     pub action: Action,
     /// Whether another attempt makes sense.
     pub retry: Retry,
+    /// How sure it is.
+    pub sure: Certainty,
 }
 
 /// What one attempt meant. Every lease ends with exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The response came to its true end.
+    /// The response came to its true end, and the upstream did what it is there for: a 2xx to a request for the
+    /// model. That alone proves a key.
     Completed,
+    /// The response came to its true end and is no error, but proves nothing of the key: `/models` answers to keys
+    /// that chat refuses [kodus-ai#1257, 2026-11], and so may a redirect.
+    Answered,
     /// The upstream answered with an error.
     Refused {
         /// HTTP status.
         status: u16,
         /// What it means.
         verdict: Verdict,
-        /// The answer's `Retry-After`, if it had a usable one.
+        /// Until when, where the answer itself says so: its `Retry-After`, if it had a usable one.
         retry_after: Option<Duration>,
     },
     /// The transport failed, or the stream ended without its terminal event.
     Broke(Fault),
     /// The client went away first.
     ClientLeft,
+    /// kmid ended first: the time to drain was over.
+    CutOff,
 }
 
 impl Outcome {
@@ -159,10 +195,10 @@ impl Outcome {
     #[must_use]
     pub fn whose(&self) -> Option<Party> {
         match self {
-            Self::Completed => None,
+            Self::Completed | Self::Answered => None,
             Self::Refused { verdict, .. } => Some(verdict.whose),
             Self::Broke(_) => Some(Party::Upstream),
-            Self::ClientLeft => Some(Party::Nobody),
+            Self::ClientLeft | Self::CutOff => Some(Party::Nobody),
         }
     }
 
@@ -170,10 +206,11 @@ impl Outcome {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Completed => "completed",
+            Self::Completed | Self::Answered => "completed",
             Self::Refused { verdict, .. } => verdict.row.name(),
             Self::Broke(_) => "upstream_broke",
             Self::ClientLeft => "client_left",
+            Self::CutOff => "cut_off",
         }
     }
 }

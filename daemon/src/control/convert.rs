@@ -6,13 +6,14 @@ use std::time::Duration;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::daemon::{
     AccountSlots, CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, QueueStatus,
-    Reloaded, RequestCounts, RotationStatus, SessionStatus, Status,
+    Reloaded, RequestCounts, RotationStatus, SessionStatus, Status, Upstream,
 };
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Tokens, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
 use kmid_core::kimi::quota::Quota;
 use kmid_core::kimi::usage;
+use kmid_core::pool::outage::UpstreamView;
 use kmid_core::pool::view::{FigureView, KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
@@ -92,6 +93,7 @@ pub(super) fn status(
         sessions: SessionStatus { affinity: settings.session_affinity, known: view.sessions },
         tokens: tokens(all_tokens),
         cache_share: all_tokens.cache_share(),
+        upstreams: upstreams(view),
         issues: issues.into_iter().map(issue).collect(),
     }
 }
@@ -104,6 +106,17 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, bound.port())
+}
+
+fn upstreams(view: &PoolView) -> Vec<Upstream> {
+    let one = |upstream: &UpstreamView| Upstream {
+        host: upstream.host.clone(),
+        breaker: upstream.breaker.name().to_owned(),
+        until: upstream.until.map(|time| time.to_string()),
+        trouble: upstream.trouble.map(|trouble| trouble.name().to_owned()),
+        status: upstream.last.and_then(|last| last.status),
+    };
+    view.upstreams.iter().map(one).collect()
 }
 
 fn key_counts(view: &PoolView) -> KeyCounts {
@@ -165,7 +178,12 @@ pub(super) fn key_list(
         points_at_kmid: client.points_at_kmid,
         problem: client.problem,
     });
-    KeyList { keys: keys.collect(), issues: about_keys.collect(), clients: clients.collect() }
+    KeyList {
+        keys: keys.collect(),
+        issues: about_keys.collect(),
+        clients: clients.collect(),
+        upstreams: upstreams(view),
+    }
 }
 
 fn key(key: &KeyView, active: bool, now: Time) -> Key {

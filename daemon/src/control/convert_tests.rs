@@ -82,6 +82,7 @@ pub(in super::super) fn view() -> PoolView {
         ..key_view("alpha", KeyState::Cooling)
     };
     PoolView {
+        upstreams: Vec::new(),
         keys: vec![alpha, key_view("beta", KeyState::Blocked)],
         active: Some(0),
         auto: false,

@@ -59,6 +59,7 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
 
 fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
     PoolView {
+        upstreams: Vec::new(),
         keys: vec![key("alpha", alpha, 22.0), key("beta", beta, 100.0), key("gamma", KeyState::Ready, 97.5)],
         active: Some(1),
         auto: true,

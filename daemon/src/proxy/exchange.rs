@@ -314,7 +314,7 @@ impl Exchange {
     /// follow, nothing is gained by holding an event stream.
     async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
         if response.status().as_u16() >= 400 {
-            return Met::Failed(Box::new(failure::understand(response).await));
+            return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
         }
         if self.is_empty_stream(&response) {
             let kind = FaultKind::Truncated;
@@ -326,7 +326,7 @@ impl Exchange {
             return Met::Begun(Begun::at_head(response));
         }
         self.journal.attempt_met(Some(response.status()), "client_left");
-        match hold::until_output(response, self.wire).await {
+        match hold::until_output(response, self.wire, &self.proxy.state).await {
             Ok(begun) => Met::Begun(begun),
             Err(failed) => Met::Failed(Box::new(failed)),
         }
@@ -416,7 +416,9 @@ impl Exchange {
     /// is in what state.
     fn no_key(&mut self, why: &NoLease, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
         let keys_are_fine = |label: &str| match why {
-            NoLease::Refused(refusal) | NoLease::QueueFull(refusal) => refusal.has_tried(label),
+            NoLease::Refused(refusal) | NoLease::QueueFull(refusal) => {
+                refusal.has_tried(label) || refusal.down.is_some()
+            }
             NoLease::Ending => true,
         };
         match last {
@@ -450,7 +452,7 @@ impl Exchange {
     }
 
     /// Passes a good response on.
-    fn pass(self, begun: Begun, lease: Lease) -> Response<ProxyBody> {
+    fn pass(self, begun: Begun, mut lease: Lease) -> Response<ProxyBody> {
         let Begun { mut parts, read, body, watch } = begun;
         let is_stream = has_type(&parts.headers, "text/event-stream");
         let watch = watch.unwrap_or_else(|| match (self.streams(), is_stream) {
@@ -459,11 +461,17 @@ impl Exchange {
             (false, _) => Watch::Nothing,
         });
         let must_terminate = self.streams() && is_event_stream(&parts);
+        // What any key may ask, and what is no success, proves no key.
+        let proves = self.streams() && parts.status.is_success();
+        let good = if proves { Outcome::Completed } else { Outcome::Answered };
+        if watch.scanner().is_none() {
+            lease.answered();
+        }
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
         mark(&mut parts, &lease.key().label, &journal, self.proxy.upstream.is_simulated());
-        let tap = Tap::new(read, body, watch, must_terminate, lease, journal);
+        let tap = Tap::new(read, body, watch, must_terminate, good, lease, journal);
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
 

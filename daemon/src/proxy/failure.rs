@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::decode::{Readable, Reader};
 use crate::clock;
+use crate::state::State;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::SendError;
 
@@ -38,7 +39,7 @@ pub(super) struct Failure {
 }
 
 /// Reads and understands an error answer.
-pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
+pub(super) async fn understand(response: Response<UpstreamBody>, state: &State) -> Failure {
     let (parts, mut body) = response.into_parts();
     let mut read = VecDeque::new();
     let mut length = 0;
@@ -76,9 +77,17 @@ pub(super) async fn understand(response: Response<UpstreamBody>) -> Failure {
     let wait = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait.and_then(|value| retry_after(value, clock::now()));
     let outcome = Outcome::Refused { status, verdict, retry_after: wait };
-    if !verdict.row.is_known() || status >= 500 {
+    if !verdict.row.is_known() {
+        state.note_unknown(status, text.as_ref());
+    } else if status >= 500 {
         let said = text.as_ref().map(|text| error::log_text(status, text));
-        tracing::warn!(status, row = verdict.row.name(), said, "proxy_upstream_error");
+        tracing::warn!(
+            status,
+            row = verdict.row.name(),
+            sure = verdict.sure.name(),
+            said,
+            "proxy_upstream_error"
+        );
     }
     Failure { parts, read, rest, broken, text, verdict, outcome }
 }

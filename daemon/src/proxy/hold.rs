@@ -14,6 +14,7 @@ use kmid_core::outcome::{FaultKind, Outcome, Phase};
 
 use super::failure::Failure;
 use super::watch::Watch;
+use crate::state::State;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::SendError;
 
@@ -45,7 +46,11 @@ impl Begun {
 /// Reads an event stream up to the model's first output. Until then an error event, a broken transport and an end
 /// without the terminal event are failures like an error answer: they keep what came, for the client to get if no
 /// other attempt is made. A stream that cannot be read as it comes is not held.
-pub(super) async fn until_output(response: Response<UpstreamBody>, wire: Wire) -> Result<Begun, Failure> {
+pub(super) async fn until_output(
+    response: Response<UpstreamBody>,
+    wire: Wire,
+    state: &State,
+) -> Result<Begun, Failure> {
     let (parts, mut body) = response.into_parts();
     let mut watch = Watch::events(wire, &parts.headers);
     let mut read = VecDeque::new();
@@ -54,7 +59,7 @@ pub(super) async fn until_output(response: Response<UpstreamBody>, wire: Wire) -
         if let Some(text) =
             watch.error().filter(|_| watch.scanner().is_some_and(|events| !events.output_seen()))
         {
-            return Err(refused(text.clone(), parts, read, body));
+            return Err(refused(text.clone(), parts, read, body, state));
         }
         let is_waiting =
             |events: &SseScanner| !events.output_seen() && !events.terminal() && watch.reads_at_once();
@@ -95,16 +100,12 @@ fn refused(
     parts: http::response::Parts,
     read: VecDeque<Bytes>,
     body: UpstreamBody,
+    state: &State,
 ) -> Failure {
     let status = parts.status.as_u16();
     let verdict = error::classify(status, Some(&text));
     if !verdict.row.is_known() {
-        tracing::warn!(
-            status,
-            row = verdict.row.name(),
-            said = error::log_text(status, &text),
-            "proxy_upstream_error"
-        );
+        state.note_unknown(status, Some(&text));
     }
     let outcome = Outcome::Refused { status, verdict, retry_after: None };
     Failure { parts, read, rest: Some(body), broken: None, text: Some(text), verdict, outcome }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, StatusCode};
 use kmid_core::key::Fingerprint;
+use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::Decision;
@@ -22,7 +23,8 @@ use crate::state::{Lease, State};
 /// Most bytes of an endpoint that are noted.
 const LONGEST_ENDPOINT: usize = 200;
 
-/// What is noted of a request. Ends exactly once: when told to, or, dropped before that, as *client left*.
+/// What is noted of a request. Ends exactly once: when told to, or, dropped before that, as *client left* or
+/// *cut off*.
 #[derive(Debug)]
 pub(super) struct Journal {
     state: Arc<State>,
@@ -115,6 +117,16 @@ impl Journal {
         });
     }
 
+    /// What it means that the request is dropped before its end.
+    pub(super) fn unfinished(&self) -> Outcome {
+        self.state.unfinished()
+    }
+
+    /// An error event that no row knows.
+    pub(super) fn note_unknown(&self, text: &ErrorText) {
+        self.state.note_unknown(200, Some(text));
+    }
+
     /// How the attempt under way stands or ended.
     pub(super) fn attempt_met(&mut self, status: Option<StatusCode>, outcome: &'static str) {
         if let Some(attempt) = self.attempts.last_mut() {
@@ -168,7 +180,7 @@ impl Journal {
         let name = outcome.name();
         self.attempt_met(None, name);
         let error_code = match outcome {
-            Outcome::Completed | Outcome::ClientLeft => None,
+            Outcome::Completed | Outcome::Answered | Outcome::ClientLeft | Outcome::CutOff => None,
             Outcome::Refused { .. } => Some(name),
             Outcome::Broke(fault) => Some(fault.kind.name()),
         };
@@ -178,7 +190,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.attempt_met(None, "client_left");
-        self.end("client_left", None);
+        let unfinished = self.unfinished().name();
+        self.attempt_met(None, unfinished);
+        self.end(unfinished, None);
     }
 }

@@ -246,12 +246,12 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.ending.abort.cancelled() => return,
+            () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
             () = self.ending.drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
-                    () = self.ending.abort.cancelled() => return,
+                    () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
                 }
             }
         };

@@ -8,6 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, 
 use http::{Response, StatusCode};
 use kmid_core::kimi::wire::{self, Wire};
 use kmid_core::outcome::FaultKind;
+use kmid_core::pool::outage::Down;
 use kmid_core::pool::view::KeyState;
 use kmid_core::pool::{Mode, Obstacle, Refusal, RefusedKey};
 use kmid_core::time::Time;
@@ -126,8 +127,34 @@ impl Reply {
         Self::new(StatusCode::BAD_GATEWAY, "api_error", "not_a_stream", message)
     }
 
+    /// What a request gets while the upstream's breaker is open: the upstream's own last answer, without asking it.
+    fn upstream_down(down: &Down, now: Time) -> Self {
+        let status = down.last.status.and_then(|status| StatusCode::from_u16(status).ok());
+        let said = match status {
+            Some(status) => format!("answered {} ({})", status.as_u16(), down.last.what),
+            None => format!("gave no answer ({})", down.last.what),
+        };
+        let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let kind = match status.as_u16() {
+            402 | 403 => "permission_error",
+            429 => "rate_limit_error",
+            529 => "overloaded_error",
+            _ => "api_error",
+        };
+        let message = format!(
+            "{} is down for every key: it last {said}. kmid asks it again within seconds; `kmi health` says more.",
+            down.host
+        );
+        let mut reply = Self::new(status, kind, "upstream_down", message);
+        reply.retry_after = Some(down.until.since(now));
+        reply
+    }
+
     /// What a request gets when no key can serve it: which keys are in what state until when, and what to do.
     pub(super) fn refusal(refusal: &Refusal, wire: Wire, now: Time, zone: &Zone) -> Self {
+        if let Some(down) = &refusal.down {
+            return Self::upstream_down(down, now);
+        }
         let keys = describe(refusal, zone);
         if refusal.total == 0 {
             let message = "kmid has no keys; put a key file into _auths/ (`kmi doctor` says where that is) and try again";
@@ -222,6 +249,7 @@ fn describe(refusal: &Refusal, zone: &Zone) -> String {
             },
             Obstacle::NoReading => format!("{} has no fresh quota reading", key.label),
             Obstacle::Probing => format!("{} is being tried by another request", key.label),
+            Obstacle::UpstreamDown => format!("{} has an upstream that is down", key.label),
             Obstacle::Tried => format!("{} failed just now", key.label),
             Obstacle::AtCap => format!("{} has as many requests in flight as its account allows", key.label),
             Obstacle::Ramping => format!("{} is taken up step by step", key.label),

@@ -38,6 +38,10 @@ pub(super) struct Tap {
     must_terminate: bool,
     lease: Option<Lease>,
     journal: Journal,
+    /// What a good end means.
+    good: Outcome,
+    /// The upstream is known to work.
+    told: bool,
     /// What is known before the body's end: for error answers.
     known: Option<Outcome>,
     /// A break that waits until what came before it has been flushed to the client.
@@ -53,6 +57,7 @@ impl Tap {
         body: UpstreamBody,
         watch: Watch,
         must_terminate: bool,
+        good: Outcome,
         lease: Lease,
         journal: Journal,
     ) -> Self {
@@ -63,13 +68,15 @@ impl Tap {
             must_terminate,
             lease: Some(lease),
             journal,
+            good,
+            told: false,
             known: None,
             breaking: None,
             flushed: false,
         };
         if tap.body.is_end_stream() {
             tap.journal.bytes_down = tap.read_bytes();
-            tap.finish(&Outcome::Completed);
+            tap.finish(&good);
         }
         tap
     }
@@ -89,6 +96,8 @@ impl Tap {
             must_terminate: false,
             lease: None,
             journal,
+            good: Outcome::Answered,
+            told: true,
             known: Some(known),
             breaking: broken.map(Into::into),
             flushed: false,
@@ -97,6 +106,16 @@ impl Tap {
 
     fn read_bytes(&self) -> u64 {
         self.read.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    /// The first output shows that the upstream works; the end may be minutes away.
+    fn tell(&mut self) {
+        if !self.told && self.watch.scanner().is_none_or(SseScanner::output_seen) {
+            self.told = true;
+            if let Some(lease) = &mut self.lease {
+                lease.answered();
+            }
+        }
     }
 
     fn saw_terminal_event(&self) -> bool {
@@ -112,8 +131,12 @@ impl Tap {
     fn finish(&mut self, outcome: &Outcome) {
         let outcome = match (self.known, self.watch.error()) {
             (Some(known), _) => known,
-            (None, Some(text)) if *outcome == Outcome::Completed => {
-                Outcome::Refused { status: 200, verdict: error::classify(200, Some(text)), retry_after: None }
+            (None, Some(text)) if *outcome == self.good => {
+                let verdict = error::classify(200, Some(text));
+                if !verdict.row.is_known() {
+                    self.journal.note_unknown(text);
+                }
+                Outcome::Refused { status: 200, verdict, retry_after: None }
             }
             _ => *outcome,
         };
@@ -168,7 +191,8 @@ impl Tap {
                 self.poll_break(cx)
             }
             Poll::Ready(None) => {
-                self.finish(&Outcome::Completed);
+                let good = self.good;
+                self.finish(&good);
                 Poll::Ready(None)
             }
         }
@@ -179,6 +203,7 @@ impl Tap {
     fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            self.tell();
         }
         if self.body.is_end_stream() {
             if self.is_cut_short() {
@@ -186,7 +211,8 @@ impl Tap {
                 frame = frame.map_data(|data| data.slice(..data.len().saturating_sub(1)));
             } else {
                 self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.finish(&Outcome::Completed);
+                let good = self.good;
+                self.finish(&good);
                 return frame;
             }
         }
@@ -198,7 +224,7 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         // kimi-cli closes right after `data: [DONE]`, every time [observed with 1.50, 2026-11]: that is no abort.
-        let outcome = if self.saw_terminal_event() { Outcome::Completed } else { Outcome::ClientLeft };
+        let outcome = if self.saw_terminal_event() { self.good } else { self.journal.unfinished() };
         self.finish(&outcome);
     }
 }

@@ -49,7 +49,7 @@ impl Refresher {
         let Ok(_place) = self.places.acquire().await else { return Err("kmid is ending".to_owned()) };
         let connect = self.settings.load().proxy_connect_timeout;
         let reading = probe::usages(&self.upstream, key, connect).await;
-        self.state.record_quota(key.fingerprint, reading.as_ref().map_err(String::as_str));
+        self.state.record_quota(key, reading.as_ref().map_err(String::as_str));
         reading.map(|_| ()).inspect_err(|error| {
             tracing::warn!(key = %key.label, error, "usage_fetch_failed");
         })

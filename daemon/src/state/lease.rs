@@ -10,7 +10,7 @@ use kmid_core::pool::{self, Decision};
 use super::State;
 
 /// The right to use one key for one attempt. Ends exactly once: with the outcome it is given, or, when it is
-/// dropped before that, as *client left*.
+/// dropped before that, as *client left* or *cut off*.
 #[derive(Debug)]
 pub struct Lease {
     state: Arc<State>,
@@ -50,6 +50,13 @@ impl Lease {
         }
     }
 
+    /// The answer has begun well: what follows may last for minutes, but the upstream works.
+    pub fn answered(&mut self) {
+        if let Some(inner) = &mut self.inner {
+            self.state.upstream_answered(inner);
+        }
+    }
+
     /// Ends the lease with what the attempt meant.
     pub fn end(mut self, outcome: &Outcome) {
         self.finish(outcome);
@@ -64,6 +71,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.finish(&Outcome::ClientLeft);
+        let outcome = self.state.unfinished();
+        self.finish(&outcome);
     }
 }

@@ -10,12 +10,15 @@ mod queue;
 pub mod store;
 mod totals;
 pub mod trace;
+mod unknown;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kmid_core::key::{Fingerprint, Key};
+use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
@@ -32,6 +35,7 @@ pub use self::queue::{NoLease, Patience, Waited};
 use self::store::Store;
 pub use self::totals::RequestTotals;
 use self::trace::TraceRecord;
+use self::unknown::Unknown;
 use crate::clock;
 use crate::command::Issue;
 use crate::line_log::RecordLog;
@@ -49,6 +53,11 @@ pub struct State {
     /// Keys whose quota should be read soon.
     stale: Mutex<BTreeSet<Fingerprint>>,
     keys_or_quota_wanted: Notify,
+    /// Some upstream is in trouble: its answers matter.
+    trouble: AtomicBool,
+    /// Requests in flight are being cut off.
+    cutting_off: AtomicBool,
+    unknown: Unknown,
 }
 
 /// What a rotation did.
@@ -125,12 +134,25 @@ impl State {
             trace,
             stale: Mutex::default(),
             keys_or_quota_wanted: Notify::new(),
+            trouble: AtomicBool::new(false),
+            cutting_off: AtomicBool::new(false),
+            unknown: Unknown::default(),
         }))
     }
 
     /// Replaces the keys; leases in flight end as they were.
     pub fn set_keys(&self, keys: Vec<Key>) {
-        self.change(|pool| pool.set_keys(keys, clock::now()));
+        let moved = self.change(|pool| {
+            let before: Vec<Arc<Key>> = pool.keys().cloned().collect();
+            pool.set_keys(keys, clock::now());
+            let moved = |key: &Arc<Key>| {
+                let old = before.iter().find(|old| old.fingerprint == key.fingerprint);
+                old.is_some_and(|old| old.base_url != key.base_url)
+            };
+            pool.keys().filter(|key| moved(key)).map(|key| key.fingerprint).collect::<Vec<_>>()
+        });
+        // Nothing is known of a key at its new host.
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(moved);
         self.store.changed();
         self.keys_or_quota_wanted.notify_one();
     }
@@ -178,19 +200,60 @@ impl State {
     }
 
     fn record(&self, lease: pool::Lease, outcome: &Outcome) {
-        let effects = self.change(|pool| pool.record(lease, outcome, clock::now(), fastrand::u64(..)));
+        let effects = self.change(|pool| {
+            let effects = pool.record(lease, outcome, clock::now(), fastrand::u64(..));
+            self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
+            effects
+        });
         self.store.changed();
         self.carry_out(effects);
     }
 
-    /// Takes in a reading of a key's quota.
-    pub fn record_quota(&self, fingerprint: Fingerprint, reading: Result<&Quota, &str>) {
-        let effects = self.change(|pool| match reading {
-            Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
-            Err(error) => {
-                pool.record_quota_error(fingerprint, error);
-                self.counted.refresh_failed();
-                Vec::new()
+    /// See [`Lease::answered`]. Free of the lock while no upstream is in trouble.
+    fn upstream_answered(&self, lease: &mut pool::Lease) {
+        if !self.trouble.load(Ordering::Relaxed) {
+            return;
+        }
+        let effects = self.change(|pool| {
+            let effects = pool.upstream_answered(lease);
+            self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
+            effects
+        });
+        self.carry_out(effects);
+    }
+
+    /// From now on what ends unfinished was cut off by kmid and not left by its client.
+    pub fn cut_off(&self) {
+        self.cutting_off.store(true, Ordering::Relaxed);
+    }
+
+    /// What it means that a request is dropped before its end.
+    #[must_use]
+    pub fn unfinished(&self) -> Outcome {
+        if self.cutting_off.load(Ordering::Relaxed) { Outcome::CutOff } else { Outcome::ClientLeft }
+    }
+
+    /// An error that no row knows: the log gets it once for each status and type.
+    pub fn note_unknown(&self, status: u16, text: Option<&ErrorText>) {
+        self.unknown.note(status, text);
+    }
+
+    /// Takes in a reading of a key's quota. A key that is sent elsewhere by now is another account's there: then the
+    /// reading says nothing, and a new one is wanted.
+    pub fn record_quota(&self, key: &Key, reading: Result<&Quota, &str>) {
+        let fingerprint = key.fingerprint;
+        let effects = self.change(|pool| {
+            let moved = |now: &Arc<Key>| now.fingerprint == fingerprint && now.base_url != key.base_url;
+            if pool.keys().any(moved) {
+                return vec![Effect::ReadQuota(fingerprint)];
+            }
+            match reading {
+                Ok(quota) => pool.record_quota(fingerprint, quota, clock::now()),
+                Err(error) => {
+                    pool.record_quota_error(fingerprint, error);
+                    self.counted.refresh_failed();
+                    Vec::new()
+                }
             }
         });
         self.store.changed();
@@ -218,6 +281,11 @@ impl State {
                     tracing::error!(key = %label, until, reason = reason.name(), "proxy_key_blocked");
                 }
                 Effect::Unblocked { label } => tracing::info!(key = %label, "proxy_key_unblocked"),
+                Effect::Restored { label } => tracing::warn!(key = %label, "proxy_key_restored"),
+                Effect::UpstreamDown { host, until, trouble } => {
+                    tracing::error!(host, %until, trouble = trouble.name(), "upstream_breaker_open");
+                }
+                Effect::UpstreamUp { host } => tracing::info!(host, "upstream_breaker_closed"),
                 Effect::ReadQuota(fingerprint) => {
                     self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
                     self.keys_or_quota_wanted.notify_one();

@@ -64,7 +64,7 @@ pub struct TraceRecord {
     pub bytes_down: u64,
     /// Row of the error table, or a refusal of kmid's own.
     pub error_code: Option<&'static str>,
-    /// `completed`, `client_left`, `upstream_broke`, `refused` or an error row's name.
+    /// `completed`, `client_left`, `cut_off`, `upstream_broke`, `refused` or an error row's name.
     pub outcome: &'static str,
 }
 

@@ -70,6 +70,9 @@ pub struct Status {
     /// The part of the prompt tokens that came from the cache, 0 to 1; null without any.
     #[serde(default)]
     pub cache_share: Option<f64>,
+    /// The hosts that keys are sent to.
+    #[serde(default)]
+    pub upstreams: Vec<Upstream>,
     /// Key files that could not be used, settings warnings, lost log lines.
     pub issues: Vec<Issue>,
 }
@@ -208,6 +211,21 @@ pub struct AccountSlots {
     pub cap: u32,
     /// While the account is taken up step by step: most attempts in flight for now.
     pub ramp: Option<u32>,
+}
+
+/// A host that keys are sent to, and its breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// `closed` (requests pass), `open` (they get the last answer at once) or `half-open` (one decides)
+    pub breaker: String,
+    /// When one request may pass, RFC 3339; while it is open or one decides.
+    pub until: Option<String>,
+    /// What opened it: `gate`, `membership`, `throughput` or `failure`.
+    pub trouble: Option<String>,
+    /// Status of the last answer; `null` when there was none.
+    pub status: Option<u16>,
 }
 
 /// Something a person should know about.

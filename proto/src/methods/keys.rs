@@ -21,6 +21,9 @@ pub struct KeyList {
     /// What the Kimi clients on this machine are configured with.
     #[serde(default)]
     pub clients: Vec<ConfiguredClient>,
+    /// The hosts that keys are sent to.
+    #[serde(default)]
+    pub upstreams: Vec<super::daemon::Upstream>,
 }
 
 /// A Kimi client's config file.

@@ -69,7 +69,7 @@ pub struct TraceEntry {
     pub bytes_down: u64,
     /// Row of the error table, or a refusal of kmid's own.
     pub error_code: Option<String>,
-    /// `completed`, `client_left`, `upstream_broke`, `refused` or an error row's name
+    /// `completed`, `client_left`, `cut_off`, `upstream_broke`, `refused` or an error row's name
     pub outcome: String,
     /// 2
     pub schema_version: u32,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::HALF_OPEN;
+use super::outage::Down;
 use super::view::KeyState;
 use super::{Decision, Demand, Lease, Mode, Placement, Pool};
 use crate::key::Fingerprint;
@@ -22,6 +23,8 @@ pub enum Obstacle {
     NoReading,
     /// Half-open, and the deciding request is under way.
     Probing,
+    /// The breaker of its host is open.
+    UpstreamDown,
     /// This request already tried it.
     Tried,
     /// As many attempts in flight as the account may have.
@@ -40,6 +43,7 @@ impl Obstacle {
             Self::State => "state",
             Self::NoReading => "no_reading",
             Self::Probing => "probing",
+            Self::UpstreamDown => "upstream_down",
             Self::Tried => "tried",
             Self::AtCap => "at_cap",
             Self::Ramping => "ramping",
@@ -57,6 +61,9 @@ pub struct Refusal {
     pub keys: Vec<RefusedKey>,
     /// Keys in the pool.
     pub total: usize,
+    /// The upstream that is down, when a key might have served but for that; of several the one that is asked again
+    /// first.
+    pub down: Option<Down>,
 }
 
 /// A key that cannot serve, and why.
@@ -146,8 +153,10 @@ impl Pool {
         entry.requests += 1;
         let used_before = entry.last_used.replace(now);
         entry.rate.pass(limit, now);
+        let key = entry.key.clone();
+        self.outages.leased(&key.base_url, self.leases, now);
         Lease {
-            key: entry.key.clone(),
+            key,
             probe,
             rotation_index: self.rotation_index,
             granted_at: now,
@@ -156,6 +165,7 @@ impl Pool {
             tokens: Tokens::default(),
             session: None,
             number: self.leases,
+            told: false,
         }
     }
 
@@ -180,6 +190,7 @@ impl Pool {
         let slots = self.slots_of(index, now);
         // What blocked a key may be its account's doing: one request decides for all its keys.
         let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
+        let down = self.outages.bars(&self.entries[index].key.base_url, now).is_some();
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
@@ -187,6 +198,8 @@ impl Pool {
             Some(Obstacle::State)
         } else if no_reading {
             Some(Obstacle::NoReading)
+        } else if down {
+            Some(Obstacle::UpstreamDown)
         } else if tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
         } else if half_open && probing {
@@ -229,6 +242,7 @@ impl Pool {
     ) -> (Option<&'static str>, Option<Time>) {
         let limit = self.rules.limit_per_key;
         let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
+        let answers_at = self.outages.bars(&self.entries[index].key.base_url, now);
         let entry = &mut self.entries[index];
         let (reason, state_until) = entry.reason(now);
         let until = match obstacle {
@@ -236,6 +250,7 @@ impl Pool {
             Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
             Obstacle::Ramping => next_step,
             Obstacle::RateLimited => entry.rate.blocked_until(limit, now),
+            Obstacle::UpstreamDown => answers_at,
             Obstacle::NoReading | Obstacle::Tried => None,
         };
         (reason, until)
@@ -247,12 +262,17 @@ impl Pool {
             (Mode::Manual, Some(active)) => vec![active],
             _ => (0..self.entries.len()).collect(),
         };
+        let mut down: Option<Down> = None;
         let keys = considered
             .into_iter()
             .map(|index| {
                 let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
                 let (reason, until) = self.reason_and_end(index, obstacle, now);
                 let entry = &self.entries[index];
+                if obstacle == Obstacle::UpstreamDown {
+                    let this = self.outages.down(&entry.key.base_url, now);
+                    down = down.take().into_iter().chain(this).min_by_key(|down| down.until);
+                }
                 RefusedKey {
                     label: entry.key.label.clone(),
                     state: entry.state(now),
@@ -263,6 +283,6 @@ impl Pool {
                 }
             })
             .collect();
-        Refusal { mode, keys, total: self.entries.len() }
+        Refusal { mode, keys, total: self.entries.len(), down }
     }
 }

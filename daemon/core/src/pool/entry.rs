@@ -33,7 +33,7 @@ pub(super) const HALF_OPEN: &str = "half_open";
 const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A pause with an end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cooldown {
     pub(super) until: Time,
     pub(super) reason: &'static str,
@@ -48,7 +48,7 @@ impl Cooldown {
 }
 
 /// A stop that ends by its time, a good recheck or a person; then one request decides (*half-open*).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
     pub(super) until: Option<Time>,
     pub(super) reason: BlockReason,

@@ -5,6 +5,8 @@ mod candidates;
 mod choose;
 mod decision;
 mod entry;
+mod hear;
+pub mod outage;
 mod record;
 mod rotate;
 mod rules;
@@ -23,6 +25,7 @@ pub use self::affinity::Placement;
 pub use self::choose::{Obstacle, Refusal, RefusedKey};
 pub use self::decision::{Considered, Decision};
 use self::entry::Entry;
+use self::outage::Outages;
 pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
@@ -81,6 +84,8 @@ pub struct Lease {
     pub key: Arc<Key>,
     /// This request decides whether a half-open key is good.
     pub probe: bool,
+    /// Its answer has told already that the upstream works.
+    told: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
     /// Why this key.
@@ -121,6 +126,7 @@ pub struct Pool {
     /// What the last choice by a policy was made with.
     standing: Standing,
     sessions: Table,
+    outages: Outages,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
 }
@@ -146,6 +152,7 @@ impl Pool {
             ranked: Vec::new(),
             standing: Standing::default(),
             sessions: Table::default(),
+            outages: Outages::default(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
         }
@@ -182,6 +189,8 @@ impl Pool {
             self.entries.push(entry);
         }
         self.leaving = old.into_values().collect();
+        let entries = &self.entries;
+        self.outages.keep(|at| entries.iter().any(|entry| entry.key.base_url.shares_host(at)));
         self.part(now);
         self.forget_gone(now);
         self.keep_ledger();
@@ -282,6 +291,7 @@ impl Pool {
             last_refresh: self.last_refresh,
             policy: self.rules.policy,
             empty_at: self.empty_at(now),
+            upstreams: self.upstreams(now),
         }
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Block, Cooldown, Entry};
+use super::hear::{Blame, Ended};
+use super::outage::Trouble;
 use super::{Lease, Pool};
 use crate::account::AccountId;
 use crate::cooldown;
@@ -43,6 +45,25 @@ pub enum Effect {
     },
     /// The key's quota should be read soon.
     ReadQuota(Fingerprint),
+    /// What a refusal did to a key was taken back: another account met the same.
+    Restored {
+        /// Its label.
+        label: Arc<str>,
+    },
+    /// The breaker of an upstream opened.
+    UpstreamDown {
+        /// `host` or `host:port`.
+        host: String,
+        /// When one request may pass.
+        until: Time,
+        /// What showed it.
+        trouble: Trouble,
+    },
+    /// The breaker of an upstream closed.
+    UpstreamUp {
+        /// `host` or `host:port`.
+        host: String,
+    },
 }
 
 /// What is known of one refusal.
@@ -63,23 +84,30 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Lease { key, number, session, tokens, .. } = lease;
+        let Lease { key, number, session, tokens, told, .. } = lease;
         let (fingerprint, latest) = (key.fingerprint, self.leases);
+        let mut effects = Vec::new();
+        // Also when the key is gone: what it met is true of its host.
+        let blame = self.hear(&Ended { key: &key, number, told, outcome, now, random }, &mut effects);
         let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
-        let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
+        let Some(entry) = self.entry_mut(fingerprint) else { return effects };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         entry.tokens = entry.tokens.plus(tokens);
         self.record_tokens(fingerprint, tokens, now);
-        let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
+        let Some(entry) = self.entry_mut(fingerprint) else { return effects };
         let decides = entry.probe == Some(number);
         if decides {
             entry.probe = None;
         }
         // What another host says of the key says nothing about this one.
         let elsewhere = entry.key.base_url != key.base_url;
-        let mut effects = Vec::new();
         match outcome {
-            Outcome::Completed if elsewhere => {}
+            Outcome::Completed | Outcome::Answered if elsewhere => {}
+            Outcome::Answered => {
+                if self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
+                    self.sharers_mut(fingerprint).for_each(|entry| entry.succeeded(in_flight));
+                }
+            }
             Outcome::Completed => {
                 if number > entry.struck_after {
                     entry.strikes = 0;
@@ -107,17 +135,21 @@ impl Pool {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
                 let retry_after = *retry_after;
-                if !elsewhere {
+                if !elsewhere && !matches!(blame, Blame::Upstreams) {
                     let facts =
                         Facts { fingerprint, number, latest, verdict, retry_after, in_flight, now, random };
+                    let before = matches!(blame, Blame::SoFar(..)).then(|| self.before(fingerprint));
                     self.punish(&facts, &mut effects);
+                    if let (Blame::SoFar(trouble, account), Some(before)) = (&blame, before) {
+                        self.may_undo(&key, *trouble, account, before);
+                    }
                 }
                 if let Some(session) = session {
                     self.session_was_refused(session, fingerprint, verdict);
                 }
             }
             Outcome::Broke(_) => entry.errors.e5xx += 1,
-            Outcome::ClientLeft => {}
+            Outcome::ClientLeft | Outcome::CutOff => {}
         }
         self.part(now);
         effects

@@ -10,6 +10,7 @@ use crate::kimi::quota::Quota;
 use crate::kimi::usage::Tokens;
 use crate::ledger::Figure;
 use crate::policy::Policy;
+use crate::pool::outage::UpstreamView;
 use crate::time::Time;
 
 /// How a key stands.
@@ -71,6 +72,8 @@ pub struct PoolView {
     pub policy: Policy,
     /// When no key has anything left at the present traffic, if no window resets before; `None` when unknown.
     pub empty_at: Option<Time>,
+    /// The hosts that keys are sent to, in pool order.
+    pub upstreams: Vec<UpstreamView>,
 }
 
 impl PoolView {

@@ -10,6 +10,8 @@ impl Refusal {
     pub fn may_end_by(&self, deadline: Time) -> bool {
         self.keys.iter().filter(|key| !key.tried && !key.needs_a_person()).any(|key| match key.obstacle {
             Obstacle::AtCap | Obstacle::Ramping | Obstacle::Probing => true,
+            // Requests get the upstream's answer at once instead of waiting for it.
+            Obstacle::UpstreamDown => false,
             Obstacle::State | Obstacle::RateLimited => key.until.is_some_and(|until| until <= deadline),
             Obstacle::NoReading | Obstacle::Tried => false,
         })

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::text::ErrorText;
-use crate::outcome::{Action, BlockReason, FullWindow, Party, Retry, Verdict};
+use crate::outcome::{Action, BlockReason, Certainty, FullWindow, Party, Retry, Verdict};
 
 /// A row of the error table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -82,30 +82,44 @@ impl Row {
         }
     }
 
-    /// What an error of this row asks for.
+    /// What an error of this row asks for, when its text was found.
     #[must_use]
     pub fn verdict(self) -> Verdict {
+        let sure = if self.is_known() { Certainty::Text } else { Certainty::Unknown };
         let (whose, action, retry) = match self {
+            // A dead key does not mend itself: a person edits its file, or a recheck finds it alive.
             Self::InvalidKey => (Party::Key, Action::Block(BlockReason::InvalidKey), Retry::OtherKey),
+            // The membership is the account's. It is said of members too while their benefits cannot be verified, so
+            // two accounts at once are an outage (pool/outage).
             Self::Payment => (Party::Account, Action::Block(BlockReason::Payment), Retry::OtherKey),
+            // "Billing cycle" is said of the 5-hour window too [kimi-code#2121]: only the readings know which.
             Self::QuotaCycle | Self::QuotaPeriod => {
                 (Party::Account, Action::CoolUntilReset(FullWindow::Unknown), Retry::OtherKey)
             }
             Self::QuotaWeek => (Party::Account, Action::CoolUntilReset(FullWindow::Week), Retry::OtherKey),
+            // Said while `/usages` shows 100 % free [kimi-code#3014]: the answer beats the poll.
             Self::QuotaMonth => (Party::Account, Action::CoolUntilReset(FullWindow::Month), Retry::OtherKey),
+            // The account serves well with fewer at once: a pause would waste it.
             Self::ConcurrentLimit => (Party::Account, Action::LowerCap, Retry::OtherKey),
+            // Another key would be refused in the same way, and a gate that shut for everybody was an outage
+            // (2026-06-04).
             Self::ClientRefused => (Party::Client, Action::Nothing, Retry::No),
+            // Only a person can settle that.
             Self::Banned => (Party::Account, Action::Block(BlockReason::Banned), Retry::OtherKey),
+            // Counted by the second, and by the day; `Retry-After` was seen with the latter (1152 s).
             Self::RateLimited | Self::TierLimit => (Party::Account, Action::Backoff, Retry::OtherKey),
+            // The keys are fine; the breaker counts these (pool/outage).
             Self::Overloaded | Self::UpstreamError => (Party::Upstream, Action::Nothing, Retry::Later),
+            // Open Platform: a person adds money; clients do not retry this type.
             Self::Balance => (Party::Account, Action::Block(BlockReason::Balance), Retry::OtherKey),
             // another account's tier may have the model; the key serves its other models as before
             Self::ModelNotFound => (Party::Key, Action::Nothing, Retry::OtherKey),
+            // Another key would hear the same of this request; what is not understood must cost no key.
             Self::BadModel | Self::InvalidRequest | Self::Unknown => {
                 (Party::Request, Action::Nothing, Retry::No)
             }
         };
-        Verdict { row: self, whose, action, retry }
+        Verdict { row: self, whose, action, retry, sure }
     }
 }
 
@@ -116,12 +130,21 @@ impl Row {
 #[must_use]
 pub fn classify(status: u16, text: Option<&ErrorText>) -> Verdict {
     let status = effective_status(status, text);
-    if status == 402 {
-        return Row::Payment.verdict();
-    }
-    let by_text = text.and_then(|text| by_message(&text.message)).filter(|row| may_stand_at(*row, status));
-    let by_kind = || text.and_then(by_kind).filter(|row| may_stand_at(*row, status));
-    by_text.or_else(by_kind).unwrap_or_else(|| by_status(status)).verdict()
+    let stands = |row: &Row| may_stand_at(*row, status);
+    let by_text = text.and_then(|text| by_message(&text.message)).filter(stands);
+    let by_kind = || text.and_then(by_kind).filter(stands);
+    let (row, sure) = match (status, by_text) {
+        // Whatever it says: no 402 was seen that meant anything else.
+        (402, Some(Row::Payment)) => (Row::Payment, Certainty::Text),
+        (402, _) => (Row::Payment, Certainty::Status),
+        (_, Some(row)) => (row, Certainty::Text),
+        (_, None) => match (by_kind(), by_status(status)) {
+            (Some(row), _) => (row, Certainty::Type),
+            (None, Row::Unknown) => (Row::Unknown, Certainty::Unknown),
+            (None, row) => (row, Certainty::Status),
+        },
+    };
+    Verdict { sure, ..row.verdict() }
 }
 
 /// The stable parts of the texts, in lower case, the more specific first; all parts of an entry must occur in order.
@@ -203,6 +226,7 @@ fn may_stand_at(row: Row, status: u16) -> bool {
     match status {
         200..=299 => true,
         401 | 403 => row != Row::UpstreamError,
+        402 => row == Row::Payment,
         429 => !matches!(row, Row::UpstreamError | Row::InvalidRequest | Row::BadModel),
         500..=599 => matches!(row, Row::Overloaded | Row::UpstreamError),
         _ => matches!(row, Row::InvalidRequest | Row::ModelNotFound | Row::BadModel | Row::ClientRefused),

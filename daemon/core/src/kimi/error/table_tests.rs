@@ -111,7 +111,12 @@ fn every_row_on_both_wires() {
     for (status, message, kind, row) in TABLE {
         for body in bodies(message, kind) {
             let text = parse(&body).unwrap();
-            assert_eq!(classify(*status, Some(&text)), row.verdict(), "{status} {message} {kind}");
+            let found = classify(*status, Some(&text));
+            assert_eq!(
+                Verdict { sure: Certainty::Text, ..found },
+                row.verdict(),
+                "{status} {message} {kind}"
+            );
             let shouted = ErrorText { message: message.to_uppercase(), ..text };
             assert_eq!(classify(*status, Some(&shouted)).row, *row, "{status} {message} in capitals");
         }
@@ -158,8 +163,31 @@ fn what_each_row_asks_for() {
         (Row::UpstreamError, Upstream, Nothing, Later),
         (Row::Unknown, Request, Nothing, No),
     ] {
-        assert_eq!(row.verdict(), Verdict { row, whose, action, retry });
+        let sure = if row == Row::Unknown { Certainty::Unknown } else { Certainty::Text };
+        assert_eq!(row.verdict(), Verdict { row, whose, action, retry, sure });
         assert_eq!(serde_json::to_value(row).unwrap(), row.name());
+    }
+}
+
+#[test]
+fn the_text_is_surer_than_the_type_and_that_than_the_status() {
+    let sure = |status, message: &str, kind: &str| {
+        let [body, _] = bodies(message, kind);
+        classify(status, parse(&body).as_ref()).sure
+    };
+    for (status, message, kind, expected) in [
+        (429, "The engine is currently overloaded", "engine_overloaded", Certainty::Text),
+        (429, "a new text", "engine_overloaded", Certainty::Type),
+        (429, "a new text", "a_new_type", Certainty::Status),
+        (402, "unable to verify your membership benefits", "", Certainty::Text),
+        (402, "a new text", "invalid_authentication_error", Certainty::Status),
+        (401, "a new text", "invalid_authentication_error", Certainty::Type),
+        (401, "a new text", "", Certainty::Unknown),
+        (503, "a new text", "", Certainty::Status),
+        (200, "Invalid Authentication", "", Certainty::Text),
+        (200, "a new text", "", Certainty::Unknown),
+    ] {
+        assert_eq!(sure(status, message, kind), expected, "{status} {message} {kind}");
     }
 }
 
@@ -171,10 +199,14 @@ fn unknown_errors_touch_no_key() {
         assert_eq!(classify(status, Some(&odd)), Row::Unknown.verdict(), "{status}");
         assert_eq!(classify(status, None), Row::Unknown.verdict(), "{status}");
     }
-    assert_eq!(classify(429, Some(&odd)), Row::RateLimited.verdict());
-    assert_eq!(classify(429, None), Row::RateLimited.verdict());
-    assert_eq!(classify(503, Some(&odd)), Row::UpstreamError.verdict());
-    assert_eq!(classify(529, None), Row::UpstreamError.verdict());
+    for (status, text, row) in [
+        (429, Some(&odd), Row::RateLimited),
+        (429, None, Row::RateLimited),
+        (503, Some(&odd), Row::UpstreamError),
+        (529, None, Row::UpstreamError),
+    ] {
+        assert_eq!(classify(status, text), Verdict { sure: Certainty::Status, ..row.verdict() });
+    }
 }
 
 #[test]
@@ -203,6 +235,11 @@ proptest! {
         // whoever is not at fault is not paused
         prop_assert!(
             matches!(verdict.whose, Party::Key | Party::Account) || verdict.action == Action::Nothing
+        );
+        prop_assert_eq!(verdict.sure == Certainty::Unknown, verdict.row == Row::Unknown);
+        // a status alone blocks nobody, save 402
+        prop_assert!(
+            verdict.sure != Certainty::Status || !matches!(verdict.action, Action::Block(_)) || status == 402
         );
     }
 

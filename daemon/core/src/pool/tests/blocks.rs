@@ -100,6 +100,8 @@ fn a_setting_longer_than_a_day_is_not_cut() {
 fn what_the_deciding_request_may_meet() {
     for (outcome, unblocks) in [
         (Outcome::Completed, true),
+        (Outcome::Answered, false),
+        (Outcome::CutOff, false),
         (refused(400, Row::InvalidRequest), true),
         (refused(401, Row::BadModel), true),
         (refused(404, Row::ModelNotFound), true),

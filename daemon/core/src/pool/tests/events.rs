@@ -72,7 +72,9 @@ fn outcome(first_row: usize) -> impl Strategy<Value = Outcome> {
     prop_oneof![
         4 => Just(Outcome::Completed),
         1 => Just(BROKE),
+        1 => Just(Outcome::Answered),
         1 => Just(Outcome::ClientLeft),
+        1 => Just(Outcome::CutOff),
         6 => refused,
     ]
 }

@@ -202,6 +202,7 @@ impl History {
             let holds = match refused.obstacle {
                 Obstacle::State => !view.state.serves() && (!half_open || view.until.is_some()),
                 Obstacle::NoReading => rules.require_reading,
+                Obstacle::UpstreamDown => refusal.down.is_some(),
                 Obstacle::Tried => tried.contains(&view.fingerprint),
                 Obstacle::RateLimited => rules.limit_per_key != crate::rate::Limit::default(),
                 // keys that left the pool may have had smaller caps, and their requests decide too
@@ -247,14 +248,21 @@ impl History {
             Outcome::Refused { status: 402 | 403, .. } => errors.e403 += 1,
             Outcome::Refused { status: 429, .. } => errors.e429 += 1,
             Outcome::Refused { status: 500.., .. } | Outcome::Broke(_) => errors.e5xx += 1,
-            Outcome::Refused { .. } | Outcome::Completed | Outcome::ClientLeft => {}
+            Outcome::Refused { .. }
+            | Outcome::Completed
+            | Outcome::Answered
+            | Outcome::ClientLeft
+            | Outcome::CutOff => {}
         }
         counted.probe = counted.probe.filter(|probe| *probe != number);
         let now = self.now();
         self.homes.refused(&lease, outcome);
         let effects = self.bench.pool.record(lease, outcome, now, random);
         if !matches!(outcome.whose(), Some(Party::Key | Party::Account)) {
-            assert!(effects.iter().all(|effect| matches!(effect, Effect::Unblocked { .. })), "{effects:?}");
+            let punishes = |effect: &Effect| {
+                matches!(effect, Effect::Cooled { .. } | Effect::Blocked { .. } | Effect::ReadQuota(_))
+            };
+            assert!(!effects.iter().any(punishes), "{effects:?}");
         }
     }
 

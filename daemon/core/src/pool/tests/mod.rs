@@ -12,6 +12,8 @@ mod history;
 mod keys;
 mod memory;
 mod modes;
+mod outage_histories;
+mod outages;
 mod policies;
 mod ramps;
 mod rotate;

@@ -134,7 +134,7 @@ fn auto_uses_warn_keys_only_when_no_ready_one_can_serve() {
     assert_eq!(bench.serve_many(4), "alpha gamma alpha gamma");
     for label in ["alpha", "gamma"] {
         let lease = bench.lease_of(label);
-        bench.end(lease, &refused_for(429, Row::RateLimited, 60));
+        bench.end(lease, &refused_for(403, Row::QuotaCycle, 60));
     }
     assert_eq!(bench.serve_many(2), "beta beta");
 }

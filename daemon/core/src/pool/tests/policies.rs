@@ -46,7 +46,7 @@ fn a_lower_tier_serves_only_when_no_higher_one_can() {
         for label in ["a", "b"] {
             let lease = bench.lease();
             assert_ne!(&*lease.key.label, "c", "{label}");
-            bench.end(lease, &refused_for(429, Row::RateLimited, 60));
+            bench.end(lease, &refused_for(429, Row::TierLimit, 60));
         }
         assert_eq!(&*bench.serve(), "c", "{}", policy.name());
     }

@@ -1,0 +1,125 @@
+//! What outcomes say about the upstreams, and what that does to the keys.
+
+use super::outage::{Change, Judged, Met, Sign, Trouble, Undo, UpstreamView};
+use super::{Effect, Lease, Pool};
+use crate::key::{Fingerprint, Key};
+use crate::outcome::Outcome;
+use crate::time::Time;
+
+/// An attempt that has ended.
+pub(super) struct Ended<'a> {
+    pub(super) key: &'a Key,
+    pub(super) number: u64,
+    /// Its answer has told already that the upstream works.
+    pub(super) told: bool,
+    pub(super) outcome: &'a Outcome,
+    pub(super) now: Time,
+    pub(super) random: u64,
+}
+
+/// Who answers for an outcome, as far as the upstreams go.
+pub(super) enum Blame {
+    /// The upstream or the client: no key.
+    Upstreams,
+    /// Whoever the verdict says.
+    AsJudged,
+    /// The same, until another account meets it, too.
+    SoFar(Trouble, Vec<Fingerprint>),
+}
+
+impl Pool {
+    /// The answer to a lease has begun well: its upstream works. Call it when that is known, because a body may last
+    /// for minutes; the lease's end says it, too.
+    pub fn upstream_answered(&mut self, lease: &mut Lease) -> Vec<Effect> {
+        if std::mem::replace(&mut lease.told, true) {
+            return Vec::new();
+        }
+        let change = self.outages.works(&lease.key.base_url, lease.number, true);
+        change.map(effect).into_iter().collect()
+    }
+
+    /// Whether some upstream is in trouble, so that its answers matter.
+    #[must_use]
+    pub fn has_trouble(&self) -> bool {
+        !self.outages.is_quiet()
+    }
+
+    /// Takes in what an outcome says about its upstream.
+    pub(super) fn hear(&mut self, ended: &Ended<'_>, effects: &mut Vec<Effect>) -> Blame {
+        let &Ended { key, number, told, outcome, now, random } = ended;
+        let at = &key.base_url;
+        let trouble = match Sign::of(outcome) {
+            Sign::Works { .. } if told || self.outages.is_quiet() => return Blame::AsJudged,
+            Sign::Works { proven } => {
+                effects.extend(self.outages.works(at, number, proven).map(effect));
+                return Blame::AsJudged;
+            }
+            Sign::Trouble(trouble) => trouble,
+            Sign::Cut if self.outages.decides(at, number) => Trouble::Failure,
+            Sign::Cut | Sign::Silent => {
+                self.outages.undecided(at, number);
+                return Blame::AsJudged;
+            }
+        };
+        let account = self.account_of(key);
+        let met = Met { at, key: key.fingerprint, account: &account, number, trouble, outcome };
+        let Judged { upstreams, undo, change } = self.outages.meets(&met, now, random);
+        for undo in undo {
+            let Some(entry) = self.entry_mut(undo.fingerprint) else { continue };
+            if undo.restore(entry) {
+                effects.push(Effect::Restored { label: entry.key.label.clone() });
+            }
+        }
+        effects.extend(change.map(effect));
+        if upstreams { Blame::Upstreams } else { Blame::SoFar(trouble, account) }
+    }
+
+    /// The keys that a refusal may change, as they are before it.
+    pub(super) fn before(&self, fingerprint: Fingerprint) -> Vec<Undo> {
+        self.sharers(fingerprint).map(Undo::before).collect()
+    }
+
+    /// What the refusal did to them, in case another account meets the same.
+    pub(super) fn may_undo(
+        &mut self,
+        key: &Key,
+        trouble: Trouble,
+        account: &[Fingerprint],
+        before: Vec<Undo>,
+    ) {
+        let undo = before.into_iter().filter_map(|before| {
+            let entry = self.entry(before.fingerprint)?;
+            Some(before.after(entry))
+        });
+        let undo = undo.collect();
+        self.outages.remember(&key.base_url, trouble, account, undo);
+    }
+
+    /// The keys of a key's account at the host that it was used at; one whose account is not known stands for itself.
+    fn account_of(&self, key: &Key) -> Vec<Fingerprint> {
+        let there = self.entry(key.fingerprint).is_some_and(|entry| entry.key.base_url == key.base_url);
+        if there {
+            self.sharers(key.fingerprint).map(|entry| entry.key.fingerprint).collect()
+        } else {
+            vec![key.fingerprint]
+        }
+    }
+
+    pub(super) fn upstreams(&self, now: Time) -> Vec<UpstreamView> {
+        let mut views: Vec<UpstreamView> = Vec::new();
+        for entry in &self.entries {
+            let view = self.outages.view(&entry.key.base_url, now);
+            if views.iter().all(|known| known.host != view.host) {
+                views.push(view);
+            }
+        }
+        views
+    }
+}
+
+fn effect(change: Change) -> Effect {
+    match change {
+        Change::Opened { host, until, trouble } => Effect::UpstreamDown { host, until, trouble },
+        Change::Closed { host } => Effect::UpstreamUp { host },
+    }
+}

@@ -1,0 +1,444 @@
+//! Whether an upstream is down: refusals of several accounts seen together, and a breaker for each host.
+//!
+//! An outage looks like many bad keys. What tells them apart is time: two accounts that meet the same thing within ten
+//! seconds, while nothing is served between, did not both go bad in that moment [gate 403 for everybody on
+//! 2026-06-04, kimi-upstream.md "Errors"]. Then no key is at fault, what was done to them is taken back, and the
+//! breaker of the host stops requests from burning the other keys.
+//!
+//! The breaker opens
+//! - when two accounts meet the same trouble within [`TOGETHER`];
+//! - or after [`FAILURES`] failures in a row, whatever the account, each within [`IN_A_ROW`] of the one before.
+//!   Only failures that are the upstream's by themselves count for this (5xx, 529, overload, no connection, no
+//!   answer), never a refusal.
+//!
+//! It closes when an answer to a request that was leased after the trouble began shows that the upstream works.
+
+mod breaker;
+mod undo;
+
+use std::time::Duration;
+
+use self::breaker::Breaker;
+pub use self::breaker::{BreakerState, LONGEST as LONGEST_OPEN, SHORTEST as SHORTEST_OPEN};
+pub(super) use self::undo::Undo;
+use crate::key::{BaseUrl, Fingerprint};
+use crate::kimi::error::Row;
+use crate::outcome::{Fault, FaultKind, Outcome, Phase};
+use crate::time::Time;
+
+/// Two accounts that meet the same trouble within this time show that it is neither's [issue: 10 s].
+pub const TOGETHER: Duration = Duration::from_secs(10);
+/// So many failures in a row open the breaker, also when one account met them all. A single error never does.
+pub const FAILURES: u32 = 5;
+/// A failure longer ago than this is no part of a row.
+pub const IN_A_ROW: Duration = Duration::from_secs(60);
+/// Changes to keys that one sighting remembers. More only come together when refusals of many kinds alternate.
+const MOST_UNDO: usize = 4096;
+
+/// What several accounts can meet together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// The gate for client programs, 403. It has shut for everybody (2026-06-04).
+    Gate,
+    /// 402: the membership service cannot be asked, or two memberships lapsed in one moment, which nobody has seen.
+    Membership,
+    /// 429 for throughput: what the upstream says of each account when it is too busy for all.
+    Throughput,
+    /// 5xx, 529, overload, no connection, no answer: the upstream's by itself.
+    Failure,
+}
+
+impl Trouble {
+    /// The word used in JSON and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Membership => "membership",
+            Self::Throughput => "throughput",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// What an outcome says about the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answers; `proven` when it did the very thing that it is there for.
+    Works { proven: bool },
+    /// It may be down.
+    Trouble(Trouble),
+    /// A stream broke: one stream's affair, unless it was to decide.
+    Cut,
+    /// Nothing.
+    Silent,
+}
+
+impl Sign {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => Self::Works { proven: true },
+            Outcome::Answered => Self::Works { proven: false },
+            Outcome::Refused { verdict, .. } => match verdict.row {
+                Row::ClientRefused => Self::Trouble(Trouble::Gate),
+                Row::Payment => Self::Trouble(Trouble::Membership),
+                Row::RateLimited => Self::Trouble(Trouble::Throughput),
+                Row::Overloaded | Row::UpstreamError => Self::Trouble(Trouble::Failure),
+                // Quotas, caps and dead keys are each account's own: two may well be empty at once. What matches no
+                // row is an answer all the same.
+                Row::InvalidKey
+                | Row::BadModel
+                | Row::QuotaCycle
+                | Row::QuotaWeek
+                | Row::QuotaMonth
+                | Row::ConcurrentLimit
+                | Row::Banned
+                | Row::QuotaPeriod
+                | Row::Balance
+                | Row::TierLimit
+                | Row::InvalidRequest
+                | Row::ModelNotFound
+                | Row::Unknown => Self::Works { proven: false },
+            },
+            Outcome::Broke(Fault { phase: Phase::Body, .. }) => Self::Cut,
+            // The request could not be written down at all: kmid never got as far as the upstream.
+            Outcome::Broke(Fault { phase: Phase::Send, kind: FaultKind::Protocol }) => Self::Silent,
+            Outcome::Broke(_) => Self::Trouble(Trouble::Failure),
+            Outcome::ClientLeft | Outcome::CutOff => Self::Silent,
+        }
+    }
+}
+
+/// The last answer that showed an upstream down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAnswer {
+    /// Its status; `None` when there was no answer.
+    pub status: Option<u16>,
+    /// The error table's word for it, or `upstream_broke`.
+    pub what: &'static str,
+}
+
+impl LastAnswer {
+    fn of(outcome: &Outcome) -> Self {
+        let status = match outcome {
+            // In a 200 stream the error is in the event.
+            Outcome::Refused { status, .. } => Some(*status).filter(|status| *status >= 400),
+            _ => None,
+        };
+        Self { status, what: outcome.name() }
+    }
+}
+
+/// An upstream that lets no request pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// When one request may pass.
+    pub until: Time,
+    /// What is given in place of an answer.
+    pub last: LastAnswer,
+}
+
+/// One host's breaker, for readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamView {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// How its breaker stands.
+    pub breaker: BreakerState,
+    /// When the next request may pass, while it is open or one decides.
+    pub until: Option<Time>,
+    /// What opened it.
+    pub trouble: Option<Trouble>,
+    /// What it answered last, while the breaker is not closed.
+    pub last: Option<LastAnswer>,
+}
+
+/// Trouble that one account met.
+#[derive(Debug)]
+struct Sighting {
+    trouble: Trouble,
+    /// The key that met it.
+    key: Fingerprint,
+    /// The leases of the first and the last refusal.
+    first: u64,
+    last: u64,
+    began: Time,
+    latest: Time,
+    /// Oldest first.
+    undo: Vec<Undo>,
+}
+
+/// What is known of one host: only while there is trouble.
+#[derive(Debug)]
+struct Host {
+    at: BaseUrl,
+    breaker: Breaker,
+    sightings: Vec<Sighting>,
+    /// Failures in a row, the first of them, and when the last was.
+    failures: u32,
+    failing_from: u64,
+    failed_at: Time,
+    /// What opened the breaker, and the lease that met it first.
+    trouble: Trouble,
+    since: u64,
+    last: LastAnswer,
+}
+
+/// An attempt that met trouble.
+#[derive(Debug)]
+pub(super) struct Met<'a> {
+    pub(super) at: &'a BaseUrl,
+    pub(super) key: Fingerprint,
+    /// The keys that are known by now to share its account, itself included. A name of the account would not do: it
+    /// may become known between two refusals.
+    pub(super) account: &'a [Fingerprint],
+    pub(super) number: u64,
+    pub(super) trouble: Trouble,
+    pub(super) outcome: &'a Outcome,
+}
+
+/// What trouble turned out to be.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// Not this account's fault.
+    pub(super) upstreams: bool,
+    /// What is to be taken back, in this order.
+    pub(super) undo: Vec<Undo>,
+    pub(super) change: Option<Change>,
+}
+
+/// A change of a breaker, to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Opened { host: String, until: Time, trouble: Trouble },
+    Closed { host: String },
+}
+
+/// All hosts in trouble.
+#[derive(Debug, Default)]
+pub(super) struct Outages {
+    hosts: Vec<Host>,
+}
+
+impl Outages {
+    /// No host is in trouble.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Forgets hosts to which no key is sent any more.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&BaseUrl) -> bool) {
+        self.hosts.retain(|host| wanted(&host.at));
+    }
+
+    /// Until when no request may go there.
+    pub(super) fn bars(&self, at: &BaseUrl, now: Time) -> Option<Time> {
+        self.find(at)?.breaker.bars(now)
+    }
+
+    /// What a request that may not go there is told.
+    pub(super) fn down(&self, at: &BaseUrl, now: Time) -> Option<Down> {
+        let host = self.find(at)?;
+        Some(Down { host: at.authority_text(), until: host.breaker.bars(now)?, last: host.last })
+    }
+
+    pub(super) fn view(&self, at: &BaseUrl, now: Time) -> UpstreamView {
+        let host = self.find(at).filter(|host| !host.breaker.is_closed());
+        UpstreamView {
+            host: at.authority_text(),
+            breaker: host.map_or(BreakerState::Closed, |host| host.breaker.state(now)),
+            until: host.and_then(|host| host.breaker.bars(now)),
+            trouble: host.map(|host| host.trouble),
+            last: host.map(|host| host.last),
+        }
+    }
+
+    /// A request goes there: where the breaker is open, it decides.
+    pub(super) fn leased(&mut self, at: &BaseUrl, number: u64, now: Time) {
+        if let Some(host) = self.find_mut(at).filter(|host| !host.breaker.is_closed()) {
+            host.breaker.begin_probe(number, now);
+        }
+    }
+
+    /// Whether this request decides about the host.
+    pub(super) fn decides(&self, at: &BaseUrl, number: u64) -> bool {
+        self.find(at).is_some_and(|host| host.breaker.is_probe(number))
+    }
+
+    /// An answer showed that the upstream works. One to a request from before the trouble says nothing about it.
+    pub(super) fn works(&mut self, at: &BaseUrl, number: u64, proven: bool) -> Option<Change> {
+        let host = self.find_mut(at)?;
+        host.sightings.retain(|seen| {
+            let disproved = proven || seen.trouble == Trouble::Failure;
+            !disproved || seen.last >= number
+        });
+        if number > host.failing_from {
+            host.failures = 0;
+        }
+        let closes = !host.breaker.is_closed() && number > host.since;
+        if closes {
+            host.breaker.close();
+        }
+        if host.is_quiet() {
+            self.hosts.retain(|host| !host.is(at));
+        }
+        closes.then(|| Change::Closed { host: at.authority_text() })
+    }
+
+    /// An attempt ended and said nothing.
+    pub(super) fn undecided(&mut self, at: &BaseUrl, number: u64) {
+        if let Some(host) = self.find_mut(at).filter(|host| host.breaker.is_probe(number)) {
+            host.breaker.probe_undecided();
+        }
+    }
+
+    /// An attempt met trouble. `random` is any number.
+    pub(super) fn meets(&mut self, met: &Met<'_>, now: Time, random: u64) -> Judged {
+        self.hosts.iter_mut().for_each(|host| host.forget(now));
+        self.hosts.retain(|host| !host.is_quiet());
+        if self.find(met.at).is_none() {
+            self.hosts.push(Host::new(met, now));
+        }
+        let Some(host) = self.find_mut(met.at) else { return Judged::default() };
+        host.meets(met, now, random)
+    }
+
+    /// What the refusal that was just met did to keys, in case it turns out to be nobody's fault.
+    pub(super) fn remember(
+        &mut self,
+        at: &BaseUrl,
+        trouble: Trouble,
+        account: &[Fingerprint],
+        undo: Vec<Undo>,
+    ) {
+        let Some(host) = self.find_mut(at) else { return };
+        let seen = host
+            .sightings
+            .iter_mut()
+            .rev()
+            .find(|seen| seen.trouble == trouble && account.contains(&seen.key));
+        let Some(seen) = seen else { return };
+        for undo in undo.into_iter().filter(Undo::is_needed) {
+            let earlier = seen.undo.iter_mut().rev().find(|known| known.fingerprint == undo.fingerprint);
+            if !earlier.is_some_and(|earlier| earlier.takes_in(&undo)) && seen.undo.len() < MOST_UNDO {
+                seen.undo.push(undo);
+            }
+        }
+    }
+
+    fn find(&self, at: &BaseUrl) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.is(at))
+    }
+
+    fn find_mut(&mut self, at: &BaseUrl) -> Option<&mut Host> {
+        self.hosts.iter_mut().find(|host| host.is(at))
+    }
+}
+
+impl Host {
+    fn new(met: &Met<'_>, now: Time) -> Self {
+        Self {
+            at: met.at.clone(),
+            breaker: Breaker::default(),
+            sightings: Vec::new(),
+            failures: 0,
+            failing_from: met.number,
+            failed_at: now,
+            trouble: met.trouble,
+            since: met.number,
+            last: LastAnswer::of(met.outcome),
+        }
+    }
+
+    fn is(&self, at: &BaseUrl) -> bool {
+        self.at.shares_host(at)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.breaker.is_closed() && self.sightings.is_empty() && self.failures == 0
+    }
+
+    fn forget(&mut self, now: Time) {
+        self.sightings.retain(|seen| is_near(seen.latest, now, TOGETHER));
+        if !is_near(self.failed_at, now, IN_A_ROW) {
+            self.failures = 0;
+        }
+    }
+
+    fn meets(&mut self, met: &Met<'_>, now: Time, random: u64) -> Judged {
+        let same = self.trouble == met.trouble || met.trouble == Trouble::Failure;
+        let mut change = None;
+        if !self.breaker.is_closed() && same {
+            self.last = LastAnswer::of(met.outcome);
+            if self.breaker.is_probe(met.number) {
+                self.breaker.probe_failed(now, random);
+                self.trouble = met.trouble;
+            }
+            // Others were under way when it opened.
+            return Judged { upstreams: true, ..Judged::default() };
+        }
+        if self.breaker.is_probe(met.number) {
+            // Another refusal than the one that opened it: the upstream works again, and this is for itself.
+            self.breaker.close();
+            self.failures = 0;
+            change = Some(Change::Closed { host: self.at.authority_text() });
+        }
+        if met.trouble == Trouble::Failure {
+            if self.failures == 0 {
+                self.failing_from = met.number;
+            }
+            self.failures = self.failures.saturating_add(1);
+            self.failed_at = now;
+        }
+        self.see(met, now);
+        let together =
+            self.sightings.iter().any(|seen| seen.trouble == met.trouble && !met.account.contains(&seen.key));
+        let in_a_row = met.trouble == Trouble::Failure && self.failures >= FAILURES;
+        if !together && !in_a_row {
+            return Judged { change, ..Judged::default() };
+        }
+        let since = if together { u64::MAX } else { self.failing_from };
+        let seen: Vec<Sighting> = self.sightings.extract_if(.., |seen| seen.trouble == met.trouble).collect();
+        if self.breaker.is_closed() {
+            let until = self.breaker.open(now, random);
+            self.trouble = met.trouble;
+            self.since = seen.iter().map(|seen| seen.first).min().unwrap_or(met.number).min(since);
+            self.last = LastAnswer::of(met.outcome);
+            self.failures = 0;
+            change = Some(Change::Opened { host: self.at.authority_text(), until, trouble: met.trouble });
+        }
+        // The newest change first: each is taken back to what it found.
+        let undo = seen.into_iter().rev().flat_map(|seen| seen.undo.into_iter().rev()).collect();
+        Judged { upstreams: true, undo, change }
+    }
+
+    fn see(&mut self, met: &Met<'_>, now: Time) {
+        let known = self.sightings.iter_mut().find(|seen| {
+            seen.trouble == met.trouble
+                && met.account.contains(&seen.key)
+                && is_near(seen.began, now, TOGETHER)
+        });
+        match known {
+            Some(seen) => {
+                (seen.first, seen.last) = (seen.first.min(met.number), seen.last.max(met.number));
+                seen.latest = now;
+            }
+            None => self.sightings.push(Sighting {
+                trouble: met.trouble,
+                key: met.key,
+                first: met.number,
+                last: met.number,
+                began: now,
+                latest: now,
+                undo: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// Near in either direction: a clock may have jumped.
+fn is_near(then: Time, now: Time, within: Duration) -> bool {
+    now.since(then).max(then.since(now)) <= within
+}
