@@ -1,0 +1,147 @@
+//! The pool behind the calls that the daemon makes of it. Everything that knows the pool's own API is here.
+
+use std::time::Duration;
+
+use kmid_core::key::{BaseUrl, Fingerprint, Key, Secret};
+use kmid_core::kimi::{error, quota};
+use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
+use kmid_core::pool::snapshot::Snapshot;
+use kmid_core::pool::{Demand, Effect, Lease, Pool, Refusal, Rules};
+use kmid_core::refresh_plan::RefreshPlan;
+use kmid_core::session::SessionId;
+use kmid_core::time::Time;
+
+use super::upstream::Answer;
+use super::world::World;
+
+/// KMI_USAGE_CACHE_SECONDS
+const READ_EVERY: Duration = Duration::from_secs(600);
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Setup {
+    /// Round robin, sessions not looked at.
+    RoundRobin,
+}
+
+impl Setup {
+    /// All that the pool can do.
+    pub const ALL: &[Self] = &[Self::RoundRobin];
+
+    /// As the report names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin, no affinity",
+        }
+    }
+
+    fn rules(self) -> Rules {
+        match self {
+            Self::RoundRobin => Rules { allowed: true, ..Rules::default() },
+        }
+    }
+}
+
+/// The pool and the plan of its readings.
+#[derive(Debug)]
+pub struct Brain {
+    /// The pool itself, for those who watch.
+    pub pool: Pool,
+    plan: RefreshPlan,
+}
+
+impl Brain {
+    /// A pool with the world's keys, none of them read yet.
+    #[must_use]
+    pub fn new(setup: Setup, world: &World, now: Time) -> Self {
+        let mut pool = Pool::new(setup.rules(), Snapshot::default());
+        let keys: Vec<Key> = world.keys.iter().map(|key| new_key(&key.label, key.disabled)).collect();
+        let read: Vec<Fingerprint> =
+            keys.iter().filter(|key| !key.disabled).map(|key| key.fingerprint).collect();
+        pool.set_keys(keys, now);
+        pool.set_auto(true);
+        let mut plan = RefreshPlan::default();
+        plan.set_keys(&read, now);
+        Self { pool, plan }
+    }
+
+    /// A key for the next attempt of a request.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn lease(&mut self, session: u32, tried: &[Fingerprint], now: Time) -> Result<Lease, Refusal> {
+        let session = Some(SessionId(u64::from(session).to_be_bytes()));
+        self.pool.lease(&Demand { tried, session }, now)
+    }
+
+    /// Ends an attempt with what the API answered.
+    pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
+        let effects = self.pool.record(lease, outcome, now, random);
+        for effect in &effects {
+            if let Effect::ReadQuota(fingerprint) = effect {
+                self.plan.hurry(*fingerprint, now);
+            }
+        }
+        effects
+    }
+
+    /// When the next reading is due by the wall clock.
+    #[must_use]
+    pub fn next_reading(&self) -> Option<Time> {
+        self.plan.next_due()
+    }
+
+    /// The keys to read now.
+    pub fn take_due(&mut self, now: Time) -> Vec<Fingerprint> {
+        self.plan.take_due(now)
+    }
+
+    /// Takes in what `/usages` answered, if it did.
+    pub fn read(&mut self, key: Fingerprint, body: Option<&str>, now: Time, random: u64) {
+        let reading = body.and_then(|body| quota::parse(body.as_bytes(), now).ok());
+        match &reading {
+            Some(quota) => drop(self.pool.record_quota(key, quota, now)),
+            None => self.pool.record_quota_error(key, "no answer"),
+        }
+        self.plan.done(key, reading.is_some(), READ_EVERY, now, random);
+    }
+
+    /// A blocked key is asked for its quota again.
+    pub fn recheck(&mut self, key: Fingerprint, body: Option<&str>, now: Time) {
+        if let Some(quota) = body.and_then(|body| quota::parse(body.as_bytes(), now).ok()) {
+            self.pool.record_quota(key, &quota, now);
+            self.pool.half_open(key);
+        }
+    }
+}
+
+/// What the daemon makes of an answer.
+#[must_use]
+pub fn outcome_of(answer: &Answer) -> Outcome {
+    match answer {
+        Answer::Served { .. } => Outcome::Completed,
+        Answer::CutShort => Outcome::Broke(Fault { phase: Phase::Body, kind: FaultKind::Closed }),
+        Answer::NoAnswer => Outcome::Broke(Fault { phase: Phase::FirstByte, kind: FaultKind::Timeout }),
+        Answer::Refused { status, body, retry_after } => Outcome::Refused {
+            status: *status,
+            verdict: error::classify(*status, error::parse(body.as_bytes()).as_ref()),
+            retry_after: *retry_after,
+        },
+    }
+}
+
+fn new_key(label: &str, disabled: bool) -> Key {
+    let secret = Secret::new(&format!("sk-kimi-simulated-{label}"));
+    Key {
+        label: label.into(),
+        fingerprint: Fingerprint::of(&secret),
+        secret,
+        base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").expect("a URL"),
+        priority: 0,
+        disabled,
+        email: None,
+        source: format!("{label}.env"),
+        revision: 1,
+    }
+}
