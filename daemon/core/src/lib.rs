@@ -3,10 +3,13 @@
 //! Nothing here opens a file, a socket, an environment variable or a clock; the crate's dependencies are the
 //! guard. The daemon around it is the thin shell that does the IO.
 
+pub mod account;
 pub mod cooldown;
 pub mod key;
 pub mod kimi;
+pub mod ledger;
 pub mod outcome;
+pub mod policy;
 pub mod pool;
 pub mod rate;
 pub mod refresh_plan;

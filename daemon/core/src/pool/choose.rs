@@ -97,7 +97,7 @@ impl Pool {
         let chosen = match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),
             Mode::Failover => self.choose_failover(tried, now),
-            Mode::Auto => self.choose_round_robin(tried, now),
+            Mode::Auto => self.choose_auto(tried, now),
         };
         match chosen {
             Some(index) => Ok(self.grant(index, now)),
@@ -120,7 +120,7 @@ impl Pool {
         Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
     }
 
-    /// The active key while it can serve; then the next in pool order, which becomes the active one. A key that is
+    /// The active key while it can serve; then the next by the policy, which becomes the active one. A key that is
     /// merely full for a moment stays active and lends this one request out.
     fn choose_failover(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
         let active = self.active_index()?;
@@ -128,33 +128,15 @@ impl Pool {
         if obstacle.is_none() {
             return Some(active);
         }
-        let next = self.after(active).find(|&i| i != active && self.obstacle(i, tried, now).is_none())?;
+        let next = self.next_after(active, tried, now)?;
         if matches!(obstacle, Some(Obstacle::State | Obstacle::NoReading)) {
             self.active = Some(self.entries[next].key.fingerprint);
         }
         Some(next)
     }
 
-    fn choose_round_robin(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
-        let count = self.entries.len();
-        let start = usize::try_from(self.rotation_index).unwrap_or(0) % count.max(1);
-        let in_turn = (0..count).map(|step| (start + step) % count);
-        let free: Vec<usize> = in_turn.filter(|&i| self.obstacle(i, tried, now).is_none()).collect();
-        let preferred =
-            free.iter().find(|&&i| self.rules.include_warn || self.entries[i].state(now) != KeyState::Warn);
-        let chosen = *preferred.or(free.first())?;
-        self.rotation_index = ((chosen + 1) % count) as u64;
-        Some(chosen)
-    }
-
-    /// Indices in pool order, beginning behind `index` and ending with it.
-    fn after(&self, index: usize) -> impl Iterator<Item = usize> + use<> {
-        let count = self.entries.len();
-        (1..=count).map(move |step| (index + step) % count)
-    }
-
     /// What keeps a key from being leased now; the first that applies.
-    fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
+    pub(super) fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
         let full = self.account_is_full(index);
         // What blocked a key may be its account's doing: one request decides for all its keys.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
+use crate::account::AccountId;
 use crate::cooldown;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
@@ -16,6 +17,14 @@ use crate::time::Time;
 const WARN_BELOW_PERCENT: f64 = 20.0;
 /// Completed requests after which a lowered cap rises by one.
 const CAP_RISES_AFTER: u32 = 20;
+
+/// A quota refusal is put to the test by one request after this, when a reading made since then shows room. Each
+/// further refusal doubles it. Not sooner, because such a reading and a quota 403 have been seen side by side
+/// [kimi-code#3014, 2026-11].
+const TEST_AFTER: Duration = Duration::from_secs(15 * 60);
+const TEST_AFTER_MOST: Duration = Duration::from_secs(6 * 3600);
+/// How much room, in percent of the worst window.
+const ROOM: f64 = 5.0;
 
 /// Why a key is blocked whose next request decides.
 pub(super) const HALF_OPEN: &str = "half_open";
@@ -59,6 +68,8 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: Arc<Key>,
+    /// Whose it is, as the last reading says.
+    pub(super) account_id: AccountId,
     pub(super) last_used: Option<Time>,
     pub(super) requests: u64,
     pub(super) errors: ErrorCounts,
@@ -69,6 +80,8 @@ pub(super) struct Entry {
     pub(super) block: Option<Block>,
     /// Refusals in a row.
     pub(super) strikes: u32,
+    /// When a response last made it cool.
+    pub(super) struck_at: Option<Time>,
     /// The last lease before the last strike.
     pub(super) struck_after: u64,
     pub(super) reading: Option<(Quota, Time)>,
@@ -117,6 +130,7 @@ impl Cap {
 impl Entry {
     pub(super) fn new(key: Arc<Key>) -> Self {
         Self {
+            account_id: AccountId::of_key(key.fingerprint),
             key,
             last_used: None,
             requests: 0,
@@ -125,6 +139,7 @@ impl Entry {
             reading_cooldown: None,
             block: None,
             strikes: 0,
+            struck_at: None,
             struck_after: 0,
             reading: None,
             refresh_error: None,
@@ -149,14 +164,43 @@ impl Entry {
         }
     }
 
-    /// A block whose time is over, or that a recheck lifted: the next request decides.
+    /// A block whose time is over or that a recheck lifted, or a quota refusal that a later reading contradicts: the
+    /// next request decides.
     pub(super) fn is_half_open(&self, now: Time) -> bool {
-        self.block.as_ref().is_some_and(|block| block.half_open || block.is_over(now))
+        match &self.block {
+            Some(block) => block.half_open || block.is_over(now),
+            None => self.quota_may_be_back(now),
+        }
+    }
+
+    /// Whether a reading that is clearly later than the quota refusal shows room.
+    pub(super) fn quota_may_be_back(&self, now: Time) -> bool {
+        let on = |cooldown: &Option<Cooldown>| cooldown.as_ref().is_some_and(|cooldown| cooldown.is_on(now));
+        let refused = on(&self.cooldown) && self.cooldown.as_ref().is_some_and(|c| c.reason == "quota");
+        let (Some(struck_at), Some((quota, read_at))) = (self.struck_at, &self.reading) else { return false };
+        let doubled = 2u32.saturating_pow(self.strikes.saturating_sub(1).min(16));
+        let wait = TEST_AFTER.saturating_mul(doubled).min(TEST_AFTER_MOST);
+        refused
+            && self.block.is_none()
+            && !on(&self.reading_cooldown)
+            && *read_at >= struck_at + wait
+            && *read_at <= now
+            && cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM)
+    }
+
+    /// Ends a cooldown that a quota refusal made. Whether there was one.
+    pub(super) fn quota_is_back(&mut self) -> bool {
+        let ended = self.cooldown.take_if(|cooldown| cooldown.reason == "quota").is_some();
+        if ended {
+            self.strikes = 0;
+        }
+        ended
     }
 
     /// Whether the state allows a lease; of a half-open key one at a time.
     pub(super) fn can_serve(&self, now: Time) -> bool {
-        let half_open = !self.key.disabled && self.is_half_open(now) && self.cooling_until(now).is_none();
+        let waits = self.cooling_until(now).is_some() && !self.quota_may_be_back(now);
+        let half_open = !self.key.disabled && self.is_half_open(now) && !waits;
         self.state(now).serves() || half_open
     }
 
@@ -181,6 +225,7 @@ impl Entry {
         self.cooldown = None;
         self.reading_cooldown = None;
         self.reading = None;
+        self.account_id = AccountId::of_key(self.key.fingerprint);
         self.refresh_error = None;
         self.cap = Cap::default();
         self.strikes = 0;
@@ -211,6 +256,14 @@ impl Entry {
         self.reading.as_ref()?.0.parallel_limit
     }
 
+    /// The limit of the longest window, where it counts requests: 2048 in 2025, 100 (percent) today
+    /// [kimi-upstream.md, "GET /usages", trap 4, 2026-11].
+    pub(super) fn limit_in_requests(&self) -> Option<f64> {
+        let (quota, _) = self.reading.as_ref()?;
+        let longest = quota.windows.iter().max_by_key(|window| window.length)?;
+        longest.limit.filter(|limit| *limit > 100.0)
+    }
+
     /// A request of the account completed.
     pub(super) fn succeeded(&mut self) {
         self.cap.succeeded(self.parallel_limit());
@@ -230,7 +283,9 @@ impl Entry {
             }
             (KeyState::Blocked, Some(block)) => (Some(block.reason.name()), block.until),
             (KeyState::Cooling, _) => {
-                self.cooling_until(now).map_or((None, None), |c| (Some(c.reason), Some(c.until)))
+                let half_open = self.quota_may_be_back(now).then_some(HALF_OPEN);
+                self.cooling_until(now)
+                    .map_or((None, None), |c| (half_open.or(Some(c.reason)), Some(c.until)))
             }
             (KeyState::Warn, _) => (Some("low_quota"), None),
             _ => (None, None),
@@ -255,6 +310,8 @@ impl Entry {
             in_flight: self.in_flight,
             cap: self.cap.most(self.parallel_limit()),
             errors: self.errors,
+            account_id: self.account_id,
+            figures: Vec::new(),
             reading: self.reading.clone(),
             refresh_error: self.refresh_error.clone(),
         }
@@ -282,6 +339,7 @@ impl Entry {
                 half_open: block.half_open,
             }),
             strikes: self.strikes,
+            struck_at: self.struck_at,
             base_url: Some(self.key.base_url.to_string()),
             revision: Some(self.key.revision),
             quota: self.reading.clone().map(|(quota, read_at)| QuotaRecord { read_at, quota }),
@@ -307,7 +365,11 @@ impl Entry {
             after: 0,
         });
         self.strikes = record.strikes;
+        self.struck_at = record.struck_at;
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
+        if let Some(user) = self.account() {
+            self.account_id = AccountId::of_user(user);
+        }
         if record.base_url.as_ref().is_some_and(|url| *url != self.key.base_url.to_string()) {
             self.moved();
         }

@@ -1,5 +1,6 @@
 //! All keys with their states; the one thing that decides.
 
+mod candidates;
 mod choose;
 mod entry;
 mod record;
@@ -20,8 +21,12 @@ pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
 use self::snapshot::{KeyRecord, Snapshot};
-use self::view::PoolView;
+use self::view::{FigureView, KeyView, PoolView};
+use crate::account::AccountId;
 use crate::key::{Fingerprint, Key};
+use crate::kimi::usage::Tokens;
+use crate::ledger::{Figure, Ledger, Source};
+use crate::policy::Candidate;
 use crate::rate::RateWindow;
 use crate::session::SessionId;
 use crate::time::Time;
@@ -38,7 +43,7 @@ pub enum Mode {
     Manual,
     /// The active key until it cannot serve, then the next that can.
     Failover,
-    /// Round robin per request.
+    /// By the policy, per request.
     Auto,
 }
 
@@ -92,6 +97,11 @@ pub struct Pool {
     rotation_index: u64,
     last_refresh: Option<Time>,
     rate: RateWindow,
+    ledger: Ledger,
+    /// The account of the last lease that the pool chose.
+    current: Option<AccountId>,
+    /// Kept for its memory only: choosing allocates nothing.
+    candidates: Vec<Candidate>,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
 }
@@ -111,6 +121,9 @@ impl Pool {
             rotation_index: snapshot.rotation_index,
             last_refresh: snapshot.last_health_refresh,
             rate: RateWindow::default(),
+            ledger: Ledger::default(),
+            current: None,
+            candidates: Vec::new(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
         }
@@ -146,6 +159,7 @@ impl Pool {
         self.leaving = old.into_values().collect();
         self.part(now);
         self.forget_gone(now);
+        self.keep_ledger();
         if self.active_index().is_none() && !self.entries.is_empty() {
             // With a label missing, the place in the order of that time says nothing.
             let chosen_then = self.old_active_index.take().filter(|_| self.by_label.is_empty());
@@ -164,6 +178,20 @@ impl Pool {
             entry.restore(&record);
         }
         entry
+    }
+
+    /// Forgets the accounts that have no key any more; what a key remembers of its quota is known from the start.
+    pub(super) fn keep_ledger(&mut self) {
+        let known: std::collections::BTreeSet<AccountId> =
+            self.known().map(|entry| entry.account_id).collect();
+        self.ledger.retain(|account| known.contains(&account));
+        for entry in &self.entries {
+            if let Some((quota, read_at)) = &entry.reading
+                && self.ledger.lacks(entry.account_id)
+            {
+                self.ledger.poll(entry.account_id, quota, *read_at);
+            }
+        }
     }
 
     /// Lets go of the keys that were taken out and have no attempt in flight any more; their records stay.
@@ -213,13 +241,38 @@ impl Pool {
     #[must_use]
     pub fn view(&self, now: Time) -> PoolView {
         PoolView {
-            keys: self.entries.iter().map(|entry| entry.view(now)).collect(),
+            keys: self.entries.iter().map(|entry| self.key_view(entry, now)).collect(),
             active: self.active_index(),
             auto: self.auto && self.rules.allowed,
             allowed: self.rules.allowed,
             mode: self.mode(),
             rotation_index: self.rotation_index,
             last_refresh: self.last_refresh,
+            policy: self.rules.policy,
+            empty_at: self.empty_at(now),
+        }
+    }
+
+    fn key_view(&self, entry: &Entry, now: Time) -> KeyView {
+        let is_stale = |figure: &Figure| {
+            now.since(figure.as_of) > self.rules.stale_after && figure.source != Source::Error
+        };
+        let figures = self.ledger.figures(entry.account_id, now);
+        let figures = figures.map(|figure| FigureView { stale: is_stale(&figure), figure }).collect();
+        KeyView { figures, ..entry.view(now) }
+    }
+
+    /// When the accounts that can serve have nothing left together.
+    fn empty_at(&self, now: Time) -> Option<Time> {
+        let serving = self.entries.iter().filter(|entry| entry.state(now).serves());
+        let accounts: std::collections::BTreeSet<AccountId> = serving.map(|entry| entry.account_id).collect();
+        self.ledger.empty_at(accounts.into_iter(), now)
+    }
+
+    /// A request of this key used tokens: its account's windows have less left than the last poll says.
+    pub fn record_tokens(&mut self, fingerprint: Fingerprint, tokens: Tokens, now: Time) {
+        if let Some(account) = self.entry(fingerprint).map(|entry| entry.account_id) {
+            self.ledger.spend(account, tokens, now);
         }
     }
 

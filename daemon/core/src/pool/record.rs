@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::entry::{Block, Cooldown, Entry};
 use super::{Lease, Pool};
+use crate::account::AccountId;
 use crate::cooldown;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
@@ -80,10 +81,19 @@ impl Pool {
                 if number > entry.struck_after {
                     entry.strikes = 0;
                 }
+                let account = (number > entry.struck_after).then_some(entry.account_id);
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
-                self.sharers_mut(fingerprint).for_each(Entry::succeeded);
+                for entry in self.sharers_mut(fingerprint) {
+                    entry.succeeded();
+                    if decides && entry.quota_is_back() {
+                        effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+                    }
+                }
+                if let Some(account) = account {
+                    self.ledger.forgive(account);
+                }
             }
             Outcome::Refused { status, verdict, retry_after } => {
                 entry.count_error(*status);
@@ -128,8 +138,11 @@ impl Pool {
             Action::Backoff => {
                 effects.extend(affected.filter_map(|entry| entry.cool(until, "rate_limited", facts)));
             }
-            Action::CoolUntilReset(_) => {
+            Action::CoolUntilReset(full) => {
                 effects.extend(affected.filter_map(|entry| entry.cool(until, "quota", facts)));
+                if let Some(account) = self.entry(fingerprint).map(|entry| entry.account_id) {
+                    self.ledger.refused(account, full, until, facts.now);
+                }
                 effects.push(Effect::ReadQuota(fingerprint));
             }
         }
@@ -169,11 +182,19 @@ impl Pool {
         // Older shapes leave the user out; the key is still that account's.
         let account = quota.account.as_deref().or(entry.account()).map(str::to_owned);
         let quota = &Quota { account, ..quota.clone() };
+        let was = entry.account_id;
+        let account_id = quota.account.as_deref().map_or(entry.account_id, AccountId::of_user);
+        let key_id = AccountId::of_key(fingerprint);
         entry.reading = Some((quota.clone(), now));
         entry.refresh_error = None;
         let longest = self.rules.longest_backoff;
         let mut effects = Vec::new();
+        if account_id != key_id {
+            self.ledger.join(key_id, account_id);
+        }
+        self.ledger.poll(account_id, quota, now);
         for entry in self.sharers_mut(fingerprint) {
+            entry.account_id = account_id;
             entry.reading = Some((quota.clone(), now));
             let was_cooling = entry.reading_cooldown.take().is_some_and(|c| c.is_on(now));
             if cooldown::is_dry(quota, now) {
@@ -188,6 +209,9 @@ impl Pool {
                     });
                 }
             }
+        }
+        if account_id != was {
+            self.keep_ledger();
         }
         effects
     }
@@ -216,6 +240,7 @@ impl Pool {
             entry.cooldown = None;
             entry.reading_cooldown = None;
             entry.strikes = 0;
+            self.ledger.forgive(entry.account_id);
         }
         cleared
     }
@@ -250,6 +275,7 @@ impl Entry {
         if facts.number > self.struck_after {
             self.strikes = self.strikes.saturating_add(1);
             self.struck_after = facts.latest;
+            self.struck_at = Some(facts.now);
         }
         if cooling.is_some_and(|old| old.until >= until) {
             return None;

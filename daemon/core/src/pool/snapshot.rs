@@ -59,6 +59,9 @@ pub struct KeyRecord {
     /// Refusals in a row, for growing backoffs.
     #[serde(default)]
     pub strikes: u32,
+    /// When a response last made it cool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck_at: Option<Time>,
     /// Where the key was sent: what was learned there does not hold elsewhere.
     #[serde(default)]
     pub base_url: Option<String>,

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::account::AccountId;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::ledger::Figure;
+use crate::policy::Policy;
 use crate::time::Time;
 
 /// How a key stands.
@@ -61,6 +64,10 @@ pub struct PoolView {
     pub rotation_index: u64,
     /// When a quota was last read.
     pub last_refresh: Option<Time>,
+    /// KMI_ROTATE_POLICY
+    pub policy: Policy,
+    /// When no key has anything left at the present traffic, if no window resets before; `None` when unknown.
+    pub empty_at: Option<Time>,
 }
 
 impl PoolView {
@@ -104,10 +111,23 @@ pub struct KeyView {
     pub cap: Option<u32>,
     /// By class.
     pub errors: ErrorCounts,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// What its account has left, by the worst of all sources.
+    pub figures: Vec<FigureView>,
     /// The last good reading and its time.
     pub reading: Option<(Quota, Time)>,
     /// Why the last refresh failed, if it did.
     pub refresh_error: Option<String>,
+}
+
+/// A figure, and whether it is too old to be shown as how things stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FigureView {
+    /// The figure.
+    pub figure: Figure,
+    /// Nobody has looked for so long that it is history.
+    pub stale: bool,
 }
 
 /// Error counts by class.

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::Policy;
 use crate::rate::Limit;
 
 pub(super) const LABELS: [&str; 5] = ["alpha", "beta", "gamma", "delta", "epsilon"];
@@ -104,12 +105,17 @@ pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let strict =
         (prop::bool::weighted(0.2), any::<bool>(), option::of(60..HOUR).prop_map(|age| age.map(secs)));
     let blocks = option::of(1..366 * DAY).prop_map(|length| length.map(secs));
-    (prop::bool::weighted(0.8), any::<[bool; 2]>(), 1..31 * DAY, blocks, strict, [limit(), limit()]).prop_map(
-        |(allowed, [rotate_on_tie, include_warn], longest, payment_block, strict, [limit, limit_per_key])| {
+    let policy = prop::sample::select(&Policy::ALL[..]);
+    let switches = (any::<[bool; 2]>(), policy);
+    (prop::bool::weighted(0.8), switches, 1..31 * DAY, blocks, strict, [limit(), limit()]).prop_map(
+        |(allowed, switches, longest, payment_block, strict, [limit, limit_per_key])| {
+            let ([rotate_on_tie, include_warn], policy) = switches;
             Rules {
                 allowed,
                 rotate_on_tie,
                 include_warn,
+                policy,
+                stale_after: secs(1200),
                 longest_backoff: secs(longest),
                 payment_block,
                 require_reading: strict.0,

@@ -128,7 +128,8 @@ impl History {
         };
         let fingerprint = lease.key.fingerprint;
         let view = before.iter().find(|view| view.fingerprint == fingerprint).unwrap();
-        let half_open = view.reason == Some("half_open") && view.until.is_none();
+        let half_open =
+            view.reason == Some("half_open") && (view.until.is_none() || view.state == KeyState::Cooling);
         assert!(view.state.serves() || half_open, "leased while {} ({:?})", view.state.name(), view.reason);
         assert_eq!(lease.probe, half_open);
         assert!(!tried.contains(&fingerprint));

@@ -1,0 +1,96 @@
+//! The keys that can serve, as policies see them, and what a policy makes of them.
+
+use super::Pool;
+use super::view::KeyState;
+use crate::key::Fingerprint;
+use crate::policy::{self, Candidate, Standing, Windows};
+use crate::time::Time;
+
+/// `parallel.limit` of the small plan, for accounts that say nothing of themselves [kimi-upstream.md, 2026-11].
+const SMALL_PLAN: f64 = 20.0;
+
+impl Pool {
+    /// By the policy, and the turn goes on.
+    pub(super) fn choose_auto(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
+        let count = self.entries.len().max(1);
+        let turn = usize::try_from(self.rotation_index).unwrap_or(0) % count;
+        let standing = Standing { turn, current: self.current, include_warn: self.rules.include_warn };
+        let chosen = self.choose(tried, &standing, now)?;
+        self.rotation_index = ((chosen + 1) % count) as u64;
+        Some(chosen)
+    }
+
+    /// The key that follows the active one, which cannot serve. Round robin means the next in pool order here. A low
+    /// window is no reason to pass a key over: the active one is not left for that either.
+    pub(super) fn next_after(&mut self, active: usize, tried: &[Fingerprint], now: Time) -> Option<usize> {
+        let standing = Standing { turn: active + 1, current: self.current, include_warn: true };
+        self.choose(tried, &standing, now)
+    }
+
+    fn choose(&mut self, tried: &[Fingerprint], standing: &Standing, now: Time) -> Option<usize> {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.gather(tried, now, &mut candidates);
+        let best = policy::best(self.rules.policy, &candidates, standing, now);
+        self.candidates = candidates;
+        let index = best?.index;
+        self.current = Some(self.entries[index].account_id);
+        Some(index)
+    }
+
+    /// The keys that nothing keeps from being leased.
+    fn gather(&mut self, tried: &[Fingerprint], now: Time, candidates: &mut Vec<Candidate>) {
+        candidates.clear();
+        let with_windows = self.rules.policy.needs_windows();
+        let burn = if with_windows { self.ledger.burn(now) } else { 0.0 };
+        for index in 0..self.entries.len() {
+            if self.obstacle(index, tried, now).is_some() {
+                continue;
+            }
+            let entry = &self.entries[index];
+            let mut candidate = Candidate {
+                index,
+                priority: entry.key.priority,
+                account: entry.account_id,
+                windows: Windows::new(),
+                size: 1.0,
+                in_flight: entry.in_flight,
+                warn: entry.state(now) == KeyState::Warn,
+                last_used: entry.last_used,
+            };
+            if with_windows {
+                let polls_only = entry.quota_may_be_back(now);
+                candidate.windows = self.ledger.windows(entry.account_id, burn, polls_only, now);
+                let of_account = self.known().filter(|other| other.account_id == candidate.account);
+                candidate.in_flight = of_account.map(|other| other.in_flight).sum();
+            }
+            candidates.push(candidate);
+        }
+        if with_windows {
+            self.weigh(candidates);
+        }
+    }
+
+    /// Gives every candidate its size, all in one unit: tokens where they have been learnt of all, else requests where
+    /// all limits count them, else by `parallel.limit`, which goes with the plan.
+    fn weigh(&self, candidates: &mut [Candidate]) {
+        let parallel = |candidate: &Candidate| {
+            let limit = self.entries[candidate.index].parallel_limit();
+            Some(limit.map_or(SMALL_PLAN, f64::from))
+        };
+        let tokens = |candidate: &Candidate| self.ledger.size(candidate.account);
+        let requests = |candidate: &Candidate| self.entries[candidate.index].limit_in_requests();
+        let knows = |size: &dyn Fn(&Candidate) -> Option<f64>| {
+            candidates.iter().all(|candidate| size(candidate).is_some())
+        };
+        let size: &dyn Fn(&Candidate) -> Option<f64> = if knows(&tokens) {
+            &tokens
+        } else if knows(&requests) {
+            &requests
+        } else {
+            &parallel
+        };
+        for candidate in candidates {
+            candidate.size = size(candidate).unwrap_or(SMALL_PLAN);
+        }
+    }
+}
