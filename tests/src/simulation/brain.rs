@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use kmid_core::key::{BaseUrl, Fingerprint, Key, Secret};
+use kmid_core::kimi::usage::Tokens;
 use kmid_core::kimi::{error, quota};
 use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
+use kmid_core::policy::Policy;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::{Demand, Effect, Lease, Pool, Refusal, Rules};
 use kmid_core::refresh_plan::RefreshPlan;
 use kmid_core::session::SessionId;
 use kmid_core::time::Time;
 
+use super::demand::Request;
 use super::upstream::Answer;
 use super::world::World;
 
@@ -22,24 +25,33 @@ const READ_EVERY: Duration = Duration::from_secs(600);
 pub enum Setup {
     /// Round robin, sessions not looked at.
     RoundRobin,
+    /// The most left, sessions not looked at.
+    MostLeft,
+    /// What would expire first, sessions not looked at.
+    Drain,
 }
 
 impl Setup {
     /// All that the pool can do.
-    pub const ALL: &[Self] = &[Self::RoundRobin];
+    pub const ALL: &[Self] = &[Self::RoundRobin, Self::MostLeft, Self::Drain];
 
     /// As the report names it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin, no affinity",
+            Self::MostLeft => "most-left, no affinity",
+            Self::Drain => "drain, no affinity",
         }
     }
 
     fn rules(self) -> Rules {
-        match self {
-            Self::RoundRobin => Rules { allowed: true, ..Rules::default() },
-        }
+        let policy = match self {
+            Self::RoundRobin => Policy::RoundRobin,
+            Self::MostLeft => Policy::MostLeft,
+            Self::Drain => Policy::Drain,
+        };
+        Rules { allowed: true, policy, ..Rules::default() }
     }
 }
 
@@ -84,6 +96,13 @@ impl Brain {
             }
         }
         effects
+    }
+
+    /// The usage figures at the end of an answer, as the daemon reads them.
+    pub fn spent(&mut self, key: Fingerprint, request: &Request, cached: i64, now: Time) {
+        let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+        let (input, cached, output) = (count(request.input()), count(cached), count(request.output));
+        self.pool.record_tokens(key, Tokens { input, cached, output }, now);
     }
 
     /// When the next reading is due by the wall clock.

@@ -256,6 +256,7 @@ impl<W: Watch> Driver<'_, W> {
             Answer::Served { cost, cached } => {
                 account.end(Some((wanted.session, wanted.leaves)), now);
                 self.metrics.serve(wanted, *cached, *cost);
+                self.brain.spent(lease.key.fingerprint, wanted, *cached, self.clock.wall());
             }
             Answer::CutShort => account.end(None, now),
             Answer::NoAnswer | Answer::Refused { .. } => {}
