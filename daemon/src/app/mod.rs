@@ -301,6 +301,7 @@ fn rules(settings: &Settings) -> Rules {
         allowed: settings.auto_rotate_allowed,
         rotate_on_tie: settings.rotate_on_tie,
         include_warn: settings.rotate_include_warn,
+        session_affinity: settings.session_affinity,
         longest_backoff: settings.rotation_cooldown,
         payment_block: settings.payment_block,
         require_reading: settings.require_usage_before_request,

@@ -6,11 +6,12 @@ use std::time::Duration;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::daemon::{
     CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, Reloaded, RequestCounts,
-    RotationStatus, Status,
+    RotationStatus, SessionStatus, Status,
 };
-use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Window};
+use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Tokens, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
+use kmid_core::kimi::usage;
 use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
@@ -38,6 +39,7 @@ pub(super) fn status(
 ) -> Status {
     let seconds = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_secs());
     let daemon_log = settings.state_dir.join("logs").join("proxy.out");
+    let all_tokens = view.keys.iter().fold(usage::Tokens::default(), |sum, key| sum.plus(key.tokens));
     let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
     Status {
         mode: if settings.dry_run { "dry-run" } else { "live" }.to_owned(),
@@ -79,6 +81,9 @@ pub(super) fn status(
             in_flight: requests.in_flight,
             failed: requests.failed,
         },
+        sessions: SessionStatus { affinity: settings.session_affinity, known: view.sessions },
+        tokens: tokens(all_tokens),
+        cache_share: all_tokens.cache_share(),
         issues: issues.into_iter().map(issue).collect(),
     }
 }
@@ -156,9 +161,16 @@ fn key(key: &KeyView, active: bool) -> Key {
             e429: key.errors.e429,
             e5xx: key.errors.e5xx,
         },
+        tokens: tokens(key.tokens),
+        cache_share: key.tokens.cache_share(),
+        sessions: key.sessions,
         windows: windows(key),
         refresh_error: key.refresh_error.clone(),
     }
+}
+
+fn tokens(tokens: usage::Tokens) -> Tokens {
+    Tokens { input: tokens.input, cached: tokens.cached, output: tokens.output }
 }
 
 fn windows(key: &KeyView) -> Vec<Window> {

@@ -28,6 +28,8 @@ fn key_view(label: &str, state: KeyState) -> KeyView {
         in_flight: 0,
         cap: None,
         errors: ErrorCounts::default(),
+        tokens: usage::Tokens::default(),
+        sessions: 0,
         reading: None,
         refresh_error: None,
     }
@@ -57,6 +59,8 @@ pub(in super::super) fn view() -> PoolView {
         in_flight: 1,
         cap: Some(4),
         errors: ErrorCounts { e401: 1, e403: 2, e429: 3, e5xx: 4 },
+        tokens: usage::Tokens { input: 1000, cached: 750, output: 60 },
+        sessions: 3,
         reading: Some((reading, time("2026-11-23T12:00:00Z"))),
         ..key_view("alpha", KeyState::Cooling)
     };
@@ -67,6 +71,7 @@ pub(in super::super) fn view() -> PoolView {
         allowed: true,
         mode: Mode::Failover,
         rotation_index: 2,
+        sessions: 3,
         last_refresh: None,
     }
 }
@@ -80,6 +85,7 @@ fn a_key_has_the_fields_of_the_specification() {
         "source": "alpha.env", "base_url": "https://api.kimi.com/coding/v1", "priority": 0,
         "last_used": "2026-11-23T11:59:00.000Z", "requests": 9, "in_flight": 1, "cap": 4,
         "errors": {"401": 1, "403": 2, "429": 3, "5xx": 4},
+        "tokens": {"input": 1000, "cached": 750, "output": 60}, "cache_share": 0.75, "sessions": 3,
         "windows": [{"name": "5h", "limit": 100.0, "used": 97.5, "percent_left": 2.5,
             "resets_at": "2026-11-23T15:00:00.000Z", "read_at": "2026-11-23T12:00:00.000Z", "source": "poll"}],
         "refresh_error": null,

@@ -46,6 +46,8 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
         in_flight: 0,
         cap: None,
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
+        tokens: kmid_core::kimi::usage::Tokens::default(),
+        sessions: 0,
         reading: Some((Quota { windows: vec![window], ..Quota::default() }, at("2026-11-23T12:00:00Z"))),
         refresh_error: None,
     }
@@ -59,6 +61,7 @@ fn pool(alpha: KeyState, beta: KeyState) -> PoolView {
         allowed: true,
         mode: Mode::Auto,
         rotation_index: 0,
+        sessions: 0,
         last_refresh: None,
     }
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -17,6 +17,7 @@ use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Outcome, Phase, Retry};
 use kmid_core::pool::{Demand, Mode, Refusal};
+use kmid_core::session;
 
 use super::admission::{self, Door, NotAdmitted};
 use super::failure::{self, Failure};
@@ -79,6 +80,10 @@ pub(super) async fn handle(
     if let Collected::Whole { chunks, .. } = &collected {
         let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         journal.bytes_up.store(length, Ordering::Relaxed);
+        // What stands in a compressed body is not looked at.
+        if !parts.headers.contains_key(CONTENT_ENCODING) {
+            journal.session = session::scan(wire, chunks);
+        }
         if settings.trace_prompts {
             journal.prompt = super::prompt::hint_and_head(chunks);
         }
@@ -135,7 +140,8 @@ impl Exchange {
     async fn attempts(&mut self) -> Answer {
         let mut spent = Spent::default();
         loop {
-            let lease = match self.proxy.state.lease(&Demand { tried: &spent.tried, session: None }) {
+            let demand = Demand { tried: &spent.tried, session: self.journal.session };
+            let lease = match self.proxy.state.lease(&demand) {
                 Ok(lease) => lease,
                 Err(refusal) => return self.no_key(&refusal, spent.last),
             };

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
+use kmid_core::session::SessionId;
 use tokio::time::Instant;
 
 use crate::clock;
@@ -31,6 +32,8 @@ pub(super) struct Journal {
     key: Option<(Arc<str>, Fingerprint)>,
     rotation_index: u64,
     attempts: Vec<TraceAttempt>,
+    /// The session that the body names.
+    pub(super) session: Option<SessionId>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub(super) prompt: (Box<str>, Box<str>),
     /// Bytes of the request body that were sent on.
@@ -58,6 +61,7 @@ impl Journal {
             key: None,
             rotation_index: 0,
             attempts: Vec::new(),
+            session: None,
             prompt: (Box::default(), Box::default()),
             bytes_up: Arc::default(),
             bytes_down: 0,
@@ -110,7 +114,7 @@ impl Journal {
             key: self.key.take(),
             rotation_index: self.rotation_index,
             attempts: std::mem::take(&mut self.attempts),
-            session: None,
+            session: self.session,
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,

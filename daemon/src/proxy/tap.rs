@@ -110,7 +110,8 @@ impl Tap {
             _ => *outcome,
         };
         self.journal.tokens = self.watch.tokens();
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
+            lease.took(self.journal.tokens.unwrap_or_default());
             lease.end(&outcome);
         }
         self.journal.end_with(&outcome);

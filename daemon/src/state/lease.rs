@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kmid_core::key::Key;
+use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool;
 
@@ -35,6 +36,13 @@ impl Lease {
     #[must_use]
     pub fn rotation_index(&self) -> u64 {
         self.rotation_index
+    }
+
+    /// What the response says it took, as far as it has come; the last call counts.
+    pub fn took(&mut self, tokens: Tokens) {
+        if let Some(inner) = &mut self.inner {
+            inner.tokens = tokens;
+        }
     }
 
     /// Ends the lease with what the attempt meant.

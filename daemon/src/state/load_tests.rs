@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota::{Quota, Window};
+use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::BlockReason;
 use kmid_core::pool::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use kmid_core::pool::view::ErrorCounts;
@@ -180,19 +181,30 @@ fn a_record() -> impl Strategy<Value = KeyRecord> {
         ".{0,12}",
         prop::option::of(a_time()),
         any::<(u64, u64, u64, u64, u64, u32)>(),
+        any::<(u64, u64, u64)>(),
         cooldown(),
         cooldown(),
         prop::option::of(block),
         prop::option::of(quota),
     )
         .prop_map(
-            |(label, time, (requests, e401, e403, e429, e5xx, strikes), cooldown, reading, block, quota)| {
+            |(
+                label,
+                time,
+                (requests, e401, e403, e429, e5xx, strikes),
+                (input, cached, output),
+                cooldown,
+                reading,
+                block,
+                quota,
+            )| {
                 KeyRecord {
                     label,
                     last_used: time,
                     last_seen: time,
                     requests,
                     errors: ErrorCounts { e401, e403, e429, e5xx },
+                    tokens: Tokens { input, cached, output },
                     cooldown,
                     reading_cooldown: reading,
                     block,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Method;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
+use kmid_core::session::SessionId;
 use kmid_core::time::Time;
 use serde::{Serialize, Serializer};
 
@@ -44,7 +45,7 @@ pub struct TraceRecord {
     /// Every try upstream.
     pub attempts: Vec<TraceAttempt>,
     /// Hash of the session id.
-    pub session: Option<Box<str>>,
+    pub session: Option<SessionId>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub prompt_hint: Box<str>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -89,7 +90,7 @@ struct Line<'a> {
     key_hash: Option<Fingerprint>,
     rotation_index: u64,
     attempts: &'a [TraceAttempt],
-    session: Option<&'a str>,
+    session: Option<SessionId>,
     prompt_hint: &'a str,
     prompt_head: &'a str,
     tokens: Option<Tokens>,
@@ -115,7 +116,7 @@ impl Record for TraceRecord {
             key_hash: self.key.as_ref().map(|(_, fingerprint)| *fingerprint),
             rotation_index: self.rotation_index,
             attempts: &self.attempts,
-            session: self.session.as_deref(),
+            session: self.session,
             prompt_hint: &self.prompt_hint,
             prompt_head: &self.prompt_head,
             tokens: self.tokens,
@@ -154,7 +155,6 @@ impl Record for TraceRecord {
         size_of::<Self>()
             + self.request_id.len()
             + self.endpoint.len()
-            + self.session.as_ref().map_or(0, |session| session.len())
             + self.prompt_hint.len()
             + self.prompt_head.len()
             + self.attempts.capacity() * size_of::<TraceAttempt>()

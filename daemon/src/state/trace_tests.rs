@@ -32,7 +32,7 @@ fn record() -> TraceRecord {
                 took: Duration::from_millis(30),
             },
         ],
-        session: Some("5e55".into()),
+        session: Some(SessionId([0x5e, 0x55, 1, 2, 3, 4, 5, 6])),
         prompt_hint: "".into(),
         prompt_head: "".into(),
         tokens: Some(Tokens { input: 10, cached: 4, output: 2 }),
@@ -58,7 +58,7 @@ fn a_line_has_every_field_in_its_order() {
             r#""endpoint":"/chat/completions","status":200,"latency_ms":41,"ttfb_ms":12,"key_label":"beta","#,
             r#""key_hash":"ba7816bf8f01","rotation_index":3,"attempts":["#,
             r#"{"key_label":"alpha","status":403,"outcome":"quota","ms":0},"#,
-            r#"{"key_label":"beta","status":null,"outcome":"completed","ms":30}],"session":"5e55","#,
+            r#"{"key_label":"beta","status":null,"outcome":"completed","ms":30}],"session":"5e55010203040506","#,
             r#""prompt_hint":"","prompt_head":"","tokens":{"input":10,"cached":4,"output":2},"bytes_up":100,"#,
             r#""bytes_down":200,"error_code":null,"outcome":"completed","schema_version":2}"#,
         )

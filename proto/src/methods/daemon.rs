@@ -55,6 +55,15 @@ pub struct Status {
     pub daemon: DaemonStatus,
     /// Requests since start.
     pub requests: RequestCounts,
+    /// The sessions that are known.
+    #[serde(default)]
+    pub sessions: SessionStatus,
+    /// Tokens over all keys.
+    #[serde(default)]
+    pub tokens: super::keys::Tokens,
+    /// The part of the prompt tokens that came from the cache, 0 to 1; null without any.
+    #[serde(default)]
+    pub cache_share: Option<f64>,
     /// Key files that could not be used, settings warnings, lost log lines.
     pub issues: Vec<Issue>,
 }
@@ -143,6 +152,15 @@ pub struct DaemonStatus {
     pub auths_dir: Option<String>,
     /// The state directory.
     pub state_dir: String,
+}
+
+/// The sessions that are known.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// KMI_SESSION_AFFINITY
+    pub affinity: bool,
+    /// Those that have a key, in auto mode.
+    pub known: usize,
 }
 
 /// Requests since start.

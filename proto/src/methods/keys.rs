@@ -75,10 +75,30 @@ pub struct Key {
     pub cap: Option<u32>,
     /// By class.
     pub errors: Errors,
+    /// As the responses counted them.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// The part of the prompt tokens that came from the cache, 0 to 1; null without any.
+    #[serde(default)]
+    pub cache_share: Option<f64>,
+    /// Sessions that stay with it.
+    #[serde(default)]
+    pub sessions: usize,
     /// Quota windows, shortest first.
     pub windows: Vec<Window>,
     /// Why the last quota refresh failed, if it did.
     pub refresh_error: Option<String>,
+}
+
+/// Tokens of responses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Prompt tokens, cached ones included.
+    pub input: u64,
+    /// Prompt tokens read from the cache.
+    pub cached: u64,
+    /// Completion tokens.
+    pub output: u64,
 }
 
 /// Error counts by class.

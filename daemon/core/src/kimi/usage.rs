@@ -15,6 +15,24 @@ pub struct Tokens {
     pub output: u64,
 }
 
+impl Tokens {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+        }
+    }
+
+    /// The part of the prompt tokens that came from the cache, 0 to 1; `None` without any.
+    #[must_use]
+    pub fn cache_share(self) -> Option<f64> {
+        (self.input > 0).then(|| (self.cached as f64 / self.input as f64).min(1.0))
+    }
+}
+
 /// What one `usage` object says, before the parts of a stream are put together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::entry::HALF_OPEN;
 use super::view::KeyState;
-use super::{Demand, Lease, Mode, Pool};
+use super::{Demand, Lease, Mode, Placement, Pool};
 use crate::key::Fingerprint;
+use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
 /// Slots and probes free up at any moment; a client asks again after this.
@@ -94,15 +95,15 @@ impl Pool {
     /// When no key can serve, with the state of each.
     pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
         let tried = demand.tried;
-        let chosen = match self.mode() {
+        let (placement, kept) = self.place(demand, now);
+        let chosen = kept.or_else(|| match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),
             Mode::Failover => self.choose_failover(tried, now),
             Mode::Auto => self.choose_auto(tried, now),
-        };
-        match chosen {
-            Some(index) => Ok(self.grant(index, now)),
-            None => Err(self.refusal(tried, now)),
-        }
+        });
+        let Some(index) = chosen else { return Err(self.refusal(tried, now)) };
+        let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
+        Ok(Lease { placement, session, ..self.grant(index, now) })
     }
 
     fn grant(&mut self, index: usize, now: Time) -> Lease {
@@ -117,7 +118,15 @@ impl Pool {
         entry.requests += 1;
         entry.last_used = Some(now);
         entry.rate.pass(limit, now);
-        Lease { key: entry.key.clone(), probe, rotation_index: self.rotation_index, number: self.leases }
+        Lease {
+            key: entry.key.clone(),
+            probe,
+            rotation_index: self.rotation_index,
+            placement: Placement::NoSession,
+            tokens: Tokens::default(),
+            session: None,
+            number: self.leases,
+        }
     }
 
     /// The active key while it can serve; then the next by the policy, which becomes the active one. A key that is

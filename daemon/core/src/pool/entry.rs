@@ -9,6 +9,7 @@ use crate::account::AccountId;
 use crate::cooldown;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
 use crate::time::Time;
@@ -73,6 +74,7 @@ pub(super) struct Entry {
     pub(super) last_used: Option<Time>,
     pub(super) requests: u64,
     pub(super) errors: ErrorCounts,
+    pub(super) tokens: Tokens,
     /// Made by a response: ends by its time only.
     pub(super) cooldown: Option<Cooldown>,
     /// Made by a reading: the next reading replaces it.
@@ -135,6 +137,7 @@ impl Entry {
             last_used: None,
             requests: 0,
             errors: ErrorCounts::default(),
+            tokens: Tokens::default(),
             cooldown: None,
             reading_cooldown: None,
             block: None,
@@ -312,6 +315,8 @@ impl Entry {
             errors: self.errors,
             account_id: self.account_id,
             figures: Vec::new(),
+            tokens: self.tokens,
+            sessions: 0,
             reading: self.reading.clone(),
             refresh_error: self.refresh_error.clone(),
         }
@@ -330,6 +335,7 @@ impl Entry {
             last_seen: Some(now),
             requests: self.requests,
             errors: self.errors,
+            tokens: self.tokens,
             cooldown: keep(&self.cooldown),
             reading_cooldown: keep(&self.reading_cooldown),
             block: self.block.as_ref().map(|block| BlockRecord {
@@ -355,6 +361,7 @@ impl Entry {
         self.last_used = record.last_used;
         self.requests = record.requests;
         self.errors = record.errors;
+        self.tokens = record.tokens;
         self.cooldown = cool(&record.cooldown);
         self.reading_cooldown = cool(&record.reading_cooldown);
         self.block = record.block.as_ref().map(|block| Block {

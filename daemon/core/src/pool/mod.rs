@@ -1,5 +1,6 @@
 //! All keys with their states; the one thing that decides.
 
+mod affinity;
 mod candidates;
 mod choose;
 mod entry;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::affinity::Placement;
 pub use self::choose::{Obstacle, Refusal, RefusedKey};
 use self::entry::Entry;
 pub use self::record::Effect;
@@ -28,7 +30,7 @@ use crate::kimi::usage::Tokens;
 use crate::ledger::{Figure, Ledger, Source};
 use crate::policy::Candidate;
 use crate::rate::RateWindow;
-use crate::session::SessionId;
+use crate::session::{SessionId, Table};
 use crate::time::Time;
 
 /// Records of keys that are gone are kept so long, in case the file comes back.
@@ -77,6 +79,12 @@ pub struct Lease {
     pub probe: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
+    /// What the request's session had to do with the choice.
+    pub placement: Placement,
+    /// What the response says it took; to be filled in before [`Pool::record`].
+    pub tokens: Tokens,
+    /// The request's session, where sessions count.
+    session: Option<SessionId>,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
     number: u64,
 }
@@ -102,6 +110,7 @@ pub struct Pool {
     current: Option<AccountId>,
     /// Kept for its memory only: choosing allocates nothing.
     candidates: Vec<Candidate>,
+    sessions: Table,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
 }
@@ -124,13 +133,17 @@ impl Pool {
             ledger: Ledger::default(),
             current: None,
             candidates: Vec::new(),
+            sessions: Table::default(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
         }
     }
 
-    /// Puts new rules in force.
+    /// Puts new rules in force. Sessions that do not count any more are forgotten.
     pub fn set_rules(&mut self, rules: Rules) {
+        if !rules.session_affinity {
+            self.sessions.clear();
+        }
         self.rules = rules;
     }
 
@@ -240,8 +253,13 @@ impl Pool {
     /// A picture for readers.
     #[must_use]
     pub fn view(&self, now: Time) -> PoolView {
+        let residents = self.sessions.residents(now);
+        let at_home = |key: Fingerprint| residents.get(&key).copied().unwrap_or_default();
+        let view =
+            |entry: &Entry| KeyView { sessions: at_home(entry.key.fingerprint), ..self.key_view(entry, now) };
         PoolView {
-            keys: self.entries.iter().map(|entry| self.key_view(entry, now)).collect(),
+            keys: self.entries.iter().map(view).collect(),
+            sessions: residents.values().sum(),
             active: self.active_index(),
             auto: self.auto && self.rules.allowed,
             allowed: self.rules.allowed,

@@ -63,11 +63,12 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Lease { key, number, .. } = lease;
+        let Lease { key, number, session, tokens, .. } = lease;
         let (fingerprint, latest) = (key.fingerprint, self.leases);
         let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
         let Some(entry) = self.entry_mut(fingerprint) else { return Vec::new() };
         entry.in_flight = entry.in_flight.saturating_sub(1);
+        entry.tokens = entry.tokens.plus(tokens);
         let decides = entry.probe == Some(number);
         if decides {
             entry.probe = None;
@@ -105,6 +106,9 @@ impl Pool {
                     let facts =
                         Facts { fingerprint, number, latest, verdict, retry_after, in_flight, now, random };
                     self.punish(&facts, &mut effects);
+                }
+                if let Some(session) = session {
+                    self.session_was_refused(session, fingerprint, verdict);
                 }
             }
             Outcome::Broke(_) => entry.errors.e5xx += 1,

@@ -16,6 +16,8 @@ pub struct Rules {
     pub include_warn: bool,
     /// KMI_ROTATE_POLICY
     pub policy: Policy,
+    /// KMI_SESSION_AFFINITY
+    pub session_affinity: bool,
     /// KMI_ROTATION_COOLDOWN_SECONDS
     pub longest_backoff: Duration,
     /// KMI_PAYMENT_BLOCK_SECONDS; `None` = until cleared or rechecked
@@ -41,6 +43,7 @@ impl Default for Rules {
             rotate_on_tie: true,
             include_warn: false,
             policy: Policy::RoundRobin,
+            session_affinity: true,
             longest_backoff: Duration::from_secs(300),
             payment_block: Some(Duration::from_secs(3600)),
             require_reading: false,

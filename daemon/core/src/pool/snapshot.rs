@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::view::ErrorCounts;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::time::Time;
 
@@ -50,6 +51,9 @@ pub struct KeyRecord {
     /// By class.
     #[serde(default)]
     pub errors: ErrorCounts,
+    /// As the responses counted them.
+    #[serde(default)]
+    pub tokens: Tokens,
     /// A cooldown made by a response; ends by its time.
     pub cooldown: Option<CooldownRecord>,
     /// A cooldown made by a reading; a good reading lifts it.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::account::AccountId;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
+use crate::kimi::usage::Tokens;
 use crate::ledger::Figure;
 use crate::policy::Policy;
 use crate::time::Time;
@@ -62,6 +63,8 @@ pub struct PoolView {
     pub mode: super::Mode,
     /// The round-robin position.
     pub rotation_index: u64,
+    /// Sessions that are known, those of keys that are gone included.
+    pub sessions: usize,
     /// When a quota was last read.
     pub last_refresh: Option<Time>,
     /// KMI_ROTATE_POLICY
@@ -115,6 +118,10 @@ pub struct KeyView {
     pub account_id: AccountId,
     /// What its account has left, by the worst of all sources.
     pub figures: Vec<FigureView>,
+    /// As the responses counted them.
+    pub tokens: Tokens,
+    /// Sessions that stay with it.
+    pub sessions: usize,
     /// The last good reading and its time.
     pub reading: Option<(Quota, Time)>,
     /// Why the last refresh failed, if it did.

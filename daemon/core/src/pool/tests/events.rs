@@ -13,8 +13,8 @@ pub(super) const LABELS: [&str; 5] = ["alpha", "beta", "gamma", "delta", "epsilo
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    /// A request looks for a key; bits of the keys that it has tried.
-    Lease(u8),
+    /// A request looks for a key; bits of the keys that it has tried, and its session.
+    Lease(u8, Option<u8>),
     /// One of the leases ends.
     End { which: usize, outcome: Outcome, random: u64 },
     /// A quota is read: key, account (0 = not said), percent left and seconds to the reset of two windows.
@@ -106,16 +106,17 @@ pub(super) fn rules() -> impl Strategy<Value = Rules> {
         (prop::bool::weighted(0.2), any::<bool>(), option::of(60..HOUR).prop_map(|age| age.map(secs)));
     let blocks = option::of(1..366 * DAY).prop_map(|length| length.map(secs));
     let policy = prop::sample::select(&Policy::ALL[..]);
-    let switches = (any::<[bool; 2]>(), policy);
+    let switches = (any::<[bool; 3]>(), policy);
     (prop::bool::weighted(0.8), switches, 1..31 * DAY, blocks, strict, [limit(), limit()]).prop_map(
         |(allowed, switches, longest, payment_block, strict, [limit, limit_per_key])| {
-            let ([rotate_on_tie, include_warn], policy) = switches;
+            let ([rotate_on_tie, include_warn, session_affinity], policy) = switches;
             Rules {
                 allowed,
                 rotate_on_tie,
                 include_warn,
                 policy,
                 stale_after: secs(1200),
+                session_affinity,
                 longest_backoff: secs(longest),
                 payment_block,
                 require_reading: strict.0,
@@ -138,7 +139,8 @@ fn event(first_row: usize) -> impl Strategy<Value = Event> {
         1 => -400 * 86_400_000..0i64,
     ];
     prop_oneof![
-        10 => prop_oneof![3 => Just(0), 1 => 0..32u8].prop_map(Event::Lease),
+        10 => (prop_oneof![3 => Just(0), 1 => 0..32u8], option::of(0..4u8))
+            .prop_map(|(tried, session)| Event::Lease(tried, session)),
         8 => (any::<usize>(), outcome(first_row), any::<u64>())
             .prop_map(|(which, outcome, random)| Event::End { which, outcome, random }),
         3 => read(),

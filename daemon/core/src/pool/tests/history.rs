@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::affinity::Homes;
 use super::events::{Event, LABELS, any_history, healthy_history, rules};
 use super::*;
 use crate::cooldown;
@@ -27,12 +28,14 @@ struct History {
     out: Vec<(usize, Lease)>,
     granted: usize,
     counted: BTreeMap<Fingerprint, Counted>,
+    homes: Homes,
 }
 
 impl History {
     fn new(rules: Rules) -> Self {
         let bench = Bench::new(rules, &LABELS);
-        let mut history = Self { bench, out: Vec::new(), granted: 0, counted: BTreeMap::new() };
+        let mut history =
+            Self { bench, out: Vec::new(), granted: 0, counted: BTreeMap::new(), homes: Homes::default() };
         history.count_anew();
         history
     }
@@ -58,7 +61,9 @@ impl History {
     fn step(&mut self, event: &Event) {
         let now = self.now();
         match event {
-            Event::Lease(tried) => self.lease(&fingerprints(*tried)),
+            Event::Lease(tried, session) => {
+                self.lease(&fingerprints(*tried), session.map(super::affinity::id));
+            }
             Event::End { which, outcome, random } => {
                 if !self.out.is_empty() {
                     let index = which % self.out.len();
@@ -109,23 +114,31 @@ impl History {
             Event::Recheck(index) => {
                 self.bench.recheck(LABELS[*index]);
             }
-            Event::Rules(rules) => self.bench.pool.set_rules(rules.clone()),
+            Event::Rules(rules) => {
+                self.bench.pool.set_rules(rules.clone());
+                if !rules.session_affinity {
+                    self.homes = Homes::default();
+                }
+            }
             Event::Restart => {
                 self.bench.restart();
                 self.out.clear();
+                self.homes = Homes::default();
                 self.counted.values_mut().for_each(|counted| counted.probe = None);
             }
         }
         self.check();
     }
 
-    fn lease(&mut self, tried: &[Fingerprint]) {
+    fn lease(&mut self, tried: &[Fingerprint], session: Option<SessionId>) {
         let (before, now) = (self.views(), self.now());
         let (mode, active) = (self.bench.pool.mode(), self.bench.pool.active);
-        let lease = match self.bench.pool.lease(&Demand { tried, session: None }, now) {
+        let lease = match self.bench.pool.lease(&Demand { tried, session }, now) {
             Ok(lease) => lease,
             Err(refusal) => return self.check_refusal(&refusal, tried, &before),
         };
+        let counts = mode == Mode::Auto && self.bench.pool.rules.session_affinity;
+        self.homes.check(session.filter(|_| counts), &lease, &before, now);
         let fingerprint = lease.key.fingerprint;
         let view = before.iter().find(|view| view.fingerprint == fingerprint).unwrap();
         let half_open =
@@ -204,6 +217,7 @@ impl History {
         }
         counted.probe = counted.probe.filter(|probe| *probe != number);
         let now = self.now();
+        self.homes.refused(&lease, outcome);
         let effects = self.bench.pool.record(lease, outcome, now, random);
         if !matches!(outcome.whose(), Some(Party::Key | Party::Account)) {
             assert!(effects.iter().all(|effect| matches!(effect, Effect::Unblocked { .. })), "{effects:?}");
@@ -217,7 +231,8 @@ impl History {
             assert_eq!(view.in_flight as usize, out, "{}", view.label);
             let counted = self.counted.get_mut(&view.fingerprint).unwrap();
             assert_eq!((view.requests, view.errors), (counted.leases, counted.errors), "{}", view.label);
-            if view.reason != Some("half_open") {
+            // A key that is switched off shows no block, but its deciding request may still be under way.
+            if view.reason != Some("half_open") && view.state != KeyState::Disabled {
                 counted.probe = None;
             }
             if view.state == KeyState::Cooling {

@@ -1,0 +1,114 @@
+//! A session stays with its key: the upstream keeps its context in that key's cache, and a session that changes its
+//! key pays for all of it again [kimi-upstream.md, What the clients do, 2026-11].
+//!
+//! Only in auto mode. Failover and manual mode have one active key, which serves all sessions as it is.
+
+use std::time::Duration;
+
+use super::choose::Obstacle;
+use super::{Demand, Mode, Pool};
+use crate::key::Fingerprint;
+use crate::outcome::{Action, Party, Verdict};
+use crate::session::SessionId;
+use crate::time::Time;
+
+/// A session waits elsewhere for its key to cool for so long at most; what takes longer moves it. Prompt caches are
+/// said to live for minutes; how long the API keeps them is not known [2026-11].
+const LENT_FOR_AT_MOST: Duration = Duration::from_secs(300);
+/// Reasons of cooldowns that move a session, however short they are: the account has nothing left.
+const NOTHING_LEFT: [&str; 2] = ["quota", "exhausted"];
+
+/// Why a session's request got the key that it got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// A session that was not known: the policy gave it a home.
+    New,
+    /// At its home.
+    Stayed,
+    /// Its home cannot serve it any more: the policy gave it another one, for good.
+    Moved,
+    /// Its home cannot serve for a moment: another key does, and the session returns.
+    LentOut,
+    /// The request names no session, or sessions do not count: the mode or the policy chose.
+    NoSession,
+}
+
+impl Placement {
+    /// The word used in JSON and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Stayed => "stayed",
+            Self::Moved => "moved",
+            Self::LentOut => "lent_out",
+            Self::NoSession => "no_session",
+        }
+    }
+}
+
+impl Pool {
+    /// What a request's session makes of the choice: its placement, and the key where that is given. Without one the
+    /// policy chooses.
+    pub(super) fn place(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
+        let Some(id) = self.session_that_counts(demand) else { return (Placement::NoSession, None) };
+        let Some(session) = self.sessions.get(id, now) else { return (Placement::New, None) };
+        let Some(home) = self.index_of(session.home).filter(|_| !session.leaving) else {
+            return (Placement::Moved, None);
+        };
+        match self.obstacle(home, demand.tried, now) {
+            None => (Placement::Stayed, Some(home)),
+            Some(obstacle) if self.is_lasting(home, obstacle, now) => (Placement::Moved, None),
+            Some(_) => {
+                // Where it was lent to before, a part of its context may be in the cache already.
+                let again = session.lent_to.and_then(|key| self.index_of(key));
+                (Placement::LentOut, again.filter(|&i| self.obstacle(i, demand.tried, now).is_none()))
+            }
+        }
+    }
+
+    /// Remembers where a session's request went. Returns the session, where it counts.
+    pub(super) fn placed(
+        &mut self,
+        demand: &Demand<'_>,
+        placement: Placement,
+        key: Fingerprint,
+        now: Time,
+    ) -> Option<SessionId> {
+        let id = self.session_that_counts(demand)?;
+        match placement {
+            Placement::New | Placement::Moved => self.sessions.settle(id, key, now),
+            Placement::Stayed => self.sessions.used(id, None, now),
+            Placement::LentOut => self.sessions.used(id, Some(key), now),
+            Placement::NoSession => return None,
+        }
+        Some(id)
+    }
+
+    /// A session's request was refused for what its key is, as a tier that lacks the model: the key serves others, and
+    /// it will never serve this session.
+    pub(super) fn session_was_refused(&mut self, id: SessionId, key: Fingerprint, verdict: &Verdict) {
+        if verdict.whose == Party::Key && verdict.action == Action::Nothing {
+            self.sessions.leave(id, key);
+        }
+    }
+
+    fn session_that_counts(&self, demand: &Demand<'_>) -> Option<SessionId> {
+        demand.session.filter(|_| self.rules.session_affinity && self.mode() == Mode::Auto)
+    }
+
+    /// Whether an obstacle outlasts a session's patience: a block, a key that is switched off, an empty quota, a long
+    /// pause.
+    fn is_lasting(&self, index: usize, obstacle: Obstacle, now: Time) -> bool {
+        if obstacle != Obstacle::State {
+            return false;
+        }
+        let entry = &self.entries[index];
+        match entry.cooling_until(now) {
+            Some(cooldown) => {
+                NOTHING_LEFT.contains(&cooldown.reason) || cooldown.until.since(now) > LENT_FOR_AT_MOST
+            }
+            None => true,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Finding a session's name in a request body.
+//!
+//! The field stands behind the messages and the tools, at the end of a body that may be megabytes [kimi-upstream.md,
+//! 2026-11], so the whole body is gone through: its brackets are followed, its strings are skipped unread. No tree is
+//! built, nothing is copied but the name.
+
+use super::SessionId;
+use super::chunks::Chunks;
+use crate::kimi::wire::Wire;
+
+/// A longer name is none: clients use a UUID or a few of them.
+const LONGEST_NAME: usize = 4096;
+/// Deeper bodies have no session; serde_json stops at the same depth.
+const DEEPEST: usize = 127;
+
+/// The session that a request body, given in chunks, belongs to: its top-level `prompt_cache_key` on the OpenAI wire,
+/// its `metadata.user_id` on the Anthropic one. Of a field that stands there twice the last counts, as JSON parsers
+/// have it.
+///
+/// `None` when there is no such string, or it is empty or longer than 4 KiB, or the body is no JSON. Strings beside
+/// the name are skipped unread: a body that is wrong only inside one of them may have a session all the same.
+#[must_use]
+pub fn scan<C: AsRef<[u8]>>(wire: Wire, chunks: &[C]) -> Option<SessionId> {
+    let path: &'static [&'static str] = match wire {
+        Wire::OpenAi => &["prompt_cache_key"],
+        Wire::Anthropic => &["metadata", "user_id"],
+    };
+    let mut scan = Scan {
+        chunks: Chunks::new(chunks),
+        path,
+        matched: 0,
+        depth: 0,
+        objects: 0,
+        text: Vec::new(),
+        name: None,
+    };
+    scan.document()?;
+    Some(SessionId::of(wire, &scan.name?))
+}
+
+/// What may stand next.
+#[derive(Clone, Copy)]
+enum Next {
+    Value,
+    FirstItem,
+    FirstKey,
+    Key,
+    /// A value has ended.
+    CommaOrEnd,
+}
+
+struct Scan<'a, C> {
+    chunks: Chunks<'a, C>,
+    /// The names that lead to the field, from the outermost object inwards.
+    path: &'static [&'static str],
+    /// How many of them the keys of the objects around this place match.
+    matched: usize,
+    /// How many objects and arrays are open.
+    depth: usize,
+    /// One bit for each of them, the innermost lowest: whether it is an object.
+    objects: u128,
+    /// Keys and names are read into this.
+    text: Vec<u8>,
+    name: Option<String>,
+}
+
+impl<C: AsRef<[u8]>> Scan<'_, C> {
+    /// Goes through the whole document; `None` when it is not one JSON object.
+    fn document(&mut self) -> Option<()> {
+        if self.chunks.peek_token()? != b'{' {
+            return None;
+        }
+        let mut next = Next::Value;
+        loop {
+            next = match next {
+                Next::Value => self.value()?,
+                Next::FirstItem if self.chunks.peek_token()? == b']' => Next::CommaOrEnd,
+                Next::FirstItem => Next::Value,
+                Next::FirstKey if self.chunks.peek_token()? == b'}' => Next::CommaOrEnd,
+                Next::FirstKey | Next::Key => self.key()?,
+                Next::CommaOrEnd if self.depth == 0 => break,
+                Next::CommaOrEnd => self.comma_or_end()?,
+            };
+        }
+        self.chunks.peek_token().is_none().then_some(())
+    }
+
+    fn value(&mut self) -> Option<Next> {
+        match self.chunks.peek_token()? {
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b'"' => {
+                self.chunks.next();
+                if self.is_the_field() {
+                    self.read_name()?;
+                } else {
+                    self.chunks.skip_string()?;
+                }
+            }
+            b't' => self.chunks.word(b"true")?,
+            b'f' => self.chunks.word(b"false")?,
+            b'n' => self.chunks.word(b"null")?,
+            _ => self.chunks.skip_number()?,
+        }
+        Some(Next::CommaOrEnd)
+    }
+
+    fn open(&mut self, object: bool) -> Option<Next> {
+        if self.depth == DEEPEST {
+            return None;
+        }
+        self.chunks.next();
+        self.depth += 1;
+        self.objects = self.objects << 1 | u128::from(object);
+        Some(if object { Next::FirstKey } else { Next::FirstItem })
+    }
+
+    fn comma_or_end(&mut self) -> Option<Next> {
+        let in_object = self.objects & 1 == 1;
+        match (self.chunks.token()?, in_object) {
+            (b',', true) => Some(Next::Key),
+            (b',', false) => Some(Next::Value),
+            (b'}', true) | (b']', false) => {
+                self.depth -= 1;
+                self.objects >>= 1;
+                Some(Next::CommaOrEnd)
+            }
+            _ => None,
+        }
+    }
+
+    fn key(&mut self) -> Option<Next> {
+        if self.chunks.token()? != b'"' {
+            return None;
+        }
+        // Only the keys of objects that lie on the path are looked at.
+        let outside = self.depth - 1;
+        if self.matched >= outside && outside < self.path.len() {
+            let wanted = self.path[outside];
+            self.chunks.read_string(&mut self.text, wanted.len())?;
+            self.matched = outside;
+            if self.text == wanted.as_bytes() {
+                self.matched += 1;
+                // Whatever stands here takes the place of what stood under the same key before.
+                self.name = None;
+            }
+        } else {
+            self.chunks.skip_string()?;
+        }
+        (self.chunks.token()? == b':').then_some(Next::Value)
+    }
+
+    fn is_the_field(&self) -> bool {
+        self.depth == self.path.len() && self.matched == self.depth
+    }
+
+    fn read_name(&mut self) -> Option<()> {
+        self.chunks.read_string(&mut self.text, LONGEST_NAME)?;
+        if !self.text.is_empty() && self.text.len() <= LONGEST_NAME {
+            self.name = String::from_utf8(std::mem::take(&mut self.text)).ok();
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

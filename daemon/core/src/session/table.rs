@@ -1,0 +1,129 @@
+//! The sessions that are known: where each one lives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::SessionId;
+use crate::key::Fingerprint;
+use crate::time::Time;
+
+/// So many sessions are known at most; the one that was used least recently goes first.
+const MOST: usize = 100_000;
+/// A session that was not used for so long is forgotten: the upstream's cache of it is long gone.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What is known of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The key that it stays with: the upstream holds its context in that key's cache.
+    pub(crate) home: Fingerprint,
+    /// The key that served it last while its home could not.
+    pub(crate) lent_to: Option<Fingerprint>,
+    /// Its home has refused it in a way that will not pass: its next request moves it.
+    pub(crate) leaving: bool,
+    last_used: Time,
+}
+
+impl Session {
+    /// A last use as far ahead comes from a clock that was wrong.
+    fn is_idle(&self, now: Time) -> bool {
+        now.since(self.last_used).max(self.last_used.since(now)) >= IDLE
+    }
+}
+
+/// The sessions that are known, bounded in number and age.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// In the order of their last use.
+    sessions: LruCache<SessionId, Session>,
+    /// How many live at each key.
+    residents: BTreeMap<Fingerprint, usize>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        // A bounded one would take its room for all sessions at once.
+        Self { sessions: LruCache::unbounded(), residents: BTreeMap::new() }
+    }
+}
+
+impl Table {
+    /// What is known of a session.
+    pub(crate) fn get(&self, id: SessionId, now: Time) -> Option<Session> {
+        self.sessions.peek(&id).copied().filter(|session| !session.is_idle(now))
+    }
+
+    /// Gives a session, new or known, a home.
+    pub(crate) fn settle(&mut self, id: SessionId, home: Fingerprint, now: Time) {
+        self.put(id, Session { home, lent_to: None, leaving: false, last_used: now });
+        self.forget_idle(now);
+        if self.sessions.len() > MOST {
+            self.pop();
+        }
+    }
+
+    /// A session was used: at home, or lent to another key.
+    pub(crate) fn used(&mut self, id: SessionId, lent_to: Option<Fingerprint>, now: Time) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.last_used = now;
+            session.lent_to = lent_to.or(session.lent_to);
+        }
+        self.forget_idle(now);
+    }
+
+    /// The next request of a session moves it, if this is still its home.
+    pub(crate) fn leave(&mut self, id: SessionId, home: Fingerprint) {
+        if let Some(session) = self.sessions.peek_mut(&id).filter(|session| session.home == home) {
+            session.leaving = true;
+        }
+    }
+
+    /// Forgets all sessions.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many sessions live at each key; those that are idle are left out.
+    pub(crate) fn residents(&self, now: Time) -> BTreeMap<Fingerprint, usize> {
+        let mut residents = self.residents.clone();
+        for (_, session) in self.sessions.iter().rev().take_while(|(_, session)| session.is_idle(now)) {
+            leave_home(&mut residents, session.home);
+        }
+        residents
+    }
+
+    fn put(&mut self, id: SessionId, session: Session) {
+        *self.residents.entry(session.home).or_default() += 1;
+        if let Some(before) = self.sessions.put(id, session) {
+            leave_home(&mut self.residents, before.home);
+        }
+    }
+
+    fn forget_idle(&mut self, now: Time) {
+        while self.sessions.peek_lru().is_some_and(|(_, session)| session.is_idle(now)) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, session)) = self.sessions.pop_lru() {
+            leave_home(&mut self.residents, session.home);
+        }
+    }
+}
+
+/// One session fewer; a key without any is not listed.
+fn leave_home(residents: &mut BTreeMap<Fingerprint, usize>, home: Fingerprint) {
+    if let Some(count) = residents.get_mut(&home) {
+        *count -= 1;
+        if *count == 0 {
+            residents.remove(&home);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
