@@ -21,37 +21,39 @@ use super::world::World;
 const READ_EVERY: Duration = Duration::from_secs(600);
 
 /// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Setup {
-    /// Round robin, sessions not looked at.
-    RoundRobin,
-    /// The most left, sessions not looked at.
-    MostLeft,
-    /// What would expire first, sessions not looked at.
-    Drain,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// KMI_ROTATE_POLICY
+    pub policy: Policy,
+    /// KMI_SESSION_AFFINITY
+    pub affinity: bool,
 }
 
 impl Setup {
-    /// All that the pool can do.
-    pub const ALL: &[Self] = &[Self::RoundRobin, Self::MostLeft, Self::Drain];
+    /// Round robin that does not look at sessions: what every other tool does.
+    pub const PLAIN: Self = Self::new(Policy::RoundRobin, false);
+    /// The default.
+    pub const ROUND_ROBIN: Self = Self::new(Policy::RoundRobin, true);
+    /// What is left, with sessions that stay.
+    pub const MOST_LEFT: Self = Self::new(Policy::MostLeft, true);
+    /// What expires first, with sessions that stay.
+    pub const DRAIN: Self = Self::new(Policy::Drain, true);
+    /// Those that are compared.
+    pub const ALL: &[Self] = &[Self::PLAIN, Self::ROUND_ROBIN, Self::MOST_LEFT, Self::DRAIN];
+
+    const fn new(policy: Policy, affinity: bool) -> Self {
+        Self { policy, affinity }
+    }
 
     /// As the report names it.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round-robin, no affinity",
-            Self::MostLeft => "most-left, no affinity",
-            Self::Drain => "drain, no affinity",
-        }
+    pub fn name(self) -> String {
+        format!("{}{}", self.policy.name(), if self.affinity { "" } else { ", no affinity" })
     }
 
     fn rules(self) -> Rules {
-        let policy = match self {
-            Self::RoundRobin => Policy::RoundRobin,
-            Self::MostLeft => Policy::MostLeft,
-            Self::Drain => Policy::Drain,
-        };
-        Rules { allowed: true, policy, ..Rules::default() }
+        let Self { policy, affinity } = self;
+        Rules { allowed: true, policy, session_affinity: affinity, ..Rules::default() }
     }
 }
 
@@ -99,10 +101,11 @@ impl Brain {
     }
 
     /// The usage figures at the end of an answer, as the daemon reads them.
-    pub fn spent(&mut self, key: Fingerprint, request: &Request, cached: i64, now: Time) {
+    pub fn spent(&mut self, lease: &mut Lease, request: &Request, cached: i64, now: Time) {
         let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
         let (input, cached, output) = (count(request.input()), count(cached), count(request.output));
-        self.pool.record_tokens(key, Tokens { input, cached, output }, now);
+        lease.tokens = Tokens { input, cached, output };
+        self.pool.record_tokens(lease.key.fingerprint, lease.tokens, now);
     }
 
     /// When the next reading is due by the wall clock.

@@ -248,7 +248,7 @@ impl<W: Watch> Driver<'_, W> {
 
     fn answered(&mut self, number: u64) {
         let Some(attempt) = self.attempts.remove(&number) else { return };
-        let Attempt { request, times, mut tried, lease, key, answer } = attempt;
+        let Attempt { request, times, mut tried, mut lease, key, answer } = attempt;
         let wanted = &self.scenario.requests[request];
         let now = self.clock.now();
         let account = &mut self.world.accounts[self.scenario.world.keys[key].account];
@@ -256,7 +256,7 @@ impl<W: Watch> Driver<'_, W> {
             Answer::Served { cost, cached } => {
                 account.end(Some((wanted.session, wanted.leaves)), now);
                 self.metrics.serve(wanted, *cached, *cost);
-                self.brain.spent(lease.key.fingerprint, wanted, *cached, self.clock.wall());
+                self.brain.spent(&mut lease, wanted, *cached, self.clock.wall());
             }
             Answer::CutShort => account.end(None, now),
             Answer::NoAnswer | Answer::Refused { .. } => {}

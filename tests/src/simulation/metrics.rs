@@ -54,10 +54,4 @@ impl Metrics {
     pub fn hit_share(&self) -> f64 {
         if self.cachable == 0 { 1.0 } else { self.cached as f64 / self.cachable as f64 }
     }
-
-    /// Quota that served nobody: what expired, and what lost caches cost.
-    #[must_use]
-    pub fn wasted(&self) -> Units {
-        self.expired + (self.paid - self.work)
-    }
 }

@@ -17,6 +17,8 @@ pub struct Line {
     pub runs: Vec<Metrics>,
     /// The upper bound on the work, one for each seed.
     pub bounds: Vec<i64>,
+    /// What expires at the least, one for each seed.
+    pub least_expired: Vec<i64>,
 }
 
 impl Line {
@@ -30,10 +32,23 @@ impl Line {
         self.sum(|run| run.work) / self.bounds.iter().sum::<i64>() as f64
     }
 
-    /// Quota that expired, as a share of the windows that ended, 0 to 1.
+    /// Quota that expired.
     #[must_use]
     pub fn expired(&self) -> f64 {
-        self.sum(|run| run.expired) / self.sum(|run| run.ended).max(1.0)
+        self.sum(|run| run.expired)
+    }
+
+    /// Quota that lost cache hits cost.
+    #[must_use]
+    pub fn lost_cache(&self) -> f64 {
+        self.sum(|run| run.paid - run.work)
+    }
+
+    /// Quota that served nobody and need not have been lost: what expired without what expires at the least, and what
+    /// lost cache hits cost.
+    #[must_use]
+    pub fn wasted(&self) -> f64 {
+        self.expired() + self.lost_cache() - self.least_expired.iter().sum::<i64>() as f64
     }
 
     /// The share of possible cache hits that were hits, 0 to 1.
@@ -60,9 +75,10 @@ impl Line {
 pub fn compare(draw: Draw, seeds: &[u64]) -> Vec<Line> {
     let scenarios: Vec<_> = seeds.iter().map(|&seed| draw(seed)).collect();
     let bounds: Vec<i64> = scenarios.iter().map(bound::most_work).collect();
+    let least_expired: Vec<i64> = scenarios.iter().map(bound::least_expired).collect();
     let line = |&setup: &Setup| {
         let runs = scenarios.iter().map(|scenario| driver::run(scenario, setup, ()).0).collect();
-        Line { setup, runs, bounds: bounds.clone() }
+        Line { setup, runs, bounds: bounds.clone(), least_expired: least_expired.clone() }
     };
     Setup::ALL.iter().map(line).collect()
 }
@@ -74,39 +90,38 @@ pub fn report(seeds: &[u64]) -> String {
     for (name, draw) in ALL {
         let lines = compare(*draw, seeds);
         let asked: u64 = lines[0].runs.iter().map(|run| run.asked).sum();
-        let bound = lines[0].bounds.iter().sum::<i64>() as f64 / 1e7;
-        let _ = writeln!(text, "{name}: {asked} requests, bound {bound:.1} M of work");
+        let millions = |units: &[i64]| units.iter().sum::<i64>() as f64 / 1e7;
+        let (bound, ended) = (millions(&lines[0].bounds), lines[0].sum(|run| run.ended) / 1e7);
+        let least = millions(&lines[0].least_expired);
+        let _ = writeln!(text, "{name}: {asked} requests");
         let _ = writeln!(
             text,
-            "  {:<26} {:>9} {:>8} {:>7} {:>8} {:>8} {:>7} {:>9} {:>9} {:>8}",
-            "policy",
-            "tokens M",
-            "work M",
-            "bound",
-            "lost",
-            "refused",
-            "hits",
-            "expired M",
-            "of ended",
-            "blocked"
+            "  bound {bound:.1} M; weeks that ended {ended:.1} M, expire at least {least:.1} M"
         );
+        let _ = writeln!(text, "{HEAD}");
         for line in &lines {
-            let _ = writeln!(
-                text,
-                "  {:<26} {:>9.1} {:>8.1} {:>6.1}% {:>8} {:>8} {:>6.1}% {:>9.2} {:>8.1}% {:>8}",
-                line.setup.name(),
-                line.sum(|run| run.tokens) / 1e6,
-                line.sum(|run| run.work) / 1e7,
-                line.of_bound() * 100.0,
-                line.lost(),
-                line.runs.iter().map(|run| run.refused_attempts).sum::<u64>(),
-                line.hits() * 100.0,
-                line.sum(|run| run.expired) / 1e7,
-                line.expired() * 100.0,
-                line.healthy_blocked(),
-            );
+            let _ = writeln!(text, "{}", row(line));
         }
         let _ = writeln!(text);
     }
     text
+}
+
+const HEAD: &str = "  policy                    tokens M  work M of bound    lost refusals    hits expired M cache M waste M blocked";
+
+fn row(line: &Line) -> String {
+    format!(
+        "  {:<24} {:>9.1} {:>7.1} {:>7.1}% {:>7} {:>8} {:>6.1}% {:>9.1} {:>7.1} {:>7.1} {:>7}",
+        line.setup.name(),
+        line.sum(|run| run.tokens) / 1e6,
+        line.sum(|run| run.work) / 1e7,
+        line.of_bound() * 100.0,
+        line.lost(),
+        line.runs.iter().map(|run| run.refused_attempts).sum::<u64>(),
+        line.hits() * 100.0,
+        line.expired() / 1e7,
+        line.lost_cache() / 1e7,
+        line.wasted() / 1e7,
+        line.healthy_blocked(),
+    )
 }

@@ -5,7 +5,7 @@ use kmid_core::kimi::error::Row;
 
 use super::demand::{Demand, Habit, Request, hour_of_day};
 use super::trouble::{Answer, Trouble, Whom};
-use super::world::{Account, Plan, World};
+use super::world::{Account, Plan, WEEK, World};
 use super::{DAY, HOUR, MINUTE, Millis, SECOND, Units};
 
 /// One world, what is asked of it, and what goes wrong.
@@ -91,21 +91,20 @@ impl Size {
     }
 }
 
-/// Accounts so large that the demand is `load` times what they can serve from the beginning to `until`: what is left
-/// of the windows that run, and all of those that begin, in parts of a week.
+/// Accounts so large that the demand is `load` times what all their 7-day windows hold that overlap the scenario.
+/// Some of those end when little has been asked, or begin when little is asked any more: it is never all of use.
 fn sized(requests: &[Request], sizes: &[Size], until: Millis, load: f64, rng: &mut Rng) -> World {
     let weeks = |size: &Size| {
-        let rest = (1.0 - size.week_over).min(until as f64 / (7 * DAY) as f64);
-        let after = (until as f64 / (7 * DAY) as f64 - rest).max(0.0);
-        size.weight * (after + rest.min(1.0 - size.week_used))
+        let after = (until as f64 / WEEK as f64 - (1.0 - size.week_over)).max(0.0);
+        size.weight * (1.0 - size.week_used + after.ceil())
     };
     let work: Units = requests.iter().map(Request::least_cost).sum();
     let unit = work as f64 / load / sizes.iter().map(weeks).sum::<f64>();
     let mut world = World::default();
     for (number, size) in sizes.iter().enumerate() {
         let week = (unit * size.weight) as Units;
-        let plan = Plan { level: size.level, five_hours: week / 5, week, parallel: size.parallel };
-        let week_ago = (size.week_over * (7 * DAY) as f64) as Millis;
+        let plan = Plan { level: size.level, five_hours: week / 6, week, parallel: size.parallel };
+        let week_ago = (size.week_over * WEEK as f64) as Millis;
         let five_hours_ago = rng.i64(0..5 * HOUR);
         let id = format!("account{number}");
         world.add(Account::new(id, plan, five_hours_ago, week_ago, size.week_used));
@@ -154,7 +153,7 @@ pub fn heavy_user(seed: u64) -> Scenario {
         Size::new("LEVEL_INTERMEDIATE", 3.0, 20, rng.f64(), 0.0),
         Size::new("LEVEL_ADVANCED", 6.0, 30, rng.f64(), 0.0),
     ];
-    let world = sized(&requests, &sizes, until, 0.95, &mut rng);
+    let world = sized(&requests, &sizes, until, 0.85, &mut rng);
     new("one heavy user, unequal plans", seed, until, world, requests)
 }
 
@@ -187,7 +186,7 @@ pub fn long_cached(seed: u64) -> Scenario {
         Size::new("LEVEL_INTERMEDIATE", 2.0, 20, rng.f64(), 0.0),
         Size::new("LEVEL_ADVANCED", 4.0, 30, rng.f64(), 0.0),
     ];
-    let world = sized(&requests, &sizes, until, 0.9, &mut rng);
+    let world = sized(&requests, &sizes, until, 0.8, &mut rng);
     new("few long cached sessions, sub-agents", seed, until, world, requests)
 }
 
@@ -203,7 +202,7 @@ pub fn near_limits(seed: u64) -> Scenario {
     let requests = demand.finish();
     let over: [f64; 4] = [0.75, 0.55, 0.35, 0.1].map(|over| over + rng.f64() * 0.1);
     let sizes = over.map(|over| Size::new("LEVEL_INTERMEDIATE", 1.0, 20, over, over * 0.5));
-    let world = sized(&requests, &sizes, until, 1.0, &mut rng);
+    let world = sized(&requests, &sizes, until, 0.9, &mut rng);
     new("a week near the limits, staggered resets", seed, until, world, requests)
 }
 
@@ -216,7 +215,7 @@ pub fn outages(seed: u64) -> Scenario {
     let mut rng = demand.rng.fork();
     let requests = demand.finish();
     let sizes: Vec<Size> = (0..3).map(|_| Size::new("LEVEL_INTERMEDIATE", 1.0, 10, rng.f64(), 0.0)).collect();
-    let world = sized(&requests, &sizes, until, 0.9, &mut rng);
+    let world = sized(&requests, &sizes, until, 0.75, &mut rng);
     let mut scenario = new("outages and concurrency refusals", seed, until, world, requests);
     let answers = [Answer::Row(Row::UpstreamError), Answer::Row(Row::Overloaded), Answer::NoAnswer];
     for _ in 0..20 {
@@ -246,7 +245,7 @@ pub fn chaos(seed: u64) -> Scenario {
     let requests = demand.finish();
     let sizes: Vec<Size> =
         (1..6).map(|size| Size::new("LEVEL_BASIC", f64::from(size), 4, rng.f64(), 0.3)).collect();
-    let mut world = sized(&requests, &sizes, until, 1.0, &mut rng);
+    let mut world = sized(&requests, &sizes, until, 0.8, &mut rng);
     world.add_key("second", 0, false);
     world.add_key("off", 1, true);
     let mut scenario = new("every refusal, a clock that jumps", seed, until, world, requests);
