@@ -77,8 +77,10 @@ fn check_aims(draw: Draw, of_bound: f64) {
     }
     let (plain, drain) = (of(Setup::PLAIN), of(Setup::DRAIN));
     assert!(drain.of_bound() >= of_bound, "drain served {} of the bound", drain.of_bound());
-    let (most, wasted) = (plain.wasted() * 0.7, drain.wasted());
-    assert!(wasted <= most, "drain wasted {wasted}, round robin without affinity {}", plain.wasted());
+    let (wasted, by_plain) = (drain.wasted(), plain.wasted());
+    assert!(wasted <= 0.7 * by_plain, "drain wasted {wasted}, round robin without affinity {by_plain}");
+    let (expired, by_plain) = (drain.expired_needlessly(), plain.expired_needlessly());
+    assert!(expired <= 0.7 * by_plain, "drain let {expired} expire, round robin without affinity {by_plain}");
 }
 
 #[test]

@@ -38,17 +38,22 @@ impl Line {
         self.sum(|run| run.expired)
     }
 
+    /// Quota that expired without what expires at the least.
+    #[must_use]
+    pub fn expired_needlessly(&self) -> f64 {
+        self.expired() - self.least_expired.iter().sum::<i64>() as f64
+    }
+
     /// Quota that lost cache hits cost.
     #[must_use]
     pub fn lost_cache(&self) -> f64 {
         self.sum(|run| run.paid - run.work)
     }
 
-    /// Quota that served nobody and need not have been lost: what expired without what expires at the least, and what
-    /// lost cache hits cost.
+    /// Quota that served nobody and need not have been lost.
     #[must_use]
     pub fn wasted(&self) -> f64 {
-        self.expired() + self.lost_cache() - self.least_expired.iter().sum::<i64>() as f64
+        self.expired_needlessly() + self.lost_cache()
     }
 
     /// The share of possible cache hits that were hits, 0 to 1.
