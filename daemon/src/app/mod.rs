@@ -310,5 +310,6 @@ fn rules(settings: &Settings) -> Rules {
         reading_max_age: settings.usage_cache.map(|every| every * 3),
         limit: limit(settings.proxy_limit),
         limit_per_key: limit(settings.proxy_limit_per_key),
+        ..Rules::default()
     }
 }
