@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use kmi_tests::harness::Setup;
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::files::mode;
+use kmi_tests::harness::{Request, Setup};
 use kmi_tests::upstream::api::Usages;
 use kmi_tests::upstream::{Reply, Upstream};
 use serde_json::{Value, json};
@@ -149,4 +149,56 @@ async fn files_that_must_be_left_alone_are_and_the_answer_says_why() {
         let (written, _, after, _daemon) = rotate_with(&upstream, &before, &[env]).await;
         assert_eq!((written, &after), (json!([]), &before), "{env:?}");
     }
+}
+
+#[tokio::test]
+async fn the_plan_is_what_the_next_session_gets() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
+    upstream.next(&key_of("alpha"), "/chat/completions", Reply::status(402));
+    daemon.send(Request::chat()).await;
+    for _ in 0..3 {
+        let plan = daemon.rpc("rotation.plan", json!({})).await.unwrap();
+        let candidates = plan["candidates"].as_array().unwrap();
+        assert_eq!(candidates.len(), 3);
+        assert_eq!(candidates[2]["key_label"], "alpha");
+        assert_eq!(
+            (&candidates[2]["obstacle"], &candidates[2]["reason"]),
+            (&json!("state"), &json!("payment"))
+        );
+        assert!(candidates[2]["until"].is_string(), "{plan}");
+        assert_eq!(candidates[0]["windows"][0]["source"], "poll");
+        let answer = daemon.send(Request::chat()).await;
+        assert_eq!(answer.key(), candidates[0]["key_label"].as_str());
+        assert_eq!(answer.fields.get("x-kmi-decision"), Some("round-robin; no_session; in_turn; 2/3"));
+    }
+}
+
+#[tokio::test]
+async fn why_each_attempt_got_its_key() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    upstream.next(&key_of("alpha"), "/chat/completions", Reply::status(402));
+    let answer = daemon.send(Request::chat()).await;
+    let id = answer.fields.get("x-kmi-request-id").unwrap();
+    daemon.traces(1).await;
+    let entry = daemon.rpc("requests.get", json!({"request_id": id})).await.unwrap();
+    let first = &entry["attempts"][0]["decision"];
+    assert_eq!((&first["mode"], &first["candidates"][0]["reason"]), (&json!("failover"), &json!("active")));
+    let second = &entry["attempts"][1]["decision"];
+    assert_eq!(second["candidates"][0]["key_label"], "beta");
+    assert_eq!(second["candidates"][1]["reason"], "payment");
+    let ran = daemon.kmi(&["why", id]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for part in ["attempt 1: alpha", "attempt 2: beta", "it is the active key", "membership refused"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let ran = daemon.kmi(&["plan"]).await;
+    assert!(ran.out.contains("the next new session gets beta"), "{}", ran.out);
+    let ran = daemon.kmi(&["why", "0123456789abcdef"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("no request"), "{}", ran.err);
 }

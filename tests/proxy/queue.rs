@@ -247,3 +247,37 @@ async fn a_pause_that_ends_in_time_is_waited_for_and_then_taken_up_step_by_step(
         assert!(answer.status == 200 && queued(&answer).is_some(), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn one_key_that_is_refused_for_being_too_many_waits_for_its_own_slot() {
+    let upstream = upstream_with_cap(10).await;
+    let daemon = started(Setup::live(&upstream).keys(&["alpha"])).await;
+    let gate = Gate::closed();
+    upstream.next(ANY, CHAT, Reply::status(200).head_after(&gate));
+    let mut first = sent(&daemon).await;
+    upstream.nth(CHAT, 1).await;
+    let busy = "You have reached your concurrent request limit.";
+    upstream.next(ANY, CHAT, Reply::openai_error(403, "permission_error", busy));
+    let mut second = sent(&daemon).await;
+    // The cap is one now, and the slot is taken: nothing goes upstream until it is free.
+    waiting(&daemon, 1).await;
+    assert_eq!(upstream.at(CHAT).len(), 2);
+    gate.open();
+    assert_eq!(first.answer().await.status, 200);
+    let answer = second.answer().await;
+    assert_eq!((answer.status, answer.key()), (200, Some("alpha")));
+    assert!(queued(&answer).is_some());
+    assert_eq!(upstream.at(CHAT).len(), 3);
+}
+
+#[tokio::test]
+async fn an_account_that_is_full_from_elsewhere_is_told_honestly_in_the_end() {
+    let upstream = upstream_with_cap(10).await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_FAILOVER_MAX", "2");
+    let daemon = started(setup.env("KMI_PROXY_RETRY_BASE_MS", "1")).await;
+    let busy = "You have reached your concurrent request limit.";
+    upstream.always(ANY, CHAT, move |_| Reply::openai_error(403, "permission_error", busy));
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.by_kmid()), (403, false));
+    assert_eq!(upstream.at(CHAT).len(), 3);
+}

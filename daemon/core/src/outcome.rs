@@ -117,6 +117,9 @@ pub enum Retry {
     No,
     /// On another key, at once (KMI_PROXY_FAILOVER_MAX).
     OtherKey,
+    /// On whichever key has a slot, this one included when an attempt of its account has ended; counts as a failover,
+    /// and needs no right to switch.
+    WhenFree,
     /// After a backoff (KMI_PROXY_RETRY_MAX).
     Later,
 }

@@ -146,6 +146,9 @@ struct Spent {
     tried: Vec<Fingerprint>,
     failovers: u32,
     retries: u32,
+    /// Those of the tried keys whose accounts had as many in flight as they may have.
+    full: Vec<Fingerprint>,
+    was_full: bool,
     last: Option<(Box<Failure>, Arc<str>)>,
 }
 
@@ -249,8 +252,7 @@ impl Exchange {
         let patience =
             Patience { until: Instant::now() + self.settings.queue_max_wait, most: self.settings.queue_max };
         loop {
-            let demand = Demand { tried: &spent.tried, session: self.journal.session };
-            let Waited { lease, queued } = self.proxy.state.lease_or_wait(&demand, patience).await;
+            let Waited { lease, queued } = self.lease(&mut spent, patience).await;
             self.journal.waited(queued);
             let mut lease = match lease {
                 Ok(lease) => lease,
@@ -310,6 +312,23 @@ impl Exchange {
         }
     }
 
+    /// A key for the next attempt. After a refusal for being one too many another key serves at once, where there is
+    /// one; else the same account does, when an attempt of it has ended.
+    async fn lease(&self, spent: &mut Spent, patience: Patience) -> Waited {
+        let session = self.journal.session;
+        if !spent.full.is_empty() {
+            let demand = Demand { tried: &spent.tried, session };
+            let at_once = self.proxy.state.lease_or_wait(&demand, Patience { most: 0, ..patience }).await;
+            if at_once.lease.is_ok() {
+                return at_once;
+            }
+            let full = std::mem::take(&mut spent.full);
+            spent.tried.retain(|key| !full.contains(key));
+        }
+        let demand = Demand { tried: &spent.tried, session };
+        self.proxy.state.lease_or_wait(&demand, patience).await
+    }
+
     /// Understands a response, as far as it has to come before it goes to the client. Where no other attempt can
     /// follow, nothing is gained by holding an event stream.
     async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
@@ -334,9 +353,9 @@ impl Exchange {
 
     /// Whether there can be another attempt, whatever this one meets.
     fn may_try_again(&self, spent: &Spent) -> bool {
-        let other_key =
-            spent.failovers < self.settings.proxy_failover_max && self.proxy.state.mode() != Mode::Manual;
-        self.body.is_some() && (other_key || spent.retries < self.settings.proxy_retry_max)
+        self.body.is_some()
+            && (spent.failovers < self.settings.proxy_failover_max
+                || spent.retries < self.settings.proxy_retry_max)
     }
 
     /// Sends the request with one key.
@@ -398,18 +417,36 @@ impl Exchange {
                 spent.tried.push(used);
                 again
             }
+            Retry::WhenFree => {
+                spent.failovers += 1;
+                if spent.failovers > self.settings.proxy_failover_max {
+                    return false;
+                }
+                spent.tried.push(used);
+                spent.full.push(used);
+                // The cap is lower now: the next attempt waits for a slot. What fills the account from elsewhere
+                // nobody here can see, so a second refusal is followed by a pause.
+                if std::mem::replace(&mut spent.was_full, true) {
+                    self.back_off(spent.failovers).await;
+                }
+                true
+            }
             Retry::Later => {
                 if spent.retries >= self.settings.proxy_retry_max {
                     return false;
                 }
-                let base = self.settings.proxy_retry_base;
-                // Full jitter: anything between nothing and the grown backoff.
-                let full = cooldown::backoff(base, spent.retries, LONGEST_BACKOFF.max(base), 1023);
                 spent.retries += 1;
-                tokio::time::sleep(full.mul_f64(fastrand::f64())).await;
+                self.back_off(spent.retries - 1).await;
                 true
             }
         }
+    }
+
+    async fn back_off(&self, grown: u32) {
+        let base = self.settings.proxy_retry_base;
+        // Full jitter: anything between nothing and the grown backoff.
+        let full = cooldown::backoff(base, grown, LONGEST_BACKOFF.max(base), 1023);
+        tokio::time::sleep(full.mul_f64(fastrand::f64())).await;
     }
 
     /// No key is left: an answer of the upstream stands if the keys themselves are fine, else kmid says which key

@@ -288,8 +288,10 @@ impl<W: Watch> Driver<'_, W> {
         self.metrics.refused_attempts += 1;
         match retry {
             _ if self.wanted(request).fault.is_some() && retry != Retry::OtherKey => self.metrics.faulty += 1,
-            Retry::OtherKey if tried.len() <= FAILOVERS => self.attempt(request, times, tried),
-            Retry::OtherKey | Retry::Later => self.ask_again(request, times),
+            Retry::OtherKey | Retry::WhenFree if tried.len() <= FAILOVERS => {
+                self.attempt(request, times, tried);
+            }
+            Retry::OtherKey | Retry::WhenFree | Retry::Later => self.ask_again(request, times),
             Retry::No => self.metrics.lost += 1,
         }
     }

@@ -100,7 +100,7 @@ impl Row {
             // Said while `/usages` shows 100 % free [kimi-code#3014]: the answer beats the poll.
             Self::QuotaMonth => (Party::Account, Action::CoolUntilReset(FullWindow::Month), Retry::OtherKey),
             // The account serves well with fewer at once: a pause would waste it.
-            Self::ConcurrentLimit => (Party::Account, Action::LowerCap, Retry::OtherKey),
+            Self::ConcurrentLimit => (Party::Account, Action::LowerCap, Retry::WhenFree),
             // Another key would be refused in the same way, and a gate that shut for everybody was an outage
             // (2026-06-04).
             Self::ClientRefused => (Party::Client, Action::Nothing, Retry::No),

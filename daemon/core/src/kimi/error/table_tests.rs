@@ -142,7 +142,7 @@ fn the_same_rows_inside_a_200_stream() {
 fn what_each_row_asks_for() {
     use Action::{Backoff, Block, CoolUntilReset, LowerCap, Nothing};
     use Party::{Account, Client, Key, Request, Upstream};
-    use Retry::{Later, No, OtherKey};
+    use Retry::{Later, No, OtherKey, WhenFree};
     for (row, whose, action, retry) in [
         (Row::InvalidKey, Key, Block(BlockReason::InvalidKey), OtherKey),
         (Row::BadModel, Request, Nothing, No),
@@ -150,7 +150,7 @@ fn what_each_row_asks_for() {
         (Row::QuotaCycle, Account, CoolUntilReset(FullWindow::Unknown), OtherKey),
         (Row::QuotaWeek, Account, CoolUntilReset(FullWindow::Week), OtherKey),
         (Row::QuotaMonth, Account, CoolUntilReset(FullWindow::Month), OtherKey),
-        (Row::ConcurrentLimit, Account, LowerCap, OtherKey),
+        (Row::ConcurrentLimit, Account, LowerCap, WhenFree),
         (Row::ClientRefused, Client, Nothing, No),
         (Row::Banned, Account, Block(BlockReason::Banned), OtherKey),
         (Row::RateLimited, Account, Backoff, OtherKey),
