@@ -94,7 +94,8 @@ pub(super) async fn handle(
         }
     }
     rewrite::for_upstream(&mut parts.headers);
-    let exchange = Exchange { proxy, settings, wire, endpoint, parts, body: Some(collected), journal };
+    let body = Some(collected);
+    let exchange = Box::new(Exchange { proxy, settings, wire, endpoint, parts, body, journal });
     exchange.respond().await
 }
 
@@ -154,22 +155,25 @@ struct Spent {
 
 impl Exchange {
     /// The response, as soon as there is an answer or the client has waited long enough without one.
-    async fn respond(mut self) -> Response<ProxyBody> {
-        let body = match &self.body {
-            Some(Collected::Whole { chunks, .. }) if self.streams() => chunks.clone(),
-            _ => {
-                let answer = self.attempts().await;
-                return self.answered(answer);
-            }
-        };
+    async fn respond(mut self: Box<Self>) -> Response<ProxyBody> {
         let request_id = self.journal.request_id;
         let simulated = self.proxy.upstream.is_simulated();
+        let body = match &self.body {
+            Some(Collected::Whole { chunks, .. }) if self.streams() => Some(chunks.clone()),
+            _ => None,
+        };
         let head_out = HeadOut::default();
-        self.journal.head_out = Some(Arc::clone(&head_out));
+        if body.is_some() {
+            self.journal.head_out = Some(Arc::clone(&head_out));
+        }
         let mut answering = Box::pin(async move {
             let answer = self.attempts().await;
             (self, answer)
         });
+        let Some(body) = body else {
+            let (exchange, answer) = answering.await;
+            return exchange.answered(answer);
+        };
         if let Ok((exchange, answer)) = timeout(LONGEST_SILENCE, &mut answering).await {
             return exchange.answered(answer);
         }
@@ -190,7 +194,7 @@ impl Exchange {
         response
     }
 
-    fn answered(self, answer: Answer) -> Response<ProxyBody> {
+    fn answered(self: Box<Self>, answer: Answer) -> Response<ProxyBody> {
         match answer {
             Answer::Own(reply) => refuse(reply, self.wire, self.journal, false),
             Answer::Passed(begun, lease) => self.pass(begun, lease),
@@ -199,7 +203,7 @@ impl Exchange {
     }
 
     /// The same after the head went out: what is no event stream becomes an error event.
-    fn answered_late(mut self, answer: Answer) -> Late {
+    fn answered_late(mut self: Box<Self>, answer: Answer) -> Late {
         let failed = |wire, status: StatusCode, kind: &str, message: &str| {
             Late::Failed(wire::error_stream_event(wire, status.as_u16(), kind, message).into())
         };
@@ -489,7 +493,7 @@ impl Exchange {
     }
 
     /// Passes a good response on.
-    fn pass(self, begun: Begun, mut lease: Lease) -> Response<ProxyBody> {
+    fn pass(self: Box<Self>, begun: Begun, mut lease: Lease) -> Response<ProxyBody> {
         let Begun { mut parts, read, body, watch } = begun;
         let is_stream = has_type(&parts.headers, "text/event-stream");
         let watch = watch.unwrap_or_else(|| match (self.streams(), is_stream) {
@@ -513,7 +517,7 @@ impl Exchange {
     }
 
     /// Passes an error answer on.
-    fn pass_failure(self, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
+    fn pass_failure(self: Box<Self>, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
         let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
         let mut journal = self.journal;
         journal.answered(parts.status);

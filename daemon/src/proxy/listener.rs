@@ -178,8 +178,8 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = exchange::handle(Arc::clone(&self.proxy), request, self.loopback);
-        Box::pin(async move { Ok(answer.await) })
+        let (proxy, loopback) = (Arc::clone(&self.proxy), self.loopback);
+        Box::pin(async move { Ok(exchange::handle(proxy, request, loopback).await) })
     }
 }
 

@@ -107,7 +107,8 @@ impl Upstream {
             // A body that can be sent once must not meet a connection that may just have been closed.
             let reuse = !fresh_only && request.body().can_be_replayed();
             if reuse && let Some(http2) = self.live_http2(base) {
-                match http2.send(request, limits).await {
+                // Boxed: HTTP/2 is the exception, and its requests shall not make the others larger.
+                match Box::pin(http2.send(request, limits)).await {
                     Err(error) if !error.client_broke => {
                         // Whatever is wrong with it, the next request shall not meet it.
                         self.drop_http2(base);
@@ -124,9 +125,10 @@ impl Upstream {
             let reused = idle.is_some();
             let connection = match idle {
                 Some(connection) => connection,
-                None => match self.connect(base, limits).await? {
+                // Boxed, so that a request on an open connection holds no room for making one.
+                None => match Box::pin(self.connect(base, limits)).await? {
                     Connected::Http1(connection) => connection,
-                    Connected::Http2(http2) => return http2.send(request, limits).await,
+                    Connected::Http2(http2) => return Box::pin(http2.send(request, limits)).await,
                 },
             };
             match connection.send(request, limits, Arc::clone(self)).await {

@@ -50,6 +50,7 @@ impl Pool {
         self.gather(tried, now, &mut candidates);
         let best = policy::best(self.rules.policy, &candidates, standing, now);
         self.candidates = candidates;
+        self.gathered = true;
         let index = best?.index;
         self.current = Some(self.entries[index].account_id);
         Some(index)

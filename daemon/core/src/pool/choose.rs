@@ -131,6 +131,7 @@ impl Pool {
     /// The session's own key, or what the mode says.
     pub(super) fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         let tried = demand.tried;
+        self.gathered = false;
         let (placement, kept) = self.place(demand, now);
         let chosen = kept.or_else(|| match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),

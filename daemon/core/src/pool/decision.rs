@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::affinity::Placement;
 use super::choose::Obstacle;
@@ -53,7 +54,7 @@ pub struct Considered {
     pub reason: Option<&'static str>,
     /// When the obstacle ends, where that is known.
     pub until: Option<Time>,
-    /// What the policy ranked it by, higher is better; only of keys that could serve.
+    /// What the policy ranked it by, higher is better; only of keys that could serve, and not where turns decide.
     pub score: Option<f64>,
     /// KMI_KEY_PRIORITY
     pub priority: i32,
@@ -61,13 +62,13 @@ pub struct Considered {
     pub in_flight: u32,
     /// The most there may be.
     pub cap: u32,
-    /// What the account had left.
-    pub figures: Arc<[Figure]>,
+    /// What the account had left, as JSON.
+    pub windows: Arc<RawValue>,
 }
 
 /// The figures of an account as records show them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ShownFigures(Option<(Time, Arc<[Figure]>)>);
+pub(super) struct ShownFigures(Option<(Time, Arc<RawValue>)>);
 
 impl Default for Decision {
     fn default() -> Self {
@@ -112,6 +113,7 @@ impl Pool {
     pub fn plan(&mut self, now: Time) -> Decision {
         let demand = Demand::default();
         let before = (self.rotation_index, self.current);
+        self.gathered = false;
         let able = |pool: &mut Self, index: &usize| pool.obstacle(*index, &[], now).is_none();
         let active = self.active_index();
         let chosen = match self.mode() {
@@ -137,7 +139,9 @@ impl Pool {
     ) -> Decision {
         let mode = self.mode();
         let mut candidates = std::mem::take(&mut self.candidates);
-        self.gather(demand.tried, now, &mut candidates);
+        if !std::mem::take(&mut self.gathered) {
+            self.gather(demand.tried, now, &mut candidates);
+        }
         let mut ranked: Vec<Ranked> = std::mem::take(&mut self.ranked);
         policy::rank(self.rules.policy, &candidates, &self.standing, now, &mut ranked);
         let mut listed = Vec::with_capacity(self.entries.len().min(MOST_LISTED));
@@ -195,7 +199,7 @@ impl Pool {
                 (reason.filter(|_| obstacle == Obstacle::State), until)
             }
         };
-        let figures = self.shown_figures(index, now);
+        let windows = self.shown_figures(index, now);
         let entry = &self.entries[index];
         let slots = self.slots_of(index, now);
         Considered {
@@ -205,25 +209,29 @@ impl Pool {
             obstacle: obstacle.map(Obstacle::name),
             reason,
             until,
-            score,
+            score: score.filter(|_| self.rules.policy.needs_windows()),
             priority: entry.key.priority,
             in_flight: slots.in_flight,
             cap: slots.cap,
-            figures,
+            windows,
         }
     }
 
     /// Made once a second: a record holds what was known to within that.
-    fn shown_figures(&mut self, index: usize, now: Time) -> Arc<[Figure]> {
+    fn shown_figures(&mut self, index: usize, now: Time) -> Arc<RawValue> {
         let entry = &mut self.entries[index];
-        if let Some((made, figures)) = &entry.shown.0
+        if let Some((made, windows)) = &entry.shown.0
             && now.since(*made).max(made.since(now)) < FIGURES_KEPT
         {
-            return Arc::clone(figures);
+            return Arc::clone(windows);
         }
-        let figures: Arc<[Figure]> = self.ledger.figures(entry.account_id, now).collect();
-        entry.shown = ShownFigures(Some((now, Arc::clone(&figures))));
-        figures
+        let figures: Vec<Figure> = self.ledger.figures(entry.account_id, now).collect();
+        let shown: Vec<ShownWindow<'_>> =
+            figures.iter().map(|figure| ShownWindow { figure, at: now }).collect();
+        // Names and numbers always have a JSON form.
+        let windows = to_raw_value(&shown).unwrap_or_default().into();
+        entry.shown = ShownFigures(Some((now, Arc::clone(&windows))));
+        windows
     }
 }
 
@@ -234,8 +242,7 @@ impl Serialize for Decision {
         map.serialize_entry("mode", self.mode.name())?;
         map.serialize_entry("policy", self.policy.name())?;
         map.serialize_entry("placement", self.placement.name())?;
-        let candidates: Vec<Shown<'_>> =
-            self.candidates.iter().map(|considered| Shown { considered, at: self.at }).collect();
+        let candidates: Vec<Shown<'_>> = self.candidates.iter().map(Shown).collect();
         map.serialize_entry("candidates", &candidates)?;
         if self.left_off > 0 {
             map.serialize_entry("left_off", &self.left_off)?;
@@ -244,10 +251,7 @@ impl Serialize for Decision {
     }
 }
 
-struct Shown<'a> {
-    considered: &'a Considered,
-    at: Time,
-}
+struct Shown<'a>(&'a Considered);
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -262,8 +266,8 @@ impl Serialize for Shown<'_> {
             priority,
             in_flight,
             cap,
-            figures,
-        } = self.considered;
+            windows,
+        } = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("key_label", &**label)?;
         map.serialize_entry("chosen", chosen)?;
@@ -283,9 +287,7 @@ impl Serialize for Shown<'_> {
         map.serialize_entry("priority", priority)?;
         map.serialize_entry("in_flight", in_flight)?;
         map.serialize_entry("cap", cap)?;
-        let windows: Vec<ShownWindow<'_>> =
-            figures.iter().map(|figure| ShownWindow { figure, at: self.at }).collect();
-        map.serialize_entry("windows", &windows)?;
+        map.serialize_entry("windows", windows)?;
         map.end()
     }
 }

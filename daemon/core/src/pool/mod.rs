@@ -122,6 +122,8 @@ pub struct Pool {
     current: Option<AccountId>,
     /// Kept for its memory only: choosing allocates nothing.
     candidates: Vec<Candidate>,
+    /// They are those of the choice under way.
+    gathered: bool,
     ranked: Vec<Ranked>,
     /// What the last choice by a policy was made with.
     standing: Standing,
@@ -149,6 +151,7 @@ impl Pool {
             ledger: Ledger::default(),
             current: None,
             candidates: Vec::new(),
+            gathered: false,
             ranked: Vec::new(),
             standing: Standing::default(),
             sessions: Table::default(),
