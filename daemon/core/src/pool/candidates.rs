@@ -3,25 +3,13 @@
 use super::view::KeyState;
 use super::{Mode, Pool};
 use crate::key::Fingerprint;
-use crate::policy::{self, Candidate, Ranked, Standing, Windows};
+use crate::policy::{self, Candidate, Standing, Windows};
 use crate::time::Time;
 
 /// `parallel.limit` of the small plan, for accounts that say nothing of themselves [kimi-upstream.md, 2026-11].
 const SMALL_PLAN: f64 = 20.0;
 
 impl Pool {
-    /// How the policy ranks the keys that can serve now, the best first; places are those of the view.
-    pub fn ranking(&mut self, tried: &[Fingerprint], now: Time) -> Vec<Ranked> {
-        let standing = match (self.mode(), self.active_index()) {
-            (Mode::Failover, Some(active)) => self.standing_after(active),
-            _ => self.standing(),
-        };
-        let (mut candidates, mut ranked) = (Vec::new(), Vec::new());
-        self.gather(tried, now, &mut candidates);
-        policy::rank(self.rules.policy, &candidates, &standing, now, &mut ranked);
-        ranked
-    }
-
     /// By the policy, and the turn goes on.
     pub(super) fn choose_auto(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
         let chosen = self.choose(tried, &self.standing(), now)?;
@@ -33,6 +21,14 @@ impl Pool {
     /// window is no reason to pass a key over: the active one is not left for that either.
     pub(super) fn next_after(&mut self, active: usize, tried: &[Fingerprint], now: Time) -> Option<usize> {
         self.choose(tried, &self.standing_after(active), now)
+    }
+
+    /// What a choice by the policy would be made with now.
+    pub(super) fn standing_now(&self) -> Standing {
+        match (self.mode(), self.active_index()) {
+            (Mode::Failover, Some(active)) => self.standing_after(active),
+            _ => self.standing(),
+        }
     }
 
     fn standing(&self) -> Standing {

@@ -141,6 +141,7 @@ impl Pool {
         let mut candidates = std::mem::take(&mut self.candidates);
         if !std::mem::take(&mut self.gathered) {
             self.gather(demand.tried, now, &mut candidates);
+            self.standing = self.standing_now();
         }
         let mut ranked: Vec<Ranked> = std::mem::take(&mut self.ranked);
         policy::rank(self.rules.policy, &candidates, &self.standing, now, &mut ranked);

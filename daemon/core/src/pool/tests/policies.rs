@@ -27,9 +27,9 @@ fn drain_serves_what_expires_first_and_most_left_what_is_fullest() {
         let mut bench = Bench::auto(Rules { policy, ..Rules::default() }, &["alpha", "beta"]);
         read(&mut bench, "alpha", (90.0, HOUR), (90.0, 6 * DAY));
         read(&mut bench, "beta", (90.0, HOUR), (50.0, DAY));
-        let ranking = bench.pool.ranking(&[], bench.now);
-        let first = &bench.pool.view(bench.now).keys[ranking[0].index].label;
-        assert_eq!((ranking.len(), format!("{first} {first}")), (2, expected.to_owned()));
+        let plan = bench.pool.plan(bench.now);
+        let first = &plan.candidates[0].label;
+        assert_eq!((plan.able(), format!("{first} {first}")), (2, expected.to_owned()));
         assert_eq!(bench.serve_many(2), expected, "{}", policy.name());
     }
 }
