@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use kmid_core::cooldown;
-use kmid_core::pool::view::{KeyState, KeyView};
+use kmid_core::pool::outage::{BreakerState, UpstreamView};
+use kmid_core::pool::view::{FigureView, KeyState, KeyView};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::clock;
 use crate::line_log::LineLog;
 use crate::state::State;
 
@@ -33,6 +32,12 @@ struct StateLabels {
 struct WindowLabels {
     key: Arc<str>,
     window: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BreakerLabels {
+    host: String,
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,7 +63,9 @@ pub(super) fn register(registry: &mut Registry, state: &State, logs: &[(&'static
         lost.get_or_create(&FileLabel { file }).set(log.lost());
     }
     registry.register("lost_lines", "Lines of traces and logs that could not be written since start", lost);
-    keys(registry, &state.view().keys);
+    let view = state.view();
+    keys(registry, &view.keys);
+    upstreams(registry, &view.upstreams);
 }
 
 fn keys(registry: &mut Registry, keys: &[KeyView]) {
@@ -77,11 +84,12 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
         in_flight.get_or_create(&key).set(view.in_flight.into());
         caps.get_or_create(&key).set(view.cap.into());
         slots.get_or_create(&key).set(view.ramp.unwrap_or(view.cap).into());
-        let Some((quota, at)) = &view.reading else { continue };
-        for window in &quota.windows {
-            let labels = WindowLabels { key: Arc::clone(&view.label), window: window.name.clone() };
-            left.get_or_create(&labels).set(cooldown::percent_left(window, clock::now()) / 100.0);
+        // What is too old is shown nowhere as how things stand.
+        for FigureView { figure, .. } in view.figures.iter().filter(|figure| !figure.stale) {
+            let labels = WindowLabels { key: Arc::clone(&view.label), window: figure.name.clone() };
+            left.get_or_create(&labels).set(figure.left_percent / 100.0);
         }
+        let Some((_, at)) = &view.reading else { continue };
         read_at.get_or_create(&key).set(at.as_millis() as f64 / 1000.0);
     }
     registry.register("key_state", "1 for the state that a key is in", states);
@@ -100,4 +108,15 @@ fn keys(registry: &mut Registry, keys: &[KeyView]) {
     );
     let name = "quota_read_timestamp";
     registry.register_with_unit(name, "When a key's quota was last read", Unit::Seconds, read_at);
+}
+
+fn upstreams(registry: &mut Registry, upstreams: &[UpstreamView]) {
+    let breakers = Family::<BreakerLabels, Whole>::default();
+    for view in upstreams {
+        for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
+            let labels = BreakerLabels { host: view.host.clone(), state: state.name() };
+            breakers.get_or_create(&labels).set(u64::from(state == view.breaker));
+        }
+    }
+    registry.register("upstream_breaker", "1 for the state that an upstream's breaker is in", breakers);
 }
