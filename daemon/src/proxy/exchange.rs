@@ -227,7 +227,7 @@ impl Exchange {
             }
             (Answer::Passed(begun, lease), _) => {
                 // Nobody's fault: it cannot be given to the client any more.
-                lease.end(&Outcome::ClientLeft);
+                lease.end(&Outcome::Answered);
                 refuse_late(self.journal, self.wire, Reply::not_a_stream(&begun.parts))
             }
             (Answer::Failed(failure, _), _) => {
@@ -505,7 +505,8 @@ impl Exchange {
         // What any key may ask, and what is no success, proves no key.
         let proves = self.streams() && parts.status.is_success();
         let good = if proves { Outcome::Completed } else { Outcome::Answered };
-        if watch.scanner().is_none() {
+        // A stream says it with its first output.
+        if proves && watch.scanner().is_none() {
             lease.answered();
         }
         let mut journal = self.journal;

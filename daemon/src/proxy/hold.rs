@@ -86,7 +86,7 @@ pub(super) async fn until_output(
 }
 
 /// With a length announced, a client that got all of it would take the stream for complete.
-fn drop_last_byte(read: &mut VecDeque<Bytes>) {
+pub(super) fn drop_last_byte(read: &mut VecDeque<Bytes>) {
     while read.back().is_some_and(Bytes::is_empty) {
         read.pop_back();
     }

@@ -10,6 +10,7 @@ use kmid_core::kimi::error;
 use kmid_core::kimi::sse::SseScanner;
 use kmid_core::outcome::{FaultKind, Outcome, Phase};
 
+use super::hold;
 use super::journal::Journal;
 use super::keepalive::KeepAlive;
 use super::watch::Watch;
@@ -74,9 +75,15 @@ impl Tap {
             breaking: None,
             flushed: false,
         };
+        tap.tell();
         if tap.body.is_end_stream() {
             tap.journal.bytes_down = tap.read_bytes();
-            tap.finish(&good);
+            if tap.is_cut_short() {
+                hold::drop_last_byte(&mut tap.read);
+                tap.cut_short();
+            } else {
+                tap.finish(&good);
+            }
         }
         tap
     }
@@ -110,7 +117,7 @@ impl Tap {
 
     /// The first output shows that the upstream works; the end may be minutes away.
     fn tell(&mut self) {
-        if !self.told && self.watch.scanner().is_none_or(SseScanner::output_seen) {
+        if !self.told && self.watch.scanner().is_some_and(SseScanner::output_seen) {
             self.told = true;
             if let Some(lease) = &mut self.lease {
                 lease.answered();

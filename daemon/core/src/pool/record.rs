@@ -102,12 +102,9 @@ impl Pool {
         // What another host says of the key says nothing about this one.
         let elsewhere = entry.key.base_url != key.base_url;
         match outcome {
-            Outcome::Completed | Outcome::Answered if elsewhere => {}
-            Outcome::Answered => {
-                if self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
-                    self.sharers_mut(fingerprint).for_each(|entry| entry.succeeded(in_flight));
-                }
-            }
+            Outcome::Completed if elsewhere => {}
+            // What any key may ask shows neither that the key is good nor that there is room for more.
+            Outcome::Answered => {}
             Outcome::Completed => {
                 if number > entry.struck_after {
                     entry.strikes = 0;

@@ -23,6 +23,8 @@ impl Pool {
     /// keeps the place, so that it is never exceeded.
     pub fn give_back(&mut self, lease: Lease, now: Time) {
         let Lease { key, number, granted_at, used_before, .. } = lease;
+        // Nothing went upstream: it was no probe of its breaker either.
+        self.outages.undecided(&key.base_url, number);
         let Some(entry) = self.entry_mut(key.fingerprint) else { return };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         entry.requests = entry.requests.saturating_sub(1);

@@ -237,8 +237,16 @@ fn effective_status(status: u16, text: Option<&ErrorText>) -> u16 {
     if !(200..=299).contains(&status) {
         return status;
     }
-    let code = text.and_then(|text| text.code.as_deref()).and_then(|code| code.parse::<u16>().ok());
-    code.filter(|code| (400..=599).contains(code)).unwrap_or(status)
+    let Some(text) = text else { return status };
+    let code = text.code.as_deref().and_then(|code| code.parse::<u16>().ok());
+    if let Some(code) = code.filter(|code| (400..=599).contains(code)) {
+        return code;
+    }
+    // These repeat the user's words, as a 400 does.
+    let about_the_request = |kind: &String| {
+        ["invalid_request_error", "content_filter"].iter().any(|name| kind.eq_ignore_ascii_case(name))
+    };
+    if [&text.kind, &text.code].into_iter().flatten().any(about_the_request) { 400 } else { status }
 }
 
 #[cfg(test)]

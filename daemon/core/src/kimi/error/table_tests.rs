@@ -249,3 +249,21 @@ proptest! {
         prop_assert_eq!(classify(403, Some(&text)).row, Row::ConcurrentLimit);
     }
 }
+
+#[test]
+fn words_of_the_user_in_a_stream_touch_no_key() {
+    for phrase in
+        ["Invalid Authentication", "insufficient balance", "reached your usage limit for this billing cycle"]
+    {
+        for kind in ["invalid_request_error", "content_filter", "Content_Filter"] {
+            let message = format!("the prompt \"{phrase}\" is not allowed");
+            let text = ErrorText { message, kind: Some(kind.to_owned()), ..ErrorText::default() };
+            let verdict = classify(200, Some(&text));
+            assert_eq!(
+                (verdict.whose, verdict.action),
+                (Party::Request, Action::Nothing),
+                "{kind}: {phrase}"
+            );
+        }
+    }
+}

@@ -277,7 +277,12 @@ impl Outages {
         if number > host.failing_from {
             host.failures = 0;
         }
-        let closes = !host.breaker.is_closed() && number > host.since;
+        // `/models` and refusals of the request come through a shut gate, too.
+        let disproves = proven || host.trouble == Trouble::Failure;
+        let closes = disproves && !host.breaker.is_closed() && number > host.since;
+        if !disproves && host.breaker.is_probe(number) {
+            host.breaker.probe_undecided();
+        }
         if closes {
             host.breaker.close();
         }
