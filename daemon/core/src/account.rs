@@ -10,10 +10,10 @@ use crate::key::Fingerprint;
 pub struct AccountId(u64);
 
 impl AccountId {
-    /// The account of this user.
+    /// The account of this user at this host: each host has accounts of its own [kimi-upstream.md, Hosts, 2026-11].
     #[must_use]
-    pub fn of_user(user: &str) -> Self {
-        Self::hash(b"user", user.as_bytes())
+    pub fn of_user(user: &str, host: &str) -> Self {
+        Self::hash(b"user", format!("{host}/{user}").as_bytes())
     }
 
     /// The unknown account of a key: nobody else's.

@@ -88,7 +88,9 @@ impl RefreshPlan {
             if let Some(known) = known {
                 let mut asked = old.values().chain([&known]).filter_map(|one| one.under_way);
                 let under_way = asked.find(|key| planned.keys.contains(key));
-                *planned = Planned { keys: std::mem::take(&mut planned.keys), under_way, ..known };
+                // A clock that was set back would put the next reading off for as long.
+                let last = known.last.map(|last| last.min(now));
+                *planned = Planned { keys: std::mem::take(&mut planned.keys), under_way, last, ..known };
             }
             let members = keys.iter().filter(|key| key.account == *account);
             planned.pause = planned.pause_for(members, pace, now);

@@ -20,7 +20,7 @@ fn fingerprint(name: &str) -> Fingerprint {
 fn key(name: &str, account: &str) -> Readable {
     Readable {
         fingerprint: fingerprint(name),
-        account: AccountId::of_user(account),
+        account: AccountId::of_user(account, "h"),
         last_used: Some(at(100_000)),
         left_percent: Some(80.0),
         empty_at: None,

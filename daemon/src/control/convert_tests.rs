@@ -35,7 +35,7 @@ fn key_view(label: &str, state: KeyState) -> KeyView {
         errors: ErrorCounts::default(),
         tokens: usage::Tokens::default(),
         sessions: 0,
-        account_id: AccountId::of_user(label),
+        account_id: AccountId::of_user(label, "h"),
         figures: Vec::new(),
         reading: None,
         refresh_error: None,

@@ -50,7 +50,7 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
         tokens: kmid_core::kimi::usage::Tokens::default(),
         sessions: 0,
-        account_id: kmid_core::account::AccountId::of_user(label),
+        account_id: kmid_core::account::AccountId::of_user(label, "h"),
         figures: Vec::new(),
         reading: Some((Quota { windows: vec![window], ..Quota::default() }, at("2026-11-23T12:00:00Z"))),
         refresh_error: None,

@@ -9,7 +9,7 @@ use http::header::{HeaderMap, RETRY_AFTER};
 use http_body_util::BodyExt;
 use kmid_core::kimi::error::{self, ErrorText};
 use kmid_core::kimi::retry_after::retry_after;
-use kmid_core::outcome::{Outcome, Verdict};
+use kmid_core::outcome::{Certainty, Outcome, Verdict};
 use tokio::time::{Instant, timeout_at};
 
 use super::decode::{Readable, Reader};
@@ -80,7 +80,9 @@ pub(super) async fn understand(response: Response<UpstreamBody>, state: &State) 
     if !verdict.row.is_known() {
         state.note_unknown(status, text.as_ref());
     } else if status >= 500 {
-        let said = text.as_ref().map(|text| error::log_text(status, text));
+        // An unknown text may repeat what the user wrote.
+        let known = text.as_ref().filter(|_| verdict.sure == Certainty::Text);
+        let said = known.map(|text| error::log_text(status, text));
         tracing::warn!(
             status,
             row = verdict.row.name(),

@@ -127,8 +127,12 @@ impl Refresher {
                 () = self.state.refresh_wanted() => {}
                 () = tokio::time::sleep(self.pause(&plan, last_recheck)) => {}
                 Some(done) = readings.join_next() => {
-                    if let (Ok((fingerprint, good)), Some(pace)) = (done, self.pace()) {
-                        plan.done(fingerprint, good, pace, clock::now(), fastrand::u64(..));
+                    match (done, self.pace()) {
+                        (Ok((fingerprint, good)), Some(pace)) => {
+                            plan.done(fingerprint, good, pace, clock::now(), fastrand::u64(..));
+                        }
+                        // Nothing may stay under way for ever: when reading is wanted again, all is read anew.
+                        (Err(_), _) | (_, None) => plan = RefreshPlan::default(),
                     }
                 }
                 Some(_) = rechecks.join_next() => {}
@@ -159,9 +163,13 @@ impl Refresher {
         let Some(pace) = self.pace() else { return };
         let now = clock::now();
         let view = self.state.view();
-        // Blocked keys are rechecked, at another pace.
-        let readable =
-            view.keys.iter().filter(|key| !matches!(key.state, KeyState::Blocked | KeyState::Disabled));
+        // Blocked keys are rechecked, at another pace; one whose next request decides needs its reading again.
+        let is_read = |key: &&KeyView| match key.state {
+            KeyState::Blocked => key.reason == Some("half_open"),
+            KeyState::Disabled => false,
+            KeyState::Ready | KeyState::Warn | KeyState::Cooling => true,
+        };
+        let readable = view.keys.iter().filter(is_read);
         plan.set_keys(&readable.map(as_readable).collect::<Vec<_>>(), pace, now);
         for fingerprint in stale {
             plan.hurry(fingerprint);

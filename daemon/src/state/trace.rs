@@ -194,6 +194,7 @@ impl Record for TraceRecord {
             + self.endpoint.len()
             + self.prompt_hint.len()
             + self.prompt_head.len()
+            + self.attempts.iter().map(|attempt| attempt.decision.size_hint()).sum::<usize>()
             + if self.attempts.spilled() { self.attempts.capacity() * size_of::<TraceAttempt>() } else { 0 }
     }
 }

@@ -16,7 +16,7 @@ fn at(seconds: u64) -> Time {
 }
 
 fn account() -> AccountId {
-    AccountId::of_user("one")
+    AccountId::of_user("one", "h")
 }
 
 /// Name, percent left, reset in seconds after noon.
@@ -137,7 +137,7 @@ fn the_end_is_estimated_from_the_traffic_of_the_last_half_hour() {
     assert_eq!(figure(&ledger, "7d", at(1200)).empty_at, Some(ledger_end(&ledger, "7d", 1200)));
     // 70 % of the five hours is less than 91 % of the week: the account ends with its first window.
     assert_eq!(ledger.empty_at([account()].into_iter(), at(1200)), Some(empty));
-    assert_eq!(ledger.empty_at([account(), AccountId::of_user("two")].into_iter(), at(1200)), None);
+    assert_eq!(ledger.empty_at([account(), AccountId::of_user("two", "h")].into_iter(), at(1200)), None);
     assert_eq!(figure(&ledger, "5h", at(5 * HOUR)).empty_at, None, "nobody uses it any more");
     ledger.spend(account(), tokens(1), at(1201));
     let slow = figure(&ledger, "5h", at(3 * HOUR));
@@ -151,7 +151,7 @@ fn ledger_end(ledger: &Ledger, name: &str, seconds: u64) -> Time {
 
 #[test]
 fn a_key_brings_its_notes_into_its_account() {
-    let key = AccountId::of_user("as if a key");
+    let key = AccountId::of_user("as if a key", "h");
     let mut ledger = Ledger::default();
     ledger.spend(key, tokens(1000), at(0));
     ledger.join(key, account());

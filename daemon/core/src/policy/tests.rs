@@ -37,7 +37,7 @@ fn candidate(index: usize, windows: &[Left]) -> Candidate {
     Candidate {
         index,
         priority: 0,
-        account: AccountId::of_user(&index.to_string()),
+        account: AccountId::of_user(&index.to_string(), "h"),
         windows: windows.iter().copied().collect(),
         size: 20.0,
         in_flight: 0,
@@ -57,7 +57,7 @@ fn places(policy: Policy, candidates: &[Candidate]) -> Vec<usize> {
 }
 
 fn using(index: usize) -> Standing {
-    Standing { current: Some(AccountId::of_user(&index.to_string())), ..Standing::default() }
+    Standing { current: Some(AccountId::of_user(&index.to_string(), "h")), ..Standing::default() }
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
         let kept = all.into_iter().enumerate().filter(|(_, one)| one.6);
         kept.map(|(index, (windows, size, in_flight, warn, priority, account, _))| Candidate {
             priority,
-            account: AccountId::of_user(&account.to_string()),
+            account: AccountId::of_user(&account.to_string(), "h"),
             size,
             in_flight,
             warn,
@@ -191,7 +191,11 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
 
 fn any_standing() -> impl Strategy<Value = Standing> {
     (0usize..10, proptest::option::of(0u8..4), any::<bool>()).prop_map(|(turn, current, include_warn)| {
-        Standing { turn, current: current.map(|user| AccountId::of_user(&user.to_string())), include_warn }
+        Standing {
+            turn,
+            current: current.map(|user| AccountId::of_user(&user.to_string(), "h")),
+            include_warn,
+        }
     })
 }
 

@@ -100,6 +100,12 @@ impl Decision {
         format!("{how}; {}; {why}; {}/{all}", self.placement.name(), self.able())
     }
 
+    /// About how many bytes it holds; what it shares with others counts for nothing.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        self.candidates.capacity() * size_of::<Considered>()
+    }
+
     /// Keys that could have served.
     #[must_use]
     pub fn able(&self) -> usize {

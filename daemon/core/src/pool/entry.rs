@@ -9,7 +9,7 @@ use super::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
 use super::view::{ErrorCounts, KeyState, KeyView};
 use crate::account::AccountId;
 use crate::cooldown;
-use crate::key::{Fingerprint, Key};
+use crate::key::Key;
 use crate::kimi::quota::Quota;
 use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
@@ -219,9 +219,9 @@ impl Entry {
         self.reading.as_ref()?.0.account.as_deref()
     }
 
-    /// Whether this is that key, or another one of its account.
-    pub(super) fn is(&self, fingerprint: Fingerprint, account: Option<&str>) -> bool {
-        self.key.fingerprint == fingerprint || (account.is_some() && self.account() == account)
+    /// The account of that user, where this key is sent.
+    pub(super) fn account_of(&self, user: &str) -> AccountId {
+        AccountId::of_user(user, self.key.base_url.host())
     }
 
     pub(super) fn parallel_limit(&self) -> Option<u32> {
@@ -354,7 +354,7 @@ impl Entry {
         }
         self.reading = record.quota.clone().map(|q| (q.quota, q.read_at));
         if let Some(user) = self.account() {
-            self.account_id = AccountId::of_user(user);
+            self.account_id = self.account_of(user);
         }
         if record.base_url.as_ref().is_some_and(|url| *url != self.key.base_url.to_string()) {
             self.moved();

@@ -363,12 +363,12 @@ impl Pool {
 
     /// The keys that share an account with this one, itself included: limits belong to the account.
     fn sharers(&self, fingerprint: Fingerprint) -> impl Iterator<Item = &Entry> {
-        let account = self.entry(fingerprint).and_then(Entry::account);
-        self.known().filter(move |entry| entry.is(fingerprint, account))
+        let account = self.entry(fingerprint).map(|entry| entry.account_id);
+        self.known().filter(move |entry| Some(entry.account_id) == account)
     }
 
     fn sharers_mut(&mut self, fingerprint: Fingerprint) -> impl Iterator<Item = &mut Entry> {
-        let account = self.entry(fingerprint).and_then(Entry::account).map(str::to_owned);
-        self.known_mut().filter(move |entry| entry.is(fingerprint, account.as_deref()))
+        let account = self.entry(fingerprint).map(|entry| entry.account_id);
+        self.known_mut().filter(move |entry| Some(entry.account_id) == account)
     }
 }

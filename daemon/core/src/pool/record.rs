@@ -227,7 +227,8 @@ impl Pool {
         let account = quota.account.as_deref().or(entry.account()).map(str::to_owned);
         let quota = &Quota { account, ..quota.clone() };
         let was = entry.account_id;
-        let account_id = quota.account.as_deref().map_or(entry.account_id, AccountId::of_user);
+        let account_id = quota.account.as_deref().map_or(entry.account_id, |user| entry.account_of(user));
+        entry.account_id = account_id;
         let key_id = AccountId::of_key(fingerprint);
         entry.reading = Some((quota.clone(), now));
         entry.refresh_error = None;

@@ -38,15 +38,17 @@ impl Pool {
     }
 
     /// The next time at which a key may serve more than now without anything else happening: a ramp's step, the end
-    /// of a pause or of a rate limit.
+    /// of a pause or of a rate limit, a breaker's next probe.
     pub fn next_change(&mut self, now: Time) -> Option<Time> {
         let limit = self.rules.limit_per_key;
         let steps = (0..self.entries.len()).filter_map(|index| Some(self.slots_of(index, now).ramp?.1));
         let step = steps.min();
+        let hosts = &self.outages;
+        let answers = self.entries.iter().filter_map(|entry| hosts.bars(&entry.key.base_url, now)).min();
         let ends = self.entries.iter_mut().flat_map(|entry| {
             let pause = entry.reason(now).1;
             [pause, entry.rate.blocked_until(limit, now)]
         });
-        ends.flatten().chain(step).filter(|time| *time > now).min()
+        ends.flatten().chain(step).chain(answers).filter(|time| *time > now).min()
     }
 }

@@ -83,9 +83,10 @@ impl History {
                     extra_left: *extra,
                     ..quota(account, &[("5h", five_hours, a), ("7d", week, b)], now)
                 };
-                if self.bench.pool.key(LABELS[*key]).is_some() && !account.is_empty() {
+                let host = self.bench.pool.key(LABELS[*key]).map(|key| key.base_url.host().to_owned());
+                if let Some(host) = host.filter(|_| !account.is_empty()) {
                     let counted = self.counted.entry(super::key(LABELS[*key]).fingerprint).or_default();
-                    counted.account = Some(account.to_owned());
+                    counted.account = Some(format!("{host}/{account}"));
                 }
                 self.bench.read(LABELS[*key], &quota);
             }
