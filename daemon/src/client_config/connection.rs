@@ -82,7 +82,7 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
             None => text.to_owned(),
         };
         let wired = wire(&own, wiring).map_err(|(part, why)| FileError::LeftAlone { part, why })?;
-        Ok((wired.text.clone(), (own, wired)))
+        Ok(((wired.text != text).then(|| wired.text.clone()), (own, wired)))
     };
     let keep = |_: &str, (own, wired): &(String, super::wire::Wired)| {
         file::replace(&original_path(&path), own.as_bytes(), None)?;
@@ -126,7 +126,7 @@ pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
     let edit = |text: &str| {
         let undone =
             undo(text, &record.replaced).map_err(|why| FileError::LeftAlone { part: Part::File, why })?;
-        Ok((undone.text.clone(), undone))
+        Ok(((undone.text != text).then(|| undone.text.clone()), undone))
     };
     let done =
         if dry_run { file::preview(&path, edit) } else { file::rewrite_keeping(&path, edit, |_, _| Ok(())) };

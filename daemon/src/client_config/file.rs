@@ -72,26 +72,24 @@ pub(super) fn rewrite(
 ) -> Result<Option<Edit>, FileError> {
     let edit = |text: &str| {
         let edited = edit(text).map_err(|why| FileError::LeftAlone { part: Part::File, why })?;
-        Ok((edited.text.clone(), edited))
+        Ok((edited.changed.then(|| edited.text.clone()), edited))
     };
     let keep = |before: &str, _: &Edit| replace(&beside(path, ".kmi-backup"), before.as_bytes(), None);
     Ok(rewrite_keeping(path, edit, keep)?.map(|(edited, _)| edited))
 }
 
-/// Edits the file after `keep` has put aside what is wanted of the old text; tells whether the file changed. `None`
+/// Edits the file, if the edit gives a new text, after `keep` has put aside what is wanted of the old text; tells whether the file changed. `None`
 /// when there is no such file. A symbolic link stays, as with [`rewrite`].
 pub(super) fn rewrite_keeping<T>(
     path: &Path,
-    edit: impl Fn(&str) -> Result<(String, T), FileError>,
+    edit: impl Fn(&str) -> Result<(Option<String>, T), FileError>,
     keep: impl Fn(&str, &T) -> io::Result<()>,
 ) -> Result<Option<(T, bool)>, FileError> {
     // the client may save its settings between our reading and writing
     for _ in 0..3 {
         let Some(before) = read(path)? else { return Ok(None) };
         let (text, edited) = edit(&before)?;
-        if text == before {
-            return Ok(Some((edited, false)));
-        }
+        let Some(text) = text else { return Ok(Some((edited, false))) };
         let target = path.canonicalize().map_err(FileError::Write)?;
         let permissions = fs::metadata(&target).map_err(FileError::Write)?.permissions();
         keep(&before, &edited).map_err(FileError::Backup)?;
@@ -107,11 +105,11 @@ pub(super) fn rewrite_keeping<T>(
 /// What [`rewrite_keeping`] would do, without writing.
 pub(super) fn preview<T>(
     path: &Path,
-    edit: impl Fn(&str) -> Result<(String, T), FileError>,
+    edit: impl Fn(&str) -> Result<(Option<String>, T), FileError>,
 ) -> Result<Option<(T, bool)>, FileError> {
     let Some(before) = read(path)? else { return Ok(None) };
     let (text, edited) = edit(&before)?;
-    Ok(Some((edited, text != before)))
+    Ok(Some((edited, text.is_some())))
 }
 
 /// The file of this name with something added to it.

@@ -99,7 +99,7 @@ fn spelling(value: &str, style: usize) -> String {
 
 prop_compose! {
     fn file()(
-        name in "[a-z:. -]{1,12}", key in "[a-zA-Z0-9-]{0,24}", styles in prop::array::uniform4(0usize..4),
+        name in "[a-z:.-][a-z:. -]{0,10}[a-z]", key in "[a-zA-Z0-9-]{0,24}", styles in prop::array::uniform4(0usize..4),
         comments in prop::array::uniform3("[ a-z#ж'\"\\[\\]=]{0,20}"), inline in any::<bool>(), crlf in any::<bool>(),
         bom in any::<bool>(), services in 0usize..3, extra in "[a-z]{1,6}", ending in any::<bool>(),
     ) -> String {
