@@ -113,6 +113,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Run the Kimi client through the proxy
     Kimi(KimiArgs),
+    /// Point a Kimi client's config file at the proxy for good; --show for other programs
+    Connect(ConnectArgs),
+    /// Undo `kmi connect`
+    Disconnect(DisconnectArgs),
 }
 
 /// `kmi health`
@@ -273,6 +277,50 @@ pub(crate) struct DoctorArgs {
     /// Lift every block and cooldown
     #[arg(long)]
     pub(crate) clear_blocklist: bool,
+}
+
+/// `kmi connect`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectArgs {
+    /// Which client
+    #[arg(value_enum, required_unless_present = "show")]
+    pub(crate) client: Option<Client>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Show what to paste for Claude Code, the OpenAI and Anthropic SDKs, opencode and curl
+    #[arg(long, conflicts_with_all = ["client", "dry_run"])]
+    pub(crate) show: bool,
+}
+
+/// `kmi disconnect`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DisconnectArgs {
+    /// Which client; without it every one that is connected
+    #[arg(value_enum)]
+    pub(crate) client: Option<Client>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A generation of the Kimi client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Client {
+    /// ~/.kimi-code/config.toml
+    KimiCode,
+    /// ~/.kimi/config.toml
+    KimiCli,
+}
+
+impl Client {
+    /// Its name in the control protocol.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::KimiCode => "kimi-code",
+            Self::KimiCli => "kimi-cli",
+        }
+    }
 }
 
 /// `kmi kimi`

@@ -64,6 +64,7 @@ fn nothing_known() -> ClientSettings {
         state_dir: PathBuf::from(".kmi"),
         socket: PathBuf::from(".kmi/kmid.sock"),
         no_autostart: true,
+        kimi_bin: None,
         timezone: jiff::tz::TimeZone::system(),
         locale: Locale::En,
         plain: false,

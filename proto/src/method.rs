@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::methods::{daemon, decisions, keys, logs, metrics, quota, requests, rotation};
+use crate::methods::{clients, daemon, decisions, keys, logs, metrics, quota, requests, rotation};
 use crate::notify::{CancelParams, Cancelled, Subscribed};
 
 /// Parameters or a result without anything in it: `{}`.
@@ -84,6 +84,10 @@ methods! {
     KeysUnblock = "keys.unblock": keys::LabelParams => keys::Unblocked;
     /// Asks the upstream about blocked keys.
     KeysRecheck = "keys.recheck": keys::LabelParams => keys::Rechecked;
+    /// Points a Kimi client's config file at the proxy.
+    ClientsConnect = "clients.connect": clients::ConnectParams => clients::ClientChange;
+    /// Undoes that.
+    ClientsDisconnect = "clients.disconnect": clients::DisconnectParams => clients::Disconnected;
     /// Switches to the best or the named key.
     RotationRotate = "rotation.rotate": rotation::RotateParams => rotation::Rotated;
     /// Which key the next new session would get, and the order of the rest.

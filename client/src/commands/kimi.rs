@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::keys::{ConfiguredClient, ListParams};
 use serde::Deserialize;
 
 use super::proxy::become_program;
@@ -28,17 +29,29 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(app: &App, args: &KimiArgs) -> Outcome {
     let program = find(app)?;
+    let generation = generation(&program);
+    if let Some(version) = stub(&program).filter(|_| generation == Generation::Cli) {
+        let path = program.display().to_string();
+        return Err(Failure::new(
+            Exit::Failed,
+            tr!(app.messages, "kimi-stub", path = path, version = version),
+        )
+        .next(tr!(app.messages, "kimi-stub-next"))
+        .into());
+    }
     let mut daemon = connect::require(app, Start::OnDemand)?;
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    // Without the list there is still the upstream's.
+    let clients = daemon.ask::<typed::KeysList>(&ListParams::default()).map(|list| list.clients);
     drop(daemon);
-    let generation = generation(&program);
     let token = settings::access(status.daemon.env_file.as_deref()).token;
     let key = token.as_ref().map_or(PLACEHOLDER, |token| token.expose()).to_owned();
     let model = || match std::env::var("KIMI_MODEL_NAME") {
         // The person's own choice stands.
         Ok(name) if !name.is_empty() => Model { id: name, context_length: None },
-        _ => model(&Caller::new(MODELS_TIMEOUT, token.clone()), &status.proxy.url),
+        _ => configured(&clients.unwrap_or_default())
+            .unwrap_or_else(|| model(&Caller::new(MODELS_TIMEOUT, token.clone()), &status.proxy.url)),
     };
     let mut command = Command::new(&program);
     command.args(&args.args).envs(environment(generation, &status.proxy.url, &key, !cli_has_config(), model));
@@ -57,6 +70,15 @@ pub(crate) enum Generation {
 }
 
 fn find(app: &App) -> Outcome<PathBuf> {
+    if let Some(named) = &app.settings.kimi_bin {
+        if connect::is_program(named) {
+            return Ok(named.clone());
+        }
+        let path = named.display().to_string();
+        return Err(Failure::new(Exit::Failed, tr!(app.messages, "kimi-bin-unusable", path = path))
+            .next(tr!(app.messages, "kimi-bin-unusable-next"))
+            .into());
+    }
     let suffixes: &[&str] = if cfg!(windows) { &[".exe", ".cmd"] } else { &[""] };
     suffixes
         .iter()
@@ -79,6 +101,36 @@ fn generation(program: &Path) -> Generation {
         let _ = file.take(4096).read_to_end(&mut head);
     }
     judge(&real, &String::from_utf8_lossy(&head))
+}
+
+/// The version of a kimi-cli whose `kimi` is only a stub: 1.52 and later (kimi-upstream.md, 2026-11). It stands in
+/// the name of the package's folder, in the environment whose `bin` holds the program.
+fn stub(program: &Path) -> Option<String> {
+    let real = program.canonicalize().ok()?;
+    let top = real.parent()?.parent()?;
+    // lib/python3.13/site-packages, on Windows Lib/site-packages
+    let below = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .take(1000)
+            .collect()
+    };
+    let mut packages: Vec<PathBuf> =
+        below(&top.join("lib")).into_iter().map(|python| python.join("site-packages")).collect();
+    packages.push(top.join("Lib").join("site-packages"));
+    let mut versions = packages.iter().flat_map(|folder| below(folder)).filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        Some(name.strip_prefix("kimi_cli-")?.strip_suffix(".dist-info")?.to_owned())
+    });
+    versions.find(|version| is_stub(version))
+}
+
+fn is_stub(version: &str) -> bool {
+    let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (1, 52)
 }
 
 fn judge(path: &Path, head: &str) -> Generation {
@@ -152,6 +204,12 @@ fn model(caller: &Caller, url: &str) -> Model {
         .unwrap_or_else(|| Model { id: DEFAULT_MODEL.to_owned(), context_length: None })
 }
 
+/// The model that the person chose in kimi-code's own config.
+fn configured(clients: &[ConfiguredClient]) -> Option<Model> {
+    let client = clients.iter().find(|client| client.client == "kimi-code")?;
+    Some(Model { id: client.model.clone()?, context_length: client.max_context_size })
+}
+
 /// The default model if it is listed, else the first one.
 fn choose(body: &str) -> Option<Model> {
     #[derive(Deserialize)]
@@ -214,6 +272,40 @@ mod tests {
         assert_eq!(names(Generation::Cli, true), [cli[0], cli[1], "KIMI_MODEL_NAME"]);
         assert_eq!(names(Generation::Code, false), code);
         assert_eq!(names(Generation::Unknown, false), [&cli[..], &code[..]].concat());
+    }
+
+    #[test]
+    fn a_stub_is_known_by_its_version() {
+        for (version, expected) in [
+            ("1.50.0", false),
+            ("1.51.9", false),
+            ("1.52.0", true),
+            ("1.60", true),
+            ("2.0.0", true),
+            ("x", false),
+        ] {
+            assert_eq!(is_stub(version), expected, "{version}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("bin/kimi");
+        for dir in ["bin", "lib/python3.13/site-packages/kimi_cli-1.52.0.dist-info"] {
+            std::fs::create_dir_all(folder.path().join(dir)).unwrap();
+        }
+        std::fs::write(&program, "#!/usr/bin/python3\n").unwrap();
+        assert_eq!(stub(&program).as_deref(), Some("1.52.0"));
+        assert_eq!(stub(Path::new("/nonexistent/kimi")), None);
+    }
+
+    #[test]
+    fn the_persons_own_model_comes_first() {
+        let of = |client: &str, model: Option<&str>| {
+            let listed = serde_json::json!([{"client": client, "path": "/c", "provider": "p", "fingerprint": null,
+                "points_at_kmid": false, "model": model, "max_context_size": 5, "problem": null}]);
+            configured(&serde_json::from_value::<Vec<ConfiguredClient>>(listed).unwrap())
+        };
+        assert_eq!(of("kimi-code", Some("k3")), Some(Model { id: "k3".into(), context_length: Some(5) }));
+        assert_eq!(of("kimi-code", None), None);
+        assert_eq!(of("kimi-cli", Some("k3")), None);
     }
 
     #[test]

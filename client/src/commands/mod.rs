@@ -1,5 +1,6 @@
 //! One file a command, named like it.
 
+mod connect;
 mod doctor;
 mod e2e;
 mod health;
@@ -46,6 +47,8 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::E2e(args) => e2e::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Kimi(args) => kimi::run(app, &args),
+        Command::Connect(args) => connect::connect(app, &args),
+        Command::Disconnect(args) => connect::disconnect(app, &args),
     }
 }
 

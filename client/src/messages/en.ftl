@@ -333,7 +333,27 @@ e2e-https-next = run it against a proxy without KMI_PROXY_TLS_CERT
 ## kmi kimi
 
 kimi-not-found = no Kimi client was found on PATH
+kimi-bin-unusable = KMI_KIMI_BIN names { $path }, which is no program
+kimi-bin-unusable-next = correct KMI_KIMI_BIN, or unset it to take the kimi on PATH
+kimi-stub = { $path } is kimi-cli { $version }, whose program only downloads an installer; it was not started
+kimi-stub-next = install kimi-code (`npm install -g @moonshot-ai/kimi-code`) or `kimi-cli==1.50.0`, or name another program in KMI_KIMI_BIN
 kimi-not-found-next = install one, for example `npm install -g @moonshot-ai/kimi-code`, or add its folder to PATH
+
+## kmi connect, kmi disconnect
+
+connect-dry-run = Nothing is written; this is what would be done:
+connect-connected = { $client } points at kmid: { $path }
+connect-already-connected = { $client } points at kmid already: { $path }
+connect-disconnected = { $client } is as it was, byte for byte: { $path }
+connect-taken-back = { $client } was edited meanwhile; only what kmi had written was taken back: { $path }
+connect-not-connected = { $client } was not connected by kmi: { $path }
+connect-left-alone = { $client } was left alone: { $path }
+connect-original = original: { $path }
+connect-forbidden = KMI_WRITE_CONFIG=0 keeps the clients' config files as they are
+connect-forbidden-next = set KMI_WRITE_CONFIG=1, then `kmi proxy-restart`; `--dry-run` shows what would change
+connect-token = the token stays out of sight: set KMI_PROXY_TOKEN in the environment of these programs
+connect-no-token = any key will do: kmid puts the real one into each request
+disconnect-none = no client was connected by kmi
 
 ## kmi doctor
 

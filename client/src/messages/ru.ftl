@@ -352,7 +352,27 @@ e2e-https-next = запустите его с прокси без KMI_PROXY_TLS_
 ## kmi kimi
 
 kimi-not-found = клиент Kimi в PATH не найден
+kimi-bin-unusable = KMI_KIMI_BIN указывает на { $path }, а это не программа
+kimi-bin-unusable-next = исправьте KMI_KIMI_BIN или уберите его, чтобы взять kimi из PATH
+kimi-stub = { $path } — это kimi-cli { $version }, программа которого только скачивает установщик; она не запущена
+kimi-stub-next = установите kimi-code (`npm install -g @moonshot-ai/kimi-code`) или `kimi-cli==1.50.0`, или укажите другую программу в KMI_KIMI_BIN
 kimi-not-found-next = установите его, например `npm install -g @moonshot-ai/kimi-code`, или добавьте его папку в PATH
+
+## kmi connect, kmi disconnect
+
+connect-dry-run = Ничего не записано; было бы сделано вот что:
+connect-connected = { $client } направлен на kmid: { $path }
+connect-already-connected = { $client } уже направлен на kmid: { $path }
+connect-disconnected = { $client } снова как был, байт в байт: { $path }
+connect-taken-back = { $client } за это время изменили; убрано только то, что записал kmi: { $path }
+connect-not-connected = { $client } не подключён через kmi: { $path }
+connect-left-alone = { $client } не изменён: { $path }
+connect-original = исходный файл: { $path }
+connect-forbidden = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов
+connect-forbidden-next = задайте KMI_WRITE_CONFIG=1, затем `kmi proxy-restart`; `--dry-run` покажет, что изменилось бы
+connect-token = токен не показан: задайте KMI_PROXY_TOKEN в окружении этих программ
+connect-no-token = ключ подойдёт любой: настоящий kmid вставляет в каждый запрос сам
+disconnect-none = через kmi не подключён ни один клиент
 
 ## kmi doctor
 

@@ -101,6 +101,8 @@ variables! {
         AUTO_ROTATE_ALLOWED = "0", |s| flag(s.auto_rotate_allowed);
         /// 1 = kmi never starts the daemon by itself
         NO_AUTOSTART = "0" client, |s| flag(s.no_autostart);
+        /// Program that `kmi kimi` runs; empty = the first kimi on PATH
+        KIMI_BIN = "" client, |s| optional_path(s.kimi_bin.as_ref());
     }
     "Rotation" {
         /// 1 = `kmi rotate auto` checks the distribution afterwards

@@ -25,6 +25,8 @@ pub struct Settings {
     pub auto_rotate_allowed: bool,
     /// KMI_NO_AUTOSTART
     pub no_autostart: bool,
+    /// KMI_KIMI_BIN
+    pub kimi_bin: Option<PathBuf>,
     /// KMI_AUTO_ROTATE_E2E
     pub auto_rotate_e2e: bool,
     /// KMI_ROTATE_ON_TIE
@@ -132,6 +134,8 @@ pub struct ClientSettings {
     pub socket: PathBuf,
     /// KMI_NO_AUTOSTART
     pub no_autostart: bool,
+    /// KMI_KIMI_BIN
+    pub kimi_bin: Option<PathBuf>,
     /// KMI_TIMEZONE
     pub timezone: jiff::tz::TimeZone,
     /// KMI_LOCALE

@@ -66,6 +66,16 @@ impl<'a> Config<'a> {
         Ok(InUse { name, provider, model: Some(model) })
     }
 
+    /// What stands at a place: names of tables, then of the value.
+    pub(super) fn find(&self, place: &[String]) -> Option<&Item> {
+        let (last, tables) = place.split_last()?;
+        let mut at: &dyn TableLike = self.document.as_table();
+        for name in tables {
+            at = table(at, name)?;
+        }
+        at.get(last)
+    }
+
     /// A table below `services`.
     pub(super) fn service(&self, name: &str) -> Option<&dyn TableLike> {
         table(table(self.document.as_table(), "services")?, name)

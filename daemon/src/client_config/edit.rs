@@ -68,7 +68,7 @@ impl fmt::Display for Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeftAlone {
     /// It does not parse.
-    #[error("is not valid TOML (line {line}) and was left alone; fix it, then run `kmi rotate` again")]
+    #[error("is not valid TOML (line {line}) and was left alone; fix it, then try again")]
     NotToml {
         /// Where the parser stopped.
         line: usize,
@@ -85,21 +85,19 @@ pub enum LeftAlone {
     #[error("points at kmid itself and was left alone; kmid puts the chosen key into each request")]
     PointsAtKmid,
     /// It signs in with OAuth.
-    #[error("signs in with OAuth and was left alone; to let a rotation write it, set it up with an API key")]
+    #[error("signs in with OAuth and was left alone; to have it written, set it up with an API key")]
     OAuth,
     /// Its key comes from the environment.
     #[error("takes its key from the environment and was left alone; put the key into api_key instead")]
     FromEnvironment,
     /// It has no key to change.
-    #[error("has no api_key to change and was left alone; add `api_key = \"\"`, then run `kmi rotate` again")]
+    #[error("has no api_key to change and was left alone; add `api_key = \"\"`, then try again")]
     NoKey,
     /// The key is no text.
-    #[error(
-        "has an api_key that is not a string and was left alone; make it one, then run `kmi rotate` again"
-    )]
+    #[error("has an api_key that is not a string and was left alone; make it one, then try again")]
     KeyIsNoText,
     /// Where the client would send the key is not known.
-    #[error("has no usable base_url and was left alone; add one, then run `kmi rotate` again")]
+    #[error("has no usable base_url and was left alone; add one, then try again")]
     NoBaseUrl,
     /// The model overrules the provider.
     #[error(
@@ -139,18 +137,27 @@ pub fn edit(text: &str, change: &Change<'_>) -> Result<Edit, LeftAlone> {
             note(part, splices_of(service, change, &format!("{}{endpoint}", change.base_url)));
         }
     }
+    let edited = apply(text, bom, splices);
+    let changed = edited != text;
+    Ok(Edit { text: edited, changed, left_alone })
+}
+
+/// The text with new bytes at those places, which count from behind the byte order mark.
+pub(super) fn apply(text: &str, bom: usize, mut splices: Vec<Splice>) -> String {
     splices.sort_by_key(|splice| splice.at.start);
     let mut edited = text.to_owned();
     for splice in splices.iter().rev() {
         edited.replace_range(bom + splice.at.start..bom + splice.at.end, &splice.with);
     }
-    let changed = edited != text;
-    Ok(Edit { text: edited, changed, left_alone })
+    edited
 }
 
 /// What a config file is set to.
 pub(super) struct Current {
     pub(super) provider: String,
+    /// The upstream's name of the model in use, unless the provider is somebody else's.
+    pub(super) model: Option<String>,
+    pub(super) max_context_size: Option<u64>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) points_at_kmid: bool,
 }
@@ -164,7 +171,13 @@ pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, L
         .or_else(|| text(provider, "api_key"))
         .or_else(|| text(table(provider, "env")?, "KIMI_API_KEY"));
     let points_at_kmid = model.is_some_and(|model| points_at(model, own)) || points_at(provider, own);
+    let ours = points_at_kmid || check_provider(&InUse { name, provider, model }, |_| false).is_ok();
+    let model = model.filter(|_| ours);
     Ok(Current {
+        model: model.and_then(|model| text(model, "model")).map(str::to_owned),
+        max_context_size: model
+            .and_then(|model| model.get("max_context_size")?.as_integer())
+            .and_then(|size| u64::try_from(size).ok()),
         provider: name.to_owned(),
         fingerprint: key.map(|key| Fingerprint::of(&Secret::new(key))),
         points_at_kmid,
@@ -172,13 +185,13 @@ pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, L
 }
 
 /// New bytes for a place in the text.
-struct Splice {
-    at: Range<usize>,
-    with: String,
+pub(super) struct Splice {
+    pub(super) at: Range<usize>,
+    pub(super) with: String,
 }
 
 fn provider_splices(in_use: &InUse<'_>, change: &Change<'_>) -> Result<Vec<Splice>, LeftAlone> {
-    let InUse { name, provider, model } = *in_use;
+    let InUse { provider, model, .. } = *in_use;
     if let Some(model) = model {
         if points_at(model, change.own) {
             return Err(LeftAlone::PointsAtKmid);
@@ -188,21 +201,25 @@ fn provider_splices(in_use: &InUse<'_>, change: &Change<'_>) -> Result<Vec<Splic
             return Err(LeftAlone::ModelOverrules);
         }
     }
-    let kind = text(provider, "type");
-    let address = address(provider);
-    let kimi_host =
-        address.as_ref().is_some_and(|address| address.is_kimi() || address.same_host(change.base_url));
-    let kimi_name = kind.is_none() && ["kimi", "moonshot"].iter().any(|word| name.contains(word));
-    let at_kmid = points_at(provider, change.own);
-    if !(at_kmid || kimi_host || kimi_name || kind == Some("kimi")) {
-        return Err(LeftAlone::NotKimi);
-    }
-    // clients of the Anthropic wire add /v1/messages themselves
-    let full = change.base_url.to_string();
-    let anthropic =
-        kind == Some("anthropic") && address.is_some_and(|address| !address.path().ends_with("/v1"));
-    let url = if anthropic { full.strip_suffix("/v1").unwrap_or(&full) } else { &full };
-    splices_of(provider, change, url)
+    check_provider(in_use, |address| address.same_host(change.base_url) || address.is_kmid(change.own))?;
+    splices_of(provider, change, &url_for(provider, &change.base_url.to_string()))
+}
+
+/// Whether the provider is Kimi's: by its host, its type, or its name where it has no type; `known` is asked about
+/// other hosts.
+pub(super) fn check_provider(in_use: &InUse<'_>, known: impl Fn(&Address) -> bool) -> Result<(), LeftAlone> {
+    let kind = text(in_use.provider, "type");
+    let host = address(in_use.provider).is_some_and(|address| address.is_kimi() || known(&address));
+    let name = kind.is_none() && ["kimi", "moonshot"].iter().any(|word| in_use.name.contains(word));
+    if host || name || kind == Some("kimi") { Ok(()) } else { Err(LeftAlone::NotKimi) }
+}
+
+/// The URL as this provider wants it: clients of the Anthropic wire add /v1/messages themselves.
+pub(super) fn url_for(provider: &dyn TableLike, full: &str) -> String {
+    let bare = address(provider).is_some_and(|address| !address.path().ends_with("/v1"));
+    let anthropic = text(provider, "type") == Some("anthropic") && bare;
+    let shorter = full.strip_suffix("/v1").filter(|_| anthropic);
+    shorter.unwrap_or(full).to_owned()
 }
 
 /// The same for a provider and a service: key, and URL where the host differs.
@@ -210,15 +227,7 @@ fn splices_of(part: &dyn TableLike, change: &Change<'_>, url: &str) -> Result<Ve
     if points_at(part, change.own) {
         return Err(LeftAlone::PointsAtKmid);
     }
-    if part.contains_key("oauth") {
-        return Err(LeftAlone::OAuth);
-    }
-    let in_env = |name| table(part, "env").is_some_and(|env| env.contains_key(name));
-    if text(part, "api_key_env").is_some() || (text(part, "api_key").is_none() && in_env("KIMI_API_KEY")) {
-        return Err(LeftAlone::FromEnvironment);
-    }
-    let key = part.get("api_key").ok_or(LeftAlone::NoKey)?;
-    let old_url = part.get("base_url").ok_or(LeftAlone::NoBaseUrl)?;
+    let (key, old_url) = check_part(part)?;
     let old_address = old_url.as_str().and_then(Address::parse).ok_or(LeftAlone::NoBaseUrl)?;
     let mut splices = Vec::new();
     splices.extend(replacement(key, change.secret.expose()).ok_or(LeftAlone::KeyIsNoText)?);
@@ -228,8 +237,22 @@ fn splices_of(part: &dyn TableLike, change: &Change<'_>, url: &str) -> Result<Ve
     Ok(splices)
 }
 
+/// The key and the URL of a part, if both stand in the file and are what the client uses.
+pub(super) fn check_part(part: &dyn TableLike) -> Result<(&Item, &Item), LeftAlone> {
+    if part.contains_key("oauth") {
+        return Err(LeftAlone::OAuth);
+    }
+    let in_env = |name| table(part, "env").is_some_and(|env| env.contains_key(name));
+    if text(part, "api_key_env").is_some() || (text(part, "api_key").is_none() && in_env("KIMI_API_KEY")) {
+        return Err(LeftAlone::FromEnvironment);
+    }
+    let key = part.get("api_key").ok_or(LeftAlone::NoKey)?;
+    let old_url = part.get("base_url").ok_or(LeftAlone::NoBaseUrl)?;
+    Ok((key, old_url))
+}
+
 /// New bytes for a string that differs; one that is the same keeps its spelling. `None` when it is no string.
-fn replacement(item: &Item, new: &str) -> Option<Option<Splice>> {
+pub(super) fn replacement(item: &Item, new: &str) -> Option<Option<Splice>> {
     let at = item.span()?;
     Some((item.as_str()? != new).then(|| Splice { at, with: basic_string(new) }))
 }

@@ -20,16 +20,18 @@ pub(super) enum FileError {
     #[error("the file is not a regular file of at most 1 MiB and was left alone")]
     NotAConfig,
     /// Not UTF-8.
-    #[error("the file is not UTF-8 text and was left alone; save it as UTF-8, then run `kmi rotate` again")]
+    #[error("the file is not UTF-8 text and was left alone; save it as UTF-8, then try again")]
     NotText,
     /// What stands in it forbids the edit.
-    #[error("{part} {why}", part = Part::File)]
+    #[error("{part} {why}")]
     LeftAlone {
+        /// The part that forbids it.
+        part: Part,
         /// The reason.
         why: LeftAlone,
     },
     /// The client wrote it at the same time, again and again.
-    #[error("the file kept changing and was left alone; run `kmi rotate` again")]
+    #[error("the file kept changing and was left alone; try again")]
     Busy,
     /// The backup could not be written.
     #[error("the file was left alone because its backup could not be written: {0}")]
@@ -68,33 +70,57 @@ pub(super) fn rewrite(
     path: &Path,
     edit: impl Fn(&str) -> Result<Edit, LeftAlone>,
 ) -> Result<Option<Edit>, FileError> {
+    let edit = |text: &str| {
+        let edited = edit(text).map_err(|why| FileError::LeftAlone { part: Part::File, why })?;
+        Ok((edited.changed.then(|| edited.text.clone()), edited))
+    };
+    let keep = |before: &str, _: &Edit| replace(&beside(path, ".kmi-backup"), before.as_bytes(), None);
+    Ok(rewrite_keeping(path, edit, keep)?.map(|(edited, _)| edited))
+}
+
+/// Edits the file, if the edit gives a new text, after `keep` has put aside what is wanted of the old text; tells whether the file changed. `None`
+/// when there is no such file. A symbolic link stays, as with [`rewrite`].
+pub(super) fn rewrite_keeping<T>(
+    path: &Path,
+    edit: impl Fn(&str) -> Result<(Option<String>, T), FileError>,
+    keep: impl Fn(&str, &T) -> io::Result<()>,
+) -> Result<Option<(T, bool)>, FileError> {
     // the client may save its settings between our reading and writing
     for _ in 0..3 {
         let Some(before) = read(path)? else { return Ok(None) };
-        let edited = edit(&before).map_err(|why| FileError::LeftAlone { why })?;
-        if !edited.changed {
-            return Ok(Some(edited));
-        }
+        let (text, edited) = edit(&before)?;
+        let Some(text) = text else { return Ok(Some((edited, false))) };
         let target = path.canonicalize().map_err(FileError::Write)?;
         let permissions = fs::metadata(&target).map_err(FileError::Write)?.permissions();
-        replace(&backup_path(path), before.as_bytes(), None).map_err(FileError::Backup)?;
-        let new =
-            Temporary::write(&target, edited.text.as_bytes(), Some(permissions)).map_err(FileError::Write)?;
+        keep(&before, &edited).map_err(FileError::Backup)?;
+        let new = Temporary::write(&target, text.as_bytes(), Some(permissions)).map_err(FileError::Write)?;
         if read(path)?.as_deref() == Some(before.as_str()) {
             new.rename_to(&target).map_err(FileError::Write)?;
-            return Ok(Some(edited));
+            return Ok(Some((edited, true)));
         }
     }
     Err(FileError::Busy)
 }
 
-fn backup_path(path: &Path) -> PathBuf {
+/// What [`rewrite_keeping`] would do, without writing.
+pub(super) fn preview<T>(
+    path: &Path,
+    edit: impl Fn(&str) -> Result<(Option<String>, T), FileError>,
+) -> Result<Option<(T, bool)>, FileError> {
+    let Some(before) = read(path)? else { return Ok(None) };
+    let (text, edited) = edit(&before)?;
+    Ok(Some((edited, text.is_some())))
+}
+
+/// The file of this name with something added to it.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".kmi-backup");
+    name.push(ending);
     path.with_file_name(name)
 }
 
-fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+/// Writes a whole file, mode 0600 unless told otherwise; it is there completely or not at all.
+pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
     Temporary::write(path, bytes, permissions)?.rename_to(path)
 }
 

@@ -5,16 +5,49 @@
 //! Everything here blocks on the disk: call it where blocking is allowed.
 
 mod address;
+mod connection;
 mod document;
 mod edit;
 mod file;
+mod wire;
 
 use std::path::{Path, PathBuf};
 
 use kmid_core::key::{Fingerprint, Key};
 
 pub use address::OwnAddress;
+pub use connection::{Change as ClientChange, Outcome, connect, disconnect};
 pub use edit::{Change, Edit, LeftAlone, Part, edit};
+pub use wire::{PLACEHOLDER, ValueChange, Wiring};
+
+/// A generation of the Kimi client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// kimi-cli: `~/.kimi`
+    KimiCli,
+    /// kimi-code: `~/.kimi-code`
+    KimiCode,
+}
+
+impl Client {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::KimiCli, Self::KimiCode];
+
+    /// Its name as people write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KimiCli => "kimi-cli",
+            Self::KimiCode => "kimi-code",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|client| client.name() == name)
+    }
+}
 
 /// Where the clients keep their files, as `config` read it from the environment.
 #[derive(Debug, Clone, Default)]
@@ -28,18 +61,23 @@ pub struct Homes {
 }
 
 impl Homes {
+    /// A client's config file, whether it exists or not.
+    fn file(&self, client: Client) -> Option<PathBuf> {
+        let (own, usual) = match client {
+            Client::KimiCli => (&self.kimi_share_dir, ".kimi"),
+            Client::KimiCode => (&self.kimi_code_home, ".kimi-code"),
+        };
+        let directory = own.clone().or_else(|| Some(self.home.as_ref()?.join(usual)))?;
+        Some(directory.join("config.toml"))
+    }
+
     /// The config files that may exist, each once.
-    fn files(&self) -> Vec<PathBuf> {
-        let below_home = |name: &str| self.home.as_ref().map(|home| home.join(name));
-        let directories = [
-            self.kimi_share_dir.clone().or_else(|| below_home(".kimi")),
-            self.kimi_code_home.clone().or_else(|| below_home(".kimi-code")),
-        ];
-        let mut files: Vec<PathBuf> = Vec::new();
-        for file in directories.into_iter().flatten().map(|directory| directory.join("config.toml")) {
-            let same = |other: &PathBuf| *other == file || is_same(other, &file);
-            if !files.iter().any(same) {
-                files.push(file);
+    fn files(&self) -> Vec<(Client, PathBuf)> {
+        let mut files: Vec<(Client, PathBuf)> = Vec::new();
+        for client in Client::ALL {
+            let Some(file) = self.file(client) else { continue };
+            if !files.iter().any(|(_, other)| *other == file || is_same(other, &file)) {
+                files.push((client, file));
             }
         }
         files
@@ -65,7 +103,7 @@ pub struct Written {
 pub fn write(homes: &Homes, key: &Key, own: &OwnAddress) -> Written {
     let mut outcome = Written::default();
     let change = Change { secret: &key.secret, base_url: &key.base_url, own };
-    for path in homes.files() {
+    for (_, path) in homes.files() {
         match file::rewrite(&path, |text| edit(text, &change)) {
             Ok(None) => {}
             Ok(Some(done)) => {
@@ -85,6 +123,8 @@ pub fn write(homes: &Homes, key: &Key, own: &OwnAddress) -> Written {
 /// The key that a Kimi client is configured with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configured {
+    /// Whose.
+    pub client: Client,
     /// The config file.
     pub path: PathBuf,
     /// The provider in use.
@@ -93,6 +133,12 @@ pub struct Configured {
     pub fingerprint: Option<Fingerprint>,
     /// The provider is kmid itself, so the key in the file is not the one that is used.
     pub points_at_kmid: bool,
+    /// A record says that it was connected and not disconnected since.
+    pub connected: bool,
+    /// The upstream's name of the model in use, unless its provider is somebody else's.
+    pub model: Option<String>,
+    /// How many tokens the model takes, as the file says.
+    pub max_context_size: Option<u64>,
     /// Why nothing can be said, if so.
     pub problem: Option<String>,
 }
@@ -100,7 +146,8 @@ pub struct Configured {
 /// What each existing config file of a Kimi client is set to.
 #[must_use]
 pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
-    let read = |path: PathBuf| {
+    let read = |(client, path): (Client, PathBuf)| {
+        let connected = connection::is_connected(&path);
         let found = match file::read(&path) {
             Ok(None) => return None,
             Ok(Some(text)) => edit::current(&text, own).map_err(|why| format!("{} {why}", Part::File)),
@@ -108,6 +155,10 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
         };
         Some(match found {
             Ok(current) => Configured {
+                client,
+                connected,
+                model: current.model,
+                max_context_size: current.max_context_size,
                 path,
                 provider: Some(current.provider),
                 fingerprint: current.fingerprint,
@@ -115,6 +166,10 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
                 problem: None,
             },
             Err(problem) => Configured {
+                client,
+                connected,
+                model: None,
+                max_context_size: None,
                 path,
                 provider: None,
                 fingerprint: None,

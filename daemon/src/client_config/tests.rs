@@ -114,7 +114,7 @@ fn what_is_left_alone_is_named_without_its_content() {
         done.warnings,
         [
             format!(
-                "{}: the file is not valid TOML (line 1) and was left alone; fix it, then run `kmi rotate` again",
+                "{}: the file is not valid TOML (line 1) and was left alone; fix it, then try again",
                 cli.display()
             ),
             format!(
@@ -149,10 +149,14 @@ fn what_the_clients_are_set_to() {
     assert_eq!(
         current_key(&place.homes, &own()),
         [Configured {
+            client: Client::KimiCli,
             path: cli.clone(),
             provider: Some("p".into()),
             fingerprint: Some(Fingerprint::of(&Secret::new("sk-old"))),
             points_at_kmid: false,
+            connected: false,
+            model: None,
+            max_context_size: None,
             problem: None,
         }]
     );

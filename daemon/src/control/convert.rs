@@ -43,14 +43,13 @@ pub(super) fn status(
     let seconds = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_secs());
     let daemon_log = settings.state_dir.join("logs").join("proxy.out");
     let all_tokens = view.keys.iter().fold(usage::Tokens::default(), |sum, key| sum.plus(key.tokens));
-    let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
     Status {
         mode: if settings.dry_run { "dry-run" } else { "live" }.to_owned(),
         proxy: ProxyStatus {
             running: true,
             host: process.proxy_addr.ip().to_string(),
             port: process.proxy_addr.port(),
-            url: format!("{scheme}://{}{}", reachable(process.proxy_addr), settings.proxy_base_path),
+            url: proxy_url(settings, process.proxy_addr),
             pids: vec![process.pid],
             daemon_log: daemon_log.display().to_string(),
         },
@@ -99,6 +98,12 @@ pub(super) fn status(
 }
 
 /// Where a client on this machine reaches a listener, also one that listens on all addresses.
+/// Where clients find the proxy.
+pub(super) fn proxy_url(settings: &Settings, bound: SocketAddr) -> String {
+    let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}{}", reachable(bound), settings.proxy_base_path)
+}
+
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -172,10 +177,14 @@ pub(super) fn key_list(
     let keys = view.keys.iter().enumerate().map(|(place, one)| key(one, view.active == Some(place), now));
     let about_keys = issues.into_iter().filter(|issue| issue.kind == "key_file").map(issue);
     let clients = clients.into_iter().map(|client| ConfiguredClient {
+        client: client.client.name().to_owned(),
         path: client.path.display().to_string(),
         provider: client.provider,
         fingerprint: client.fingerprint.map(|fingerprint| fingerprint.to_string()),
         points_at_kmid: client.points_at_kmid,
+        connected: client.connected,
+        model: client.model,
+        max_context_size: client.max_context_size,
         problem: client.problem,
     });
     KeyList {

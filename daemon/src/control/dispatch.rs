@@ -53,6 +53,10 @@ impl Service for Context {
             Method::KeysList => result(handlers::keys::list(self, &read(params)?).await?),
             Method::KeysUnblock => result(handlers::keys::unblock(self, peer, &read(params)?).await?),
             Method::KeysRecheck => result(handlers::keys::recheck(self, peer, read(params)?).await?),
+            Method::ClientsConnect => result(handlers::clients::connect(self, peer, &read(params)?).await?),
+            Method::ClientsDisconnect => {
+                result(handlers::clients::disconnect(self, peer, &read(params)?).await?)
+            }
             Method::RotationRotate => result(handlers::rotation::rotate(self, peer, &read(params)?).await?),
             Method::RotationPlan => {
                 no_params(params)?;

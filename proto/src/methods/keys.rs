@@ -29,6 +29,9 @@ pub struct KeyList {
 /// A Kimi client's config file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredClient {
+    /// `kimi-code` or `kimi-cli`
+    #[serde(default)]
+    pub client: String,
     /// The file.
     pub path: String,
     /// The provider in use.
@@ -37,6 +40,15 @@ pub struct ConfiguredClient {
     pub fingerprint: Option<String>,
     /// The provider is kmid itself, so that key is not the one that is used.
     pub points_at_kmid: bool,
+    /// `kmi connect` pointed it at kmid and has not been undone.
+    #[serde(default)]
+    pub connected: bool,
+    /// The model in use, if its provider is Kimi's or kmid.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How many tokens that model takes, as the file says.
+    #[serde(default)]
+    pub max_context_size: Option<u64>,
     /// Why nothing can be said, if so.
     pub problem: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Parameters and results of every method, by noun.
 
+pub mod clients;
 pub mod daemon;
 pub mod decisions;
 pub mod keys;

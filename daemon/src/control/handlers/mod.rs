@@ -1,5 +1,6 @@
 //! What the methods do, by noun: ask the state or the rest of the daemon, and convert.
 
+pub(super) mod clients;
 pub(super) mod daemon;
 pub(super) mod keys;
 pub(super) mod logs;

@@ -1,0 +1,234 @@
+//! Connecting a client's config file and undoing it: the file, its original and the record beside it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::edit::Part;
+use super::file::{self, FileError};
+use super::wire::{Replaced, ValueChange, Wiring, undo, wire};
+use super::{Client, Homes};
+
+/// What came of a change to a client's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The config file.
+    pub path: PathBuf,
+    /// What was done, or with a dry run, what would be.
+    pub outcome: Outcome,
+    /// Values that differ from before.
+    pub changes: Vec<ValueChange>,
+    /// Where the original lies, if it is still there.
+    pub original: Option<PathBuf>,
+    /// What was left alone and why; never a secret.
+    pub warnings: Vec<String>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The file points at kmid now.
+    Connected,
+    /// It did so before.
+    AlreadyConnected,
+    /// The file is byte for byte what it was.
+    Disconnected,
+    /// It was edited meanwhile: only what was still ours was taken back.
+    TakenBack,
+    /// There is no record of a connection.
+    NotConnected,
+    /// Nothing was changed; the warnings say why.
+    LeftAlone,
+}
+
+impl Outcome {
+    /// The stable word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::AlreadyConnected => "already_connected",
+            Self::Disconnected => "disconnected",
+            Self::TakenBack => "taken_back",
+            Self::NotConnected => "not_connected",
+            Self::LeftAlone => "left_alone",
+        }
+    }
+}
+
+/// What was changed in a file; holds the keys that were there.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    schema_version: u32,
+    replaced: Vec<Replaced>,
+}
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// Points a client's config at kmid. Its original is kept as `config.toml.before-kmi`, what changed as
+/// `config.toml.kmi-connection`, both for the owner only. With `dry_run` nothing is written.
+#[must_use]
+pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) -> Change {
+    let Some(path) = homes.file(client) else { return no_home() };
+    let before = match read_record(&path) {
+        Ok(record) => record,
+        Err(why) => return left_alone(path, why),
+    };
+    // a second time starts from what an undoing would leave, so that the record always leads back to the person's own
+    let edit = |text: &str| {
+        let in_file = |why| FileError::LeftAlone { part: Part::File, why };
+        let own = match &before {
+            Some(record) => undo(text, &record.replaced).map_err(in_file)?.text,
+            None => text.to_owned(),
+        };
+        let wired = wire(&own, wiring).map_err(|(part, why)| FileError::LeftAlone { part, why })?;
+        Ok(((wired.text != text).then(|| wired.text.clone()), (own, wired)))
+    };
+    let keep = |_: &str, (own, wired): &(String, super::wire::Wired)| {
+        file::replace(&original_path(&path), own.as_bytes(), None)?;
+        let record = Record { schema_version: SCHEMA_VERSION, replaced: wired.replaced.clone() };
+        file::replace(&record_path(&path), &serde_json::to_vec_pretty(&record)?, None)
+    };
+    let done = if dry_run { file::preview(&path, edit) } else { file::rewrite_keeping(&path, edit, keep) };
+    match done {
+        Ok(Some(((_, wired), changed))) => Change {
+            outcome: if changed { Outcome::Connected } else { Outcome::AlreadyConnected },
+            changes: if changed { wired.changes } else { Vec::new() },
+            original: Some(original_path(&path)).filter(|original| original.exists()),
+            warnings: wired.left_alone.iter().map(|(part, why)| format!("{part} {why}")).collect(),
+            path,
+        },
+        Ok(None) => left_alone(
+            path,
+            "there is no such file; start the client once and set up a key, then try again".to_owned(),
+        ),
+        Err(why) => {
+            if before.is_none() && !dry_run {
+                forget(&path);
+            }
+            left_alone(path, why.to_string())
+        }
+    }
+}
+
+/// Undoes [`connect`]; what somebody else wrote meanwhile stays. With `dry_run` nothing is written.
+#[must_use]
+pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
+    let Some(path) = homes.file(client) else { return no_home() };
+    let record = match read_record(&path) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            return Change { outcome: Outcome::NotConnected, ..left_alone(path, String::new()) }.quiet();
+        }
+        Err(why) => return left_alone(path, why),
+    };
+    let original = original_path(&path);
+    let edit = |text: &str| {
+        let undone =
+            undo(text, &record.replaced).map_err(|why| FileError::LeftAlone { part: Part::File, why })?;
+        Ok(((undone.text != text).then(|| undone.text.clone()), undone))
+    };
+    let done =
+        if dry_run { file::preview(&path, edit) } else { file::rewrite_keeping(&path, edit, |_, _| Ok(())) };
+    let undone = match done {
+        Ok(Some((undone, _))) => undone,
+        Ok(None) => {
+            if !dry_run {
+                // the original stays: it is the only copy
+                let _ = std::fs::remove_file(record_path(&path));
+            }
+            let gone = left_alone(path, "the file is gone, so there is nothing to take back".to_owned());
+            return Change {
+                outcome: Outcome::NotConnected,
+                original: Some(original).filter(|at| at.exists()),
+                ..gone
+            };
+        }
+        Err(why) => {
+            return Change {
+                original: Some(original).filter(|at| at.exists()),
+                ..left_alone(path, why.to_string())
+            };
+        }
+    };
+    let whole = matches!(file::read(&original), Ok(Some(text)) if text == undone.text);
+    if !dry_run {
+        if whole {
+            forget(&path);
+        } else {
+            // what the person had before may be wanted still
+            let _ = std::fs::remove_file(record_path(&path));
+        }
+    }
+    Change {
+        outcome: if whole { Outcome::Disconnected } else { Outcome::TakenBack },
+        changes: undone.changes,
+        original: Some(original).filter(|at| at.exists()),
+        warnings: undone
+            .stays
+            .iter()
+            .map(|place| format!("{place} was changed or removed meanwhile and stays so"))
+            .collect(),
+        path,
+    }
+}
+
+/// Whether a record says that the file was connected.
+pub(super) fn is_connected(path: &Path) -> bool {
+    record_path(path).exists()
+}
+
+impl Change {
+    fn quiet(mut self) -> Self {
+        self.warnings.clear();
+        self
+    }
+}
+
+fn left_alone(path: PathBuf, why: String) -> Change {
+    Change { path, outcome: Outcome::LeftAlone, changes: Vec::new(), original: None, warnings: vec![why] }
+}
+
+fn no_home() -> Change {
+    left_alone(PathBuf::new(), "kmid has no home directory; set HOME, then restart it".to_owned())
+}
+
+fn read_record(path: &Path) -> Result<Option<Record>, String> {
+    let at = record_path(path);
+    let unusable = |why: String| {
+        let (at, original) = (at.display(), original_path(path));
+        format!(
+            "{at} cannot be used ({why}); the original is {}: copy it back, then remove both",
+            original.display()
+        )
+    };
+    let text = match file::read(&at) {
+        Ok(None) => return Ok(None),
+        Ok(Some(text)) => text,
+        Err(why) => return Err(unusable(why.to_string())),
+    };
+    // the parser's own words would quote the record, which holds keys
+    let record: Record = serde_json::from_str(&text).map_err(|_| unusable("not a record".to_owned()))?;
+    if record.schema_version != SCHEMA_VERSION {
+        return Err(unusable(format!("version {}", record.schema_version)));
+    }
+    Ok(Some(record))
+}
+
+fn forget(path: &Path) {
+    // what stays behind is seen and reported at the next connect
+    let _ = std::fs::remove_file(record_path(path));
+    let _ = std::fs::remove_file(original_path(path));
+}
+
+fn original_path(path: &Path) -> PathBuf {
+    file::beside(path, ".before-kmi")
+}
+
+fn record_path(path: &Path) -> PathBuf {
+    file::beside(path, ".kmi-connection")
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+
+use kmid_core::key::Secret;
+
+use super::super::PLACEHOLDER;
+use super::*;
+
+const FILE: &str = "default_model = 'm'\n[models.m]\nprovider = 'p'\n[providers.p]\ntype = 'kimi'\nbase_url = 'https://api.kimi.com/coding/v1'\napi_key = 'sk-old-0123456789' # mine\n";
+
+struct Place {
+    dir: tempfile::TempDir,
+    homes: Homes,
+    path: PathBuf,
+}
+
+fn place(text: &str) -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let homes = Homes { home: Some(dir.path().to_owned()), ..Homes::default() };
+    let path = dir.path().join(".kimi-code/config.toml");
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    Place { dir, homes, path }
+}
+
+impl Place {
+    fn connect_to(&self, port: u16, dry_run: bool) -> Change {
+        let wiring =
+            Wiring { url: format!("http://127.0.0.1:{port}/kmi-rotor/v1"), key: Secret::new(PLACEHOLDER) };
+        connect(&self.homes, Client::KimiCode, &wiring, dry_run)
+    }
+
+    fn connect(&self) -> Change {
+        self.connect_to(1, false)
+    }
+
+    fn disconnect(&self) -> Change {
+        disconnect(&self.homes, Client::KimiCode, false)
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path().join(".kimi-code")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+const BESIDE: [&str; 3] = ["config.toml", "config.toml.before-kmi", "config.toml.kmi-connection"];
+
+#[test]
+fn there_and_back() {
+    let place = place(FILE);
+    let done = place.connect();
+    assert_eq!((done.outcome, done.changes.len()), (Outcome::Connected, 2), "{done:?}");
+    assert!(!format!("{done:?}").contains("sk-old"));
+    assert!(place.text().contains("http://127.0.0.1:1/kmi-rotor/v1"));
+    assert_eq!(place.names(), BESIDE);
+    assert_eq!(fs::read_to_string(done.original.unwrap()).unwrap(), FILE);
+    assert!(is_connected(&place.path));
+    assert_eq!(place.connect().outcome, Outcome::AlreadyConnected);
+    let back = place.disconnect();
+    assert_eq!((back.outcome, back.changes.len()), (Outcome::Disconnected, 2), "{back:?}");
+    assert_eq!((place.text().as_str(), place.names()), (FILE, vec!["config.toml".to_owned()]));
+    assert_eq!(place.disconnect().outcome, Outcome::NotConnected);
+}
+
+#[test]
+fn another_address_later_still_leads_back() {
+    let place = place(FILE);
+    place.connect();
+    let again = place.connect_to(2, false);
+    assert_eq!(
+        (again.outcome, again.changes[0].from.as_str()),
+        (Outcome::Connected, "https://api.kimi.com/coding/v1")
+    );
+    assert!(place.text().contains("127.0.0.1:2/"));
+    place.disconnect();
+    assert_eq!(place.text(), FILE);
+}
+
+#[test]
+fn a_persons_edit_stays() {
+    let place = place(FILE);
+    place.connect();
+    let edited = format!("theme = 'dark'\n{}", place.text().replace("\"kmi\"", "'sk-mine'"));
+    fs::write(&place.path, &edited).unwrap();
+    let back = place.disconnect();
+    assert_eq!(back.outcome, Outcome::TakenBack);
+    assert_eq!(back.warnings, ["providers.p.api_key was changed or removed meanwhile and stays so"]);
+    assert_eq!(place.text(), format!("theme = 'dark'\n{}", FILE.replace("'sk-old-0123456789'", "'sk-mine'")));
+    assert_eq!(place.names(), BESIDE[..2], "the original is kept");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = place(FILE);
+    let done = place.connect_to(1, true);
+    assert_eq!((done.outcome, done.changes.len()), (Outcome::Connected, 2));
+    assert_eq!((place.text().as_str(), place.names()), (FILE, vec!["config.toml".to_owned()]));
+    place.connect();
+    let connected = place.text();
+    assert_eq!(disconnect(&place.homes, Client::KimiCode, true).outcome, Outcome::Disconnected);
+    assert_eq!((place.text(), place.names()), (connected, BESIDE.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_nothing_is_left_behind() {
+    for (text, says) in [
+        ("[providers\n", "not valid TOML"),
+        ("", "which provider"),
+        ("[providers.kimi]\nbase_url = ''\napi_key = ''\noauth = { key = 'x' }\n", "OAuth"),
+    ] {
+        let place = place(text);
+        let done = place.connect();
+        assert_eq!(done.outcome, Outcome::LeftAlone);
+        assert!(done.warnings[0].contains(says), "{done:?}");
+        assert_eq!((place.text().as_str(), place.names()), (text, vec!["config.toml".to_owned()]));
+    }
+    let place = place(FILE);
+    fs::remove_file(&place.path).unwrap();
+    assert!(place.connect().warnings[0].contains("no such file"));
+    assert_eq!(
+        connect(
+            &Homes::default(),
+            Client::KimiCli,
+            &Wiring { url: String::new(), key: Secret::new("x") },
+            false
+        )
+        .outcome,
+        Outcome::LeftAlone
+    );
+}
+
+#[test]
+fn files_that_broke_or_went_meanwhile() {
+    let place = place(FILE);
+    place.connect();
+    let connected = place.text();
+    fs::write(&place.path, "=").unwrap();
+    let back = place.disconnect();
+    assert_eq!(back.outcome, Outcome::LeftAlone);
+    assert!(back.warnings[0].contains("not valid TOML") && back.original.is_some(), "{back:?}");
+    assert!(is_connected(&place.path));
+    fs::write(&place.path, connected).unwrap();
+    let record = fs::read(record_path(&place.path)).unwrap();
+    fs::write(record_path(&place.path), "sk-secret").unwrap();
+    let back = place.disconnect();
+    assert!(back.outcome == Outcome::LeftAlone && !back.warnings[0].contains("sk-secret"), "{back:?}");
+    fs::write(record_path(&place.path), record).unwrap();
+    fs::remove_file(&place.path).unwrap();
+    let back = place.disconnect();
+    assert_eq!((back.outcome, back.original.is_some()), (Outcome::NotConnected, true));
+    assert_eq!(place.names(), ["config.toml.before-kmi"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_mode_stays_and_what_lies_beside_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place(FILE);
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o640)).unwrap();
+    place.connect();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place.path), 0o640);
+    assert_eq!((mode(&original_path(&place.path)), mode(&record_path(&place.path))), (0o600, 0o600));
+    place.disconnect();
+    assert_eq!(mode(&place.path), 0o640);
+}
