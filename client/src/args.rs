@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Which key the next new session would get, and the order of the rest
     Plan,
+    /// History: requests, errors and tokens by key, day, hour or model
+    Usage(UsageArgs),
     /// Send requests through the proxy and show how they spread over the keys
     E2e(E2eArgs),
     /// Check everything and say how to fix what is wrong
@@ -222,6 +224,33 @@ pub(crate) struct TraceArgs {
     /// Only what is there
     #[arg(long)]
     pub(crate) no_follow: bool,
+}
+
+/// `kmi usage`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UsageArgs {
+    /// How far back: 30s, 10m, 1h, 2d or an ISO time; 90 days are kept
+    #[arg(long, default_value = "7d")]
+    pub(crate) since: String,
+    /// What is added up
+    #[arg(long, value_enum, default_value = "day")]
+    pub(crate) by: UsageBy,
+    /// Print CSV instead of words
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// What `kmi usage` adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum UsageBy {
+    /// Each key
+    Key,
+    /// Each day
+    Day,
+    /// Each hour with requests
+    Hour,
+    /// Each model
+    Model,
 }
 
 /// `kmi e2e`

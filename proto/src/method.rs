@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::methods::{clients, daemon, decisions, keys, logs, metrics, quota, requests, rotation};
+use crate::methods::{clients, daemon, decisions, keys, logs, metrics, quota, requests, rotation, usage};
 use crate::notify::{CancelParams, Cancelled, Subscribed};
 
 /// Parameters or a result without anything in it: `{}`.
@@ -100,6 +100,8 @@ methods! {
     RequestsGet = "requests.get": requests::GetParams => requests::TraceEntry;
     /// Streams trace entries.
     RequestsTail = "requests.tail": requests::TailParams => Subscribed;
+    /// What was used, by key, day, hour or model.
+    UsageGet = "usage.get": usage::GetParams => usage::Usage;
     /// Figures about the daemon.
     MetricsGet = "metrics.get": Empty => metrics::Metrics;
     /// Streams log lines.

@@ -6,3 +6,4 @@ mod logs;
 mod proxy;
 mod rotation;
 mod status;
+mod usage;

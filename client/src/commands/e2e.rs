@@ -1,6 +1,7 @@
 //! `kmi e2e`: sends requests through the proxy and shows how evenly they spread over the keys.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use kmi_proto::method::{Empty, typed};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::args::E2eArgs;
 use crate::connect::{self, Daemon, Start};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, write_stderr};
 use crate::http::Caller;
 use crate::output::View;
 use crate::output::flow;
@@ -72,7 +73,9 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
     let mut window = VecDeque::new();
     let mut failed = BTreeMap::new();
     let mut answered = 0;
+    let progress = Progress::new(app);
     for number in 0..args.requests {
+        progress.show(number, args.requests);
         if number > 0 && number % args.batch == 0 {
             std::thread::sleep(Duration::from_secs_f64(args.pause));
         }
@@ -87,6 +90,7 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
             Err(why) => *failed.entry(why).or_insert(0) += 1,
         }
     }
+    progress.clear();
     let keys = count(&list.keys, &window);
     let confidence = confidence(&keys);
     Ok(Report {
@@ -182,19 +186,55 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
         let line = tr!(messages, "e2e-failed", count = *count, why = view.word("e2e-failure", why));
         text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Warn, line)]));
     }
-    let percent = format!("{:.1}", report.confidence);
-    let least = format!("{:.0}", report.min_confidence);
-    let verdict = if report.passed {
-        Span::new(Paint::Good, tr!(messages, "e2e-passed", percent = percent, least = least))
-    } else {
-        Span::new(Paint::Bad, tr!(messages, "e2e-uneven", percent = percent, least = least))
-    };
-    text.push_str(&flow::spans(view.look, "", 2, &[verdict]));
     if !report.passed && report.rotation != "auto" {
         let hint = tr!(messages, "e2e-not-auto", mode = view.word("rotation", &report.rotation));
         text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(hint)]));
     }
+    let percent = format!("{:.1}", report.confidence);
+    let least = format!("{:.0}", report.min_confidence);
+    let verdict = if report.passed {
+        Span::new(Paint::Good, tr!(messages, "e2e-passed", percent = percent, least = least))
+    } else if report.answered == 0 {
+        Span::new(Paint::Bad, tr!(messages, "e2e-no-answer"))
+    } else {
+        Span::new(Paint::Bad, tr!(messages, "e2e-uneven", percent = percent, least = least))
+    };
+    text.push_str(&flow::spans(view.look, "", 2, &[verdict]));
     text
+}
+
+/// A line on stderr that is drawn over and taken away at the end; only where a person sees it.
+struct Progress<'a> {
+    app: &'a App,
+    shown: bool,
+}
+
+impl<'a> Progress<'a> {
+    fn new(app: &'a App) -> Self {
+        let shown = app.terminal && app.look.boxes && !app.json && std::io::stderr().is_terminal();
+        Self { app, shown }
+    }
+
+    fn show(&self, done: u32, total: u32) {
+        if self.shown {
+            let count = tr!(self.app.messages, "e2e-progress", done = done, total = total);
+            write_stderr(&format!("\r{}", progress_line(done, total, &count)));
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            write_stderr("\r\x1b[K");
+        }
+    }
+}
+
+/// A bar of 24 cells, plain signs, and the count.
+fn progress_line(done: u32, total: u32, count: &str) -> String {
+    const CELLS: usize = 24;
+    let full = (f64::from(done) / f64::from(total.max(1)) * CELLS as f64) as usize;
+    let full = full.min(CELLS);
+    format!("[{}{}] {count}", "#".repeat(full), ".".repeat(CELLS - full))
 }
 
 #[cfg(test)]

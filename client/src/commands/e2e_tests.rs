@@ -58,3 +58,11 @@ fn verdicts() {
         render(view, &bad)
     )));
 }
+
+#[test]
+fn the_progress_fills_up() {
+    assert_eq!(progress_line(0, 50, "0 of 50"), "[........................] 0 of 50");
+    assert_eq!(progress_line(25, 50, "x"), "[############............] x");
+    assert_eq!(progress_line(50, 50, "x"), "[########################] x");
+    assert_eq!(progress_line(0, 0, "x"), "[........................] x");
+}

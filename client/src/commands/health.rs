@@ -1,6 +1,7 @@
 //! `kmi health`: every key, or the one that the Kimi client is configured with.
 
-use kmi_proto::method::typed;
+use jiff::Timestamp;
+use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::Upstream;
 use kmi_proto::methods::keys::{Key, KeyList, ListParams, Window};
 use serde::Serialize;
@@ -36,15 +37,91 @@ pub(crate) fn run(app: &App, args: &HealthArgs) -> Outcome {
     if args.current {
         return current(app, &list);
     }
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let keys = mark(&list);
+    let view = app.view();
+    let pool = PoolSummary::new(&view, &list, status.rotation.estimated_empty_at);
     if app.json {
         app.print_json(&serde_json::json!({
-            "keys": keys, "issues": list.issues, "clients": list.clients, "upstreams": list.upstreams
+            "keys": keys, "pool": pool, "issues": list.issues, "clients": list.clients,
+            "upstreams": list.upstreams
         }))?;
     } else {
-        app.print(&render(&app.view(), &keys, &list))?;
+        app.print(&render(&view, &keys, &list, &pool))?;
     }
     Ok(if list.keys.iter().any(serves) { Exit::Ok } else { Exit::Failed })
+}
+
+/// All keys together.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct PoolSummary {
+    /// Keys that can serve.
+    serving: usize,
+    /// All keys.
+    total: usize,
+    /// Percent left of each window, the mean over the accounts that are not blocked or disabled.
+    left: Vec<Left>,
+    /// When the first window resets.
+    #[serde(serialize_with = "as_wire")]
+    first_reset: Option<Timestamp>,
+    /// When the first key is ready again, if none is.
+    #[serde(serialize_with = "as_wire")]
+    first_ready: Option<Timestamp>,
+    /// When the pool runs empty at this pace.
+    estimated_empty_at: Option<String>,
+}
+
+/// As the daemon writes times, RFC 3339 with milliseconds.
+fn as_wire<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| format!("{time:.3}")).serialize(serializer)
+}
+
+/// One window's name over all accounts.
+#[derive(Debug, Serialize)]
+struct Left {
+    name: String,
+    percent_left: f64,
+}
+
+impl PoolSummary {
+    pub(crate) fn new(view: &View<'_>, list: &KeyList, estimated_empty_at: Option<String>) -> Self {
+        let serving = list.keys.iter().filter(|key| serves(key)).count();
+        let windows = list.keys.iter().flat_map(|key| &key.windows);
+        let resets = windows.filter_map(|window| parse(window.resets_at.as_deref()?));
+        let ready = list.keys.iter().filter_map(|key| parse(key.until.as_deref()?)).min();
+        Self {
+            serving,
+            total: list.keys.len(),
+            left: left(&list.keys),
+            first_reset: resets.filter(|time| *time > view.now).min(),
+            first_ready: ready.filter(|_| serving == 0),
+            estimated_empty_at,
+        }
+    }
+}
+
+/// Windows in the order in which they are met. Keys of one account share its windows, so each account counts once.
+fn left(keys: &[Key]) -> Vec<Left> {
+    let mut accounts = Vec::new();
+    let mut sums: Vec<(&str, f64, f64)> = Vec::new();
+    for key in keys.iter().filter(|key| !matches!(key.state.as_str(), "blocked" | "disabled")) {
+        if let Some(account) = &key.account {
+            if accounts.contains(&account) {
+                continue;
+            }
+            accounts.push(account);
+        }
+        for window in &key.windows {
+            match sums.iter_mut().find(|(name, ..)| *name == window.name) {
+                Some((_, sum, count)) => (*sum, *count) = (*sum + window.percent_left, *count + 1.0),
+                None => sums.push((&window.name, window.percent_left, 1.0)),
+            }
+        }
+    }
+    let mean =
+        |(name, sum, count): (&str, f64, f64)| Left { name: name.to_owned(), percent_left: sum / count };
+    sums.into_iter().map(mean).collect()
 }
 
 fn serves(key: &Key) -> bool {
@@ -103,11 +180,11 @@ fn current(app: &App, list: &KeyList) -> Outcome {
 }
 
 /// Every key and what could not be used.
-pub(crate) fn render(view: &View<'_>, keys: &[Shown<'_>], list: &KeyList) -> String {
+pub(crate) fn render(view: &View<'_>, keys: &[Shown<'_>], list: &KeyList, pool: &PoolSummary) -> String {
     let mut text = if keys.is_empty() {
         format!("{}\n", tr!(view.messages, "health-no-keys"))
     } else {
-        format!("{}\n{}", blocks(view, keys), summary(view, keys))
+        format!("{}\n{}", blocks(view, keys), summary(view, pool))
     };
     list.upstreams.iter().for_each(|upstream| text.push_str(&breaker(view, upstream)));
     text.push_str(&alerts(view, &list.issues));
@@ -129,27 +206,28 @@ fn blocks(view: &View<'_>, keys: &[Shown<'_>]) -> String {
     keys.iter().map(|shown| block(view, shown)).collect::<Vec<_>>().join("\n")
 }
 
-fn summary(view: &View<'_>, keys: &[Shown<'_>]) -> String {
-    let serving = keys.iter().filter(|shown| serves(shown.key)).count();
+fn summary(view: &View<'_>, pool: &PoolSummary) -> String {
+    let serving = pool.serving;
     let paint = if serving == 0 { Paint::Bad } else { Paint::Good };
     let mut spans =
-        vec![Span::new(paint, tr!(view.messages, "health-serving", count = serving, total = keys.len()))];
-    let first_reset = keys
-        .iter()
-        .flat_map(|shown| &shown.key.windows)
-        .filter_map(|window| parse(window.resets_at.as_deref()?))
-        .filter(|time| *time > view.now)
-        .min();
-    if let Some(time) = first_reset {
+        vec![Span::new(paint, tr!(view.messages, "health-serving", count = serving, total = pool.total))];
+    let one = |left: &Left| format!("{} {:.0} %", clean(&left.name), left.percent_left);
+    let list: Vec<String> = pool.left.iter().map(one).collect();
+    if !list.is_empty() {
+        spans.push(Span::plain(tr!(view.messages, "health-left", list = list.join(", "))));
+    }
+    if let Some(time) = pool.first_reset {
         spans.push(Span::plain(tr!(view.messages, "health-first-reset", when = view.relative(time))));
     }
-    if let Some(until) =
-        keys.iter().filter(|_| serving == 0).filter_map(|shown| parse(shown.key.until.as_deref()?)).min()
-    {
+    if let Some(until) = pool.first_ready {
         spans.push(Span::new(
             Paint::Warn,
             tr!(view.messages, "health-first-ready", when = view.relative(until)),
         ));
+    }
+    if let Some(empty) = pool.estimated_empty_at.as_deref().and_then(parse) {
+        spans
+            .push(Span::new(Paint::Warn, tr!(view.messages, "health-empty-at", when = view.relative(empty))));
     }
     flow::spans(view.look, "", 2, &spans)
 }

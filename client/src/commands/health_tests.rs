@@ -2,11 +2,31 @@ use super::*;
 use crate::fixtures;
 use crate::output::locale::Locale;
 
+fn show_all(view: &View<'_>, list: &KeyList) -> String {
+    let empty = list.keys.iter().any(serves).then(|| "2026-11-23T15:00:00.000Z".to_owned());
+    render(view, &mark(list), list, &PoolSummary::new(view, list, empty))
+}
+
+#[test]
+fn what_is_left_counts_each_account_once_and_no_blocked_key() {
+    let mut list = fixtures::keys();
+    let figures = |list: &KeyList| -> Vec<(String, f64)> {
+        left(&list.keys).into_iter().map(|left| (left.name, left.percent_left)).collect()
+    };
+    let of = |pairs: [(&str, f64); 2]| pairs.map(|(name, percent)| (name.to_owned(), percent)).to_vec();
+    assert_eq!(figures(&list), of([("5h", 31.2), ("7d", 18.0)]));
+    list.keys.push(list.keys[0].clone());
+    list.keys.iter_mut().for_each(|key| key.account = None);
+    (list.keys[0].account, list.keys[3].account) = (Some("one".into()), Some("one".into()));
+    assert_eq!(figures(&list), of([("5h", 31.2), ("7d", 18.0)]));
+    list.keys[1].state = "blocked".into();
+    assert_eq!(figures(&list), of([("5h", 62.4), ("7d", 18.0)]));
+}
+
 #[test]
 fn every_key_in_every_look() {
     let list = fixtures::keys();
-    let shown = mark(&list);
-    insta::assert_snapshot!(fixtures::looks(|view| render(view, &shown, &list)));
+    insta::assert_snapshot!(fixtures::looks(|view| show_all(view, &list)));
 }
 
 #[test]
@@ -16,7 +36,7 @@ fn no_key_and_none_that_serves() {
     list.issues.clear();
     let none = KeyList { keys: Vec::new(), issues: Vec::new(), clients: Vec::new(), upstreams: Vec::new() };
     list.clients.clear();
-    let show = |list: &KeyList| fixtures::looks(|view| render(view, &mark(list), list));
+    let show = |list: &KeyList| fixtures::looks(|view| show_all(view, list));
     insta::assert_snapshot!(format!("{}\n\n{}", show(&list), show(&none)));
 }
 
@@ -30,15 +50,15 @@ fn an_upstream_that_is_down_is_told_in_both_languages() {
         trouble: None,
         status: None,
     };
-    let healthy = fixtures::looks(|view| render(view, &mark(&list), &list));
+    let healthy = fixtures::looks(|view| show_all(view, &list));
     list.upstreams = vec![upstream("up.example", "closed")];
-    assert_eq!(fixtures::looks(|view| render(view, &mark(&list), &list)), healthy);
+    assert_eq!(fixtures::looks(|view| show_all(view, &list)), healthy);
     list.upstreams = vec![upstream("down.example", "open"), upstream("again.example", "half-open")];
     for (locale, [down, again]) in [
         (Locale::En, ["down.example is down", "again.example was down"]),
         (Locale::Ru, ["down.example не работает", "again.example не работал"]),
     ] {
-        let text = fixtures::show(locale, fixtures::PIPED, |view| render(view, &mark(&list), &list));
+        let text = fixtures::show(locale, fixtures::PIPED, |view| show_all(view, &list));
         assert!(text.contains(down) && text.contains(again), "{text}");
     }
 }
@@ -66,5 +86,5 @@ fn a_figure_says_where_it_comes_from() {
         windows.push(window);
     }
     list.keys[0].windows = windows;
-    insta::assert_snapshot!(fixtures::looks(|view| render(view, &mark(&list), &list)));
+    insta::assert_snapshot!(fixtures::looks(|view| show_all(view, &list)));
 }

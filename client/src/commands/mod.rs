@@ -14,6 +14,7 @@ mod proxy_stop;
 mod rotate;
 mod status;
 mod trace;
+mod usage;
 mod why;
 
 use crate::app::App;
@@ -44,6 +45,7 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Trace(args) => trace::run(app, &args),
         Command::Why(args) => why::run(app, &args),
         Command::Plan => plan::run(app),
+        Command::Usage(args) => usage::run(app, &args),
         Command::E2e(args) => e2e::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Kimi(args) => kimi::run(app, &args),

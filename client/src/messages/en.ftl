@@ -241,6 +241,8 @@ health-last-used = used { $when }
 health-never-used = never used
 health-serving = { $count } of { $total } keys can serve
 health-first-reset = first window resets { $when }
+health-left = left on average: { $list }
+health-empty-at = the pool is empty { $when } at this pace
 health-first-ready = first key ready { $when }
 health-upstream-open = { $host } is down for every key: requests get its last answer at once, and kmid asks it again within seconds
 health-upstream-half-open = { $host } was down: the next request decides
@@ -318,17 +320,35 @@ column-key = key
 column-requests = requests
 column-answers = answers
 column-share = share
+column-errors = errors
+column-input = in
+column-cached = cached
+column-output = out
+column-model = model
+column-day = day
+column-hour = hour
 column-rate = a minute
 e2e-sent = { $sent } sent, { $answered } answered by a key, judged by the last { $window }
 e2e-failed = { $count } without an answer from a key: { $why }
 e2e-failure-timeout = no answer in time
 e2e-failure-connection = the connection failed
 e2e-failure-protocol = the answer was not HTTP
-e2e-passed = even: confidence { $percent } % (at least { $least } % wanted)
-e2e-uneven = not even: confidence { $percent } % (at least { $least } % wanted)
+e2e-progress = { $done } of { $total }
+e2e-passed = PASS  even: confidence { $percent } % (at least { $least } % wanted)
+e2e-uneven = FAIL  not even: confidence { $percent } % (at least { $least } % wanted)
+e2e-no-answer = FAIL  no request was answered by a key
 e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.
 e2e-https = the proxy speaks TLS, and this version of kmi e2e speaks plain HTTP only
 e2e-https-next = run it against a proxy without KMI_PROXY_TLS_CERT
+
+## kmi usage
+
+usage-none = nothing was used since { $since }
+usage-since = since { $since }
+usage-tokens = in { $input } (cached { $cached }), out { $output }
+usage-no-key = (no key)
+usage-no-model = (no model)
+usage-other = (others)
 
 ## kmi kimi
 

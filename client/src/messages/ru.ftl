@@ -257,6 +257,8 @@ health-last-used = использован { $when }
 health-never-used = не использовался
 health-serving = могут работать { $count } из { $total }
 health-first-reset = первое окно обновится { $when }
+health-left = осталось в среднем: { $list }
+health-empty-at = при таком темпе пул опустеет { $when }
 health-first-ready = первый ключ будет готов { $when }
 health-upstream-open = { $host } не работает ни для одного ключа: запросы сразу получают его последний ответ, kmid спросит его снова через несколько секунд
 health-upstream-half-open = { $host } не работал: решит следующий запрос
@@ -337,17 +339,35 @@ column-key = ключ
 column-requests = запросы
 column-answers = ответы
 column-share = доля
+column-errors = ошибки
+column-input = вход
+column-cached = из кэша
+column-output = выход
+column-model = модель
+column-day = день
+column-hour = час
 column-rate = в минуту
 e2e-sent = отправлено { $sent }, ответов от ключей { $answered }, оценка по последним { $window }
 e2e-failed = без ответа от ключа { $count }: { $why }
 e2e-failure-timeout = ответ не пришёл вовремя
 e2e-failure-connection = соединение не удалось
 e2e-failure-protocol = ответ не HTTP
-e2e-passed = равномерно: уверенность { $percent } % (нужно не меньше { $least } %)
-e2e-uneven = неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
+e2e-progress = { $done } из { $total }
+e2e-passed = ПРОЙДЕНО  равномерно: уверенность { $percent } % (нужно не меньше { $least } %)
+e2e-uneven = ПРОВАЛ  неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
+e2e-no-answer = ПРОВАЛ  ни на один запрос не ответил ни один ключ
 e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
 e2e-https = прокси говорит по TLS, а kmi e2e в этой версии — только по простому HTTP
 e2e-https-next = запустите его с прокси без KMI_PROXY_TLS_CERT
+
+## kmi usage
+
+usage-none = с { $since } ничего не использовано
+usage-since = с { $since }
+usage-tokens = вход { $input } (из кэша { $cached }), выход { $output }
+usage-no-key = (без ключа)
+usage-no-model = (без модели)
+usage-other = (прочие)
 
 ## kmi kimi
 

@@ -66,6 +66,7 @@ impl Service for Context {
             Method::QuotaRefresh => result(handlers::quota::refresh(self, read(params)?).await?),
             Method::RequestsGet => result(handlers::requests::get(self, &read(params)?).await?),
             Method::RequestsTail => handlers::requests::tail(self, read(params)?).await.map(stream),
+            Method::UsageGet => result(handlers::usage::get(self, read(params)?).await?),
             Method::MetricsGet => {
                 no_params(params)?;
                 result(handlers::metrics::get(self).await)

@@ -87,7 +87,8 @@ pub(super) async fn handle(
         journal.bytes_up = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         // What stands in a compressed body is not looked at.
         if !parts.headers.contains_key(CONTENT_ENCODING) {
-            journal.session = session::scan(wire, chunks);
+            let named = session::scan(wire, chunks);
+            (journal.session, journal.model) = (named.session, named.model);
         }
         if settings.trace_prompts {
             journal.prompt = super::prompt::hint_and_head(chunks);

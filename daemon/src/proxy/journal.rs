@@ -46,6 +46,8 @@ pub(super) struct Journal {
     queued: Option<std::time::Duration>,
     /// The session that the body names.
     pub(super) session: Option<SessionId>,
+    /// The model that the body names.
+    pub(super) model: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub(super) prompt: (Box<str>, Box<str>),
     /// Bytes of a collected request body.
@@ -78,6 +80,7 @@ impl Journal {
             attempts: TraceAttempts::new(),
             queued: None,
             session: None,
+            model: None,
             prompt: (Box::default(), Box::default()),
             bytes_up: 0,
             passed_up: None,
@@ -165,6 +168,7 @@ impl Journal {
             attempts: std::mem::take(&mut self.attempts),
             queued: self.queued,
             session: self.session,
+            model: self.model.take(),
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,

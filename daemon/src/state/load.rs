@@ -184,7 +184,7 @@ fn set_aside(path: &Path, now: Time, why: &str) -> Result<Loaded, LoadError> {
 }
 
 /// `path.ending`, or `path.ending-2` and so on while that is taken: a file that was kept once is kept for good.
-fn free_name(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn free_name(path: &Path, ending: &str) -> PathBuf {
     let name = |number: u32| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{ending}"));

@@ -11,12 +11,14 @@ pub mod store;
 mod totals;
 pub mod trace;
 mod unknown;
+pub mod usage;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kmid_core::history::{Subject, Sums};
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::quota::Quota;
@@ -36,6 +38,7 @@ use self::store::Store;
 pub use self::totals::RequestTotals;
 use self::trace::TraceRecord;
 use self::unknown::Unknown;
+use self::usage::Usage;
 use crate::clock;
 use crate::command::Issue;
 use crate::line_log::RecordLog;
@@ -50,6 +53,7 @@ pub struct State {
     counted: Counted,
     issues: Issues,
     trace: RecordLog<TraceRecord>,
+    usage: Usage,
     /// Keys whose quota should be read soon.
     stale: Mutex<BTreeSet<Fingerprint>>,
     keys_or_quota_wanted: Notify,
@@ -110,10 +114,11 @@ pub enum Refused {
 }
 
 impl State {
-    /// Starts with what `snapshot` remembers; `state_file` is written from now on.
+    /// Starts with what `snapshot` remembers; `state_file` is written from now on, and the history in the folder
+    /// `usage` beside it.
     ///
     /// # Errors
-    /// When the store's thread cannot start.
+    /// When a writer's thread cannot start.
     pub fn start(
         rules: Rules,
         snapshot: Snapshot,
@@ -124,6 +129,7 @@ impl State {
         let source = Arc::clone(&pool);
         let store =
             Store::start(state_file.to_owned(), Box::new(move || lock(&source).snapshot(clock::now())))?;
+        let usage = Usage::start(state_file.with_file_name("usage"), usage::COLLECT)?;
         Ok(Arc::new(Self {
             pool,
             waiting: queue::Waiting::default(),
@@ -132,6 +138,7 @@ impl State {
             counted: Counted::default(),
             issues: Issues::default(),
             trace,
+            usage,
             stale: Mutex::default(),
             keys_or_quota_wanted: Notify::new(),
             trouble: AtomicBool::new(false),
@@ -311,10 +318,16 @@ impl State {
     }
 
     /// A request has ended: counts it and writes its trace line.
-    pub fn end_request(&self, record: TraceRecord) {
+    pub fn end_request(&self, mut record: TraceRecord) {
         let failed = record.status == 0 || record.status >= 400 || record.error_code.is_some();
-        self.counters.finish(failed && record.outcome != "client_left");
+        let failed = failed && record.outcome != "client_left";
+        self.counters.finish(failed);
         self.counted.request(&record);
+        let (key, fingerprint) = record.key.clone().unzip();
+        let model = record.model.take().unwrap_or_default();
+        let sums = Sums { requests: 1, errors: u64::from(failed), tokens: record.tokens.unwrap_or_default() };
+        let subject = Subject { fingerprint, key: key.unwrap_or_default(), model };
+        self.usage.count(record.ended_at, subject, sums);
         self.trace.push(record);
     }
 
@@ -322,6 +335,12 @@ impl State {
     #[must_use]
     pub fn requests(&self) -> RequestTotals {
         self.counters.totals()
+    }
+
+    /// What was used, hour by hour.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// What is counted since start.
@@ -340,6 +359,7 @@ impl State {
     pub fn issues(&self) -> Vec<Issue> {
         let mut issues = self.issues.all();
         issues.extend(self.store.issue());
+        issues.extend(self.usage.issues());
         issues
     }
 
@@ -402,6 +422,7 @@ impl State {
         if let Err(error) = self.store.close() {
             tracing::error!(%error, "state_not_saved");
         }
+        self.usage.close();
         self.trace.lines().close();
     }
 }

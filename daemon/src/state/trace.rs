@@ -52,6 +52,8 @@ pub struct TraceRecord {
     pub queued: Option<Duration>,
     /// Hash of the session id.
     pub session: Option<SessionId>,
+    /// The model that the body names, for the history; the line does not have it.
+    pub model: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     pub prompt_hint: Box<str>,
     /// Empty unless KMI_TRACE_PROMPTS=1.

@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod quota;
 pub mod requests;
 pub mod rotation;
+pub mod usage;

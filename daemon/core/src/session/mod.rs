@@ -8,7 +8,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-pub use self::scan::scan;
+pub use self::scan::{Named, scan};
 pub(crate) use self::table::Table;
 use crate::kimi::wire::Wire;
 

@@ -1,26 +1,41 @@
-//! Finding a session's name in a request body.
+//! Finding a session's name, and the model's, in a request body.
 //!
 //! The field stands behind the messages and the tools, at the end of a body that may be megabytes [kimi-upstream.md,
 //! 2026-11], so the whole body is gone through: its brackets are followed, its strings are skipped unread. No tree is
-//! built, nothing is copied but the name.
+//! built, nothing is copied but the names.
 
 use super::SessionId;
 use super::chunks::Chunks;
+use crate::history::OTHER;
 use crate::kimi::wire::Wire;
 
 /// A longer name is none: clients use a UUID or a few of them.
 const LONGEST_NAME: usize = 4096;
 /// Deeper bodies have no session; serde_json stops at the same depth.
 const DEEPEST: usize = 127;
+/// The field with the model, on both wires.
+const MODEL: &str = "model";
+/// A longer name, or one of other characters than `A-Z a-z 0-9 . _ / -`, is not told apart from others like it.
+const LONGEST_MODEL: usize = 64;
+
+/// What a request body names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The session that it belongs to.
+    pub session: Option<SessionId>,
+    /// Its top-level `model`; `other` for what is no name of one.
+    pub model: Option<Box<str>>,
+}
 
 /// The session that a request body, given in chunks, belongs to: its top-level `prompt_cache_key` on the OpenAI wire,
-/// its `metadata.user_id` on the Anthropic one. Of a field that stands there twice the last counts, as JSON parsers
-/// have it.
+/// its `metadata.user_id` on the Anthropic one. And its model. Of a field that stands there twice the last counts, as
+/// JSON parsers have it.
 ///
-/// `None` when there is no such string, or it is empty or longer than 4 KiB, or the body is no JSON. Strings beside
-/// the name are skipped unread: a body that is wrong only inside one of them may have a session all the same.
+/// `None` each when there is no such string, or it is empty or (a session) longer than 4 KiB, or the body is no JSON.
+/// Strings beside the names are skipped unread: a body that is wrong only inside one of them may have a session all
+/// the same.
 #[must_use]
-pub fn scan<C: AsRef<[u8]>>(wire: Wire, chunks: &[C]) -> Option<SessionId> {
+pub fn scan<C: AsRef<[u8]>>(wire: Wire, chunks: &[C]) -> Named {
     let path: &'static [&'static str] = match wire {
         Wire::OpenAi => &["prompt_cache_key"],
         Wire::Anthropic => &["metadata", "user_id"],
@@ -33,9 +48,13 @@ pub fn scan<C: AsRef<[u8]>>(wire: Wire, chunks: &[C]) -> Option<SessionId> {
         objects: 0,
         text: Vec::new(),
         name: None,
+        at_model: false,
+        model: None,
     };
-    scan.document()?;
-    Some(SessionId::of(wire, &scan.name?))
+    if scan.document().is_none() {
+        return Named::default();
+    }
+    Named { session: scan.name.map(|name| SessionId::of(wire, &name)), model: scan.model }
 }
 
 /// What may stand next.
@@ -62,6 +81,9 @@ struct Scan<'a, C> {
     /// Keys and names are read into this.
     text: Vec<u8>,
     name: Option<String>,
+    /// Whether the outermost object's last key is the model's.
+    at_model: bool,
+    model: Option<Box<str>>,
 }
 
 impl<C: AsRef<[u8]>> Scan<'_, C> {
@@ -93,6 +115,8 @@ impl<C: AsRef<[u8]>> Scan<'_, C> {
                 self.chunks.next();
                 if self.is_the_field() {
                     self.read_name()?;
+                } else if self.depth == 1 && self.at_model {
+                    self.read_model()?;
                 } else {
                     self.chunks.skip_string()?;
                 }
@@ -137,8 +161,15 @@ impl<C: AsRef<[u8]>> Scan<'_, C> {
         let outside = self.depth - 1;
         if self.matched >= outside && outside < self.path.len() {
             let wanted = self.path[outside];
-            self.chunks.read_string(&mut self.text, wanted.len())?;
+            let longest = if outside == 0 { wanted.len().max(MODEL.len()) } else { wanted.len() };
+            self.chunks.read_string(&mut self.text, longest)?;
             self.matched = outside;
+            if outside == 0 {
+                self.at_model = self.text == MODEL.as_bytes();
+                if self.at_model {
+                    self.model = None;
+                }
+            }
             if self.text == wanted.as_bytes() {
                 self.matched += 1;
                 // Whatever stands here takes the place of what stood under the same key before.
@@ -159,6 +190,19 @@ impl<C: AsRef<[u8]>> Scan<'_, C> {
         if !self.text.is_empty() && self.text.len() <= LONGEST_NAME {
             self.name = String::from_utf8(std::mem::take(&mut self.text)).ok();
         }
+        Some(())
+    }
+
+    fn read_model(&mut self) -> Option<()> {
+        self.chunks.read_string(&mut self.text, LONGEST_MODEL)?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._/-".contains(byte);
+        self.model = match std::str::from_utf8(&self.text) {
+            Ok("") => None,
+            Ok(name) if name.len() <= LONGEST_MODEL && name.bytes().all(|byte| plain(&byte)) => {
+                Some(name.into())
+            }
+            _ => Some(OTHER.into()),
+        };
         Some(())
     }
 }

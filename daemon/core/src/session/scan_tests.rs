@@ -10,7 +10,7 @@ use super::*;
 const BOTH: [Wire; 2] = [Wire::OpenAi, Wire::Anthropic];
 
 fn one(wire: Wire, text: &str) -> Option<SessionId> {
-    scan(wire, &[text])
+    scan(wire, &[text]).session
 }
 
 fn openai(text: &str) -> Option<SessionId> {
@@ -18,8 +18,17 @@ fn openai(text: &str) -> Option<SessionId> {
 }
 
 /// What a parser of the whole document finds.
-fn oracle(wire: Wire, text: &[u8]) -> Option<SessionId> {
-    let body: Value = serde_json::from_slice(text).ok()?;
+fn oracle(wire: Wire, text: &[u8]) -> Named {
+    let Ok(body) = serde_json::from_slice::<Value>(text) else { return Named::default() };
+    let plain = |name: &str| {
+        name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
+    };
+    let model = body.get("model").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let model = model.map(|name| if plain(name) { name.into() } else { "other".into() });
+    Named { session: session(wire, &body), model }
+}
+
+fn session(wire: Wire, body: &Value) -> Option<SessionId> {
     let name = match wire {
         Wire::OpenAi => body.get("prompt_cache_key"),
         Wire::Anthropic => body.get("metadata").and_then(|metadata| metadata.get("user_id")),
@@ -35,6 +44,32 @@ fn the_field_of_each_wire() {
     assert_eq!(openai(body), Some(SessionId::of(Wire::OpenAi, "one")));
     assert_eq!(one(Wire::Anthropic, body), Some(SessionId::of(Wire::Anthropic, "two")));
     assert_ne!(SessionId::of(Wire::OpenAi, "one"), SessionId::of(Wire::Anthropic, "one"));
+}
+
+#[test]
+fn the_model_is_the_outermost_one_and_a_plain_name() {
+    let model = |wire, body: &str| scan(wire, &[body]).model.map(String::from);
+    for wire in BOTH {
+        let body = r#"{"messages":[{"model":"inner"}],"x":{"model":"inner"},"model":"kimi-k2.5/x_1","metadata":{"model":"no"}}"#;
+        assert_eq!(model(wire, body).as_deref(), Some("kimi-k2.5/x_1"));
+        assert_eq!(model(wire, r#"{"model":"a","model":"b"}"#).as_deref(), Some("b"));
+        for none in
+            [r#"{"model":""}"#, r#"{"model":7}"#, r#"{"model":["a"]}"#, r#"{"model":"a","model":null}"#, "{}"]
+        {
+            assert_eq!(model(wire, none), None, "{none}");
+        }
+        let long = |length| format!(r#"{{"model":"{}"}}"#, "m".repeat(length));
+        assert_eq!(model(wire, &long(64)), Some("m".repeat(64)));
+        for other in [
+            &long(65),
+            &long(100_000),
+            r#"{"model":"a b"}"#,
+            r#"{"model":"\u001b[2J"}"#,
+            r#"{"model":"мир"}"#,
+        ] {
+            assert_eq!(model(wire, other).as_deref(), Some("other"), "{}", &other[..other.len().min(80)]);
+        }
+    }
 }
 
 #[test]
@@ -121,11 +156,15 @@ fn what_is_no_json_is_no_session() {
         "{\"prompt_cache_key\":\"a\nb\"}".to_owned(),
         r#"{"prompt_cache_key":"a"#.to_owned(),
     ] {
-        assert_eq!(oracle(Wire::OpenAi, body.as_bytes()), None, "{body}");
+        assert_eq!(oracle(Wire::OpenAi, body.as_bytes()).session, None, "{body}");
         assert_eq!(openai(&body), None, "{body}");
     }
-    assert_eq!(scan(Wire::OpenAi, &[b"{\"prompt_cache_key\":\"\xff\"}"]), None);
-    assert_eq!(scan(Wire::OpenAi, &[b"\x1f\x8b\x08\0{\"prompt_cache_key\":\"a\"}"]), None, "gzip");
+    assert_eq!(scan(Wire::OpenAi, &[b"{\"prompt_cache_key\":\"\xff\"}"]), Named::default());
+    assert_eq!(
+        scan(Wire::OpenAi, &[b"\x1f\x8b\x08\0{\"prompt_cache_key\":\"a\"}"]),
+        Named::default(),
+        "gzip"
+    );
 }
 
 #[test]
@@ -135,7 +174,7 @@ fn depth_is_bounded() {
     };
     for depth in [1, DEEPEST - 1, DEEPEST, 1_000_000] {
         let body = nested(depth);
-        assert_eq!(openai(&body), oracle(Wire::OpenAi, body.as_bytes()), "{depth}");
+        assert_eq!(openai(&body), oracle(Wire::OpenAi, body.as_bytes()).session, "{depth}");
     }
     assert!(openai(&nested(DEEPEST - 1)).is_some());
     assert!(openai(&"{\"metadata\":".repeat(100_000)).is_none());
@@ -143,8 +182,8 @@ fn depth_is_bounded() {
 
 /// Keys that matter, some that nearly do, and any.
 fn a_key() -> impl Strategy<Value = String> {
-    const KNOWN: [&str; 6] =
-        ["prompt_cache_key", "metadata", "user_id", "prompt_cache_ke", "metadatas", "messages"];
+    const KNOWN: [&str; 7] =
+        ["prompt_cache_key", "model", "metadata", "user_id", "prompt_cache_ke", "metadatas", "messages"];
     prop_oneof![4 => select(&KNOWN[..]).prop_map(str::to_owned), 1 => any::<String>()]
 }
 
@@ -180,6 +219,7 @@ fn a_value() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         any::<i64>().prop_map(|number| number.to_string()),
         a_string(any::<String>()),
+        a_string("[a-z0-9./-]{1,70}"),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
@@ -217,7 +257,7 @@ proptest! {
         serde_json::from_str::<Value>(&body).unwrap();
         for wire in BOTH {
             let found = scan(wire, &cut(body.as_bytes(), &places));
-            prop_assert_eq!(found, oracle(wire, body.as_bytes()), "{}", body);
+            prop_assert_eq!(&found, &oracle(wire, body.as_bytes()), "{}", body);
         }
     }
 
@@ -240,9 +280,9 @@ proptest! {
         }
         for wire in BOTH {
             let found = scan(wire, &cut(&body, &places));
-            prop_assert_eq!(found, scan(wire, &[&body]));
+            prop_assert_eq!(&found, &scan(wire, &[&body]));
             if serde_json::from_slice::<Value>(&body).is_ok() {
-                prop_assert_eq!(found, oracle(wire, &body));
+                prop_assert_eq!(&found, &oracle(wire, &body));
             }
         }
     }

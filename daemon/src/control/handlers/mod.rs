@@ -8,6 +8,7 @@ pub(super) mod metrics;
 pub(super) mod quota;
 pub(super) mod requests;
 pub(super) mod rotation;
+pub(super) mod usage;
 
 use kmi_proto::error::{Kind, RpcError};
 use kmid_core::pool::view::PoolView;
