@@ -1,7 +1,9 @@
 //! `kmi` as a person or a script runs it.
 
 mod config;
+mod doctor;
 mod logs;
 mod proxy;
+mod report;
 mod rotation;
 mod status;
