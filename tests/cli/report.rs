@@ -80,6 +80,11 @@ async fn no_secret_no_prompt_and_no_person_is_in_it() {
     assert!(!report["logs"]["kmi.log"].as_array().unwrap().is_empty(), "{text}");
     assert!(text.contains("~/.kmi"), "{text}");
 
+    assert!(
+        text.contains("Bearer [redacted] [redacted] x-api-key: [redacted]"),
+        "the strange line is there: {text}"
+    );
+
     let again = daemon.kmi(&["report", "--output", "bug.json"]).await;
     assert_eq!(again.code, 1, "a file that is there is kept: {again:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

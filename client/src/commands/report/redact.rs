@@ -69,7 +69,7 @@ impl Redactor {
         text = keys(&text);
         text = after(&text, "bearer ", |c| !c.is_whitespace() && !matches!(c, '"' | '\'' | ','), GONE);
         for field in FIELDS {
-            for sign in [":", ": ", "=", " = "] {
+            for sign in [":", ": ", "=", " = ", "=\"", " = \"", "\":\"", "\": \""] {
                 let value = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\'' | ',');
                 text = after(&text, &format!("{field}{sign}"), value, GONE);
             }
@@ -228,6 +228,10 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: [redacted] [redacted]"),
             ("sent bearer tok~en\" on", "sent bearer [redacted]\" on"),
             ("x-api-key: v1, X-API-KEY=v2", "x-api-key: [redacted], X-API-KEY=[redacted]"),
+            (
+                "{\"api_key\":\"v1\", \"password\": \"v2\"}",
+                "{\"api_key\":\"[redacted]\", \"password\": \"[redacted]\"}",
+            ),
             ("mail anna.b+c@example.org or <почта@пример.рф>", "mail [redacted] or <[redacted]>"),
             ("http://user:pa$s@proxy:3128/x", "http://[redacted]:3128/x"),
             ("npm i @moonshot-ai/kimi-code @ 5", "npm i @moonshot-ai/kimi-code @ 5"),
