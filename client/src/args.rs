@@ -113,6 +113,8 @@ pub(crate) enum Command {
     E2e(E2eArgs),
     /// Check everything and say how to fix what is wrong
     Doctor(DoctorArgs),
+    /// Write a report to attach to a bug report, without secrets
+    Report(ReportArgs),
     /// Run the Kimi client through the proxy
     Kimi(KimiArgs),
     /// Point a Kimi client's config file at the proxy for good; --show for other programs
@@ -350,6 +352,14 @@ impl Client {
             Self::KimiCli => "kimi-cli",
         }
     }
+}
+
+/// `kmi report`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// The file to write, `-` for stdout; kmi-report-<time>.json in this folder unless given
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `kmi kimi`

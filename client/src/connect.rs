@@ -26,7 +26,7 @@ pub(crate) type Daemon = Client<Stream>;
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long an answer may take that needs nothing but the daemon itself.
-const QUICK: Duration = Duration::from_secs(10);
+pub(crate) const QUICK: Duration = Duration::from_secs(10);
 
 /// How long an answer may take for which the daemon asks the upstream, at 8 s a key and four keys at once.
 pub(crate) const SLOW: Duration = Duration::from_secs(180);

@@ -9,6 +9,7 @@ use kmid_config::load::{self, Launch};
 use kmid_config::outside::Outside;
 use kmid_config::resolve::resolve_access;
 use kmid_config::settings::{ClientSettings, Locale, ProxyAccess};
+use kmid_config::show::Row;
 
 /// Settings with everything that is wrong with them; wrong ones stand at their defaults so that errors can be shown.
 #[derive(Debug)]
@@ -70,6 +71,40 @@ fn nothing_known() -> ClientSettings {
         plain: false,
         no_color: false,
         audit_actor: String::new(),
+    }
+}
+
+/// The daemon's settings as they would be resolved from here.
+#[derive(Debug, Default)]
+pub(crate) struct DaemonSettings {
+    /// Every variable, its value (of a secret only whether it is set) and its source; none when something is wrong.
+    pub(crate) rows: Vec<Row>,
+    /// Directories of which the first that exists holds the keys.
+    pub(crate) key_folders: Vec<PathBuf>,
+    /// What is wrong.
+    pub(crate) errors: Vec<String>,
+    /// What to know besides.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Judges everything that a daemon started on demand would read; `env_file` is the settings file of one that runs.
+pub(crate) fn of_daemon(env_file: Option<&str>) -> DaemonSettings {
+    let launch = Launch { found_env_file: env_file.map(PathBuf::from), ..Launch::default() };
+    let texts = |issues: &[kmid_config::issue::Issue], errors: bool| {
+        issues.iter().filter(|issue| issue.error == errors).map(ToString::to_string).collect()
+    };
+    match load::load(&launch, &Outside::capture()) {
+        Ok(loaded) => DaemonSettings {
+            rows: loaded.explain(),
+            warnings: texts(&loaded.warnings, false),
+            errors: Vec::new(),
+            key_folders: loaded.auths_candidates,
+        },
+        Err(bad) => DaemonSettings {
+            errors: texts(&bad.issues, true),
+            warnings: texts(&bad.issues, false),
+            ..DaemonSettings::default()
+        },
     }
 }
 

@@ -22,6 +22,11 @@ pub enum Command {
         /// What came of it, by label.
         reply: oneshot::Sender<Vec<(String, Result<(), String>)>>,
     },
+    /// Try the way to every host that keys are sent to, without a key.
+    CheckUpstreams {
+        /// By host; `None` in dry-run, where nothing leaves the machine.
+        reply: oneshot::Sender<Option<Vec<Reach>>>,
+    },
     /// Ask `/usages` for blocked keys and lift the blocks of those that answer well.
     Recheck {
         /// One key.
@@ -40,6 +45,21 @@ pub struct Reloaded {
     pub needs_restart: Vec<String>,
     /// What could not be used.
     pub issues: Vec<Issue>,
+}
+
+/// How far a question without a key came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// A connection was made.
+    pub reachable: bool,
+    /// TLS came about on it.
+    pub tls: bool,
+    /// Seconds that this machine's clock is ahead of the answer's `Date`.
+    pub clock_skew_seconds: Option<i64>,
+    /// What went wrong; never a secret.
+    pub error: Option<String>,
 }
 
 /// Something a person should know about.

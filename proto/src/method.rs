@@ -76,6 +76,8 @@ methods! {
     DaemonStatus = "daemon.status": Empty => daemon::Status;
     /// Reads settings and keys anew.
     DaemonReload = "daemon.reload": Empty => daemon::Reloaded;
+    /// Tries the way to every host that keys are sent to, without a key.
+    DaemonCheckUpstreams = "daemon.check_upstreams": Empty => daemon::UpstreamChecks;
     /// Answers, then drains and ends.
     DaemonStop = "daemon.stop": daemon::StopParams => Empty;
     /// Every key.

@@ -2,8 +2,10 @@
 
 mod config;
 mod connect;
+mod doctor;
 mod logs;
 mod proxy;
+mod report;
 mod rotation;
 mod status;
 mod usage;

@@ -11,6 +11,7 @@ mod proxy;
 mod proxy_logs;
 mod proxy_restart;
 mod proxy_stop;
+mod report;
 mod rotate;
 mod status;
 mod trace;
@@ -26,6 +27,10 @@ use crate::tr;
 pub(crate) fn run(app: &App, command: Command) -> Outcome {
     if let Command::Doctor(args) = &command {
         return doctor::run(app, args);
+    }
+    // Settings that are wrong are a good reason for a report.
+    if let Command::Report(args) = &command {
+        return report::run(app, args);
     }
     if !app.settings_errors.is_empty() {
         let what = tr!(app.messages, "error-settings", list = bullets(&app.settings_errors));
@@ -48,6 +53,7 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Usage(args) => usage::run(app, &args),
         Command::E2e(args) => e2e::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
+        Command::Report(args) => report::run(app, &args),
         Command::Kimi(args) => kimi::run(app, &args),
         Command::Connect(args) => connect::connect(app, &args),
         Command::Disconnect(args) => connect::disconnect(app, &args),

@@ -394,6 +394,16 @@ check-clients = Kimi clients
 check-terms = terms of service
 check-clear-blocklist = blocks cleared
 check-recheck-keys = blocked keys rechecked
+check-socket = socket
+check-disk = disk
+check-service = service
+check-upstream = upstream
+check-clock = clock
+check-breaker = breaker
+doctor-source-flag = command line
+doctor-source-file = named file
+doctor-source-environment = environment
+doctor-source-found-file = settings file
 
 doctor-fix = fix: { $fix }
 doctor-all-ok = Everything is fine.
@@ -454,3 +464,36 @@ doctor-client-problem-fix = `kmi kimi` runs the client through the proxy whateve
 doctor-client-other = { $path } holds none of kmid's keys
 doctor-client-other-fix = `kmi rotate` writes the active key there; `kmi kimi` runs the client through the proxy
 doctor-no-clients = no config of a Kimi client found
+doctor-settings-set = set: { $list }
+doctor-dry-run-skipped = skipped: in dry-run nothing leaves this machine
+doctor-key-folder = { $path }: { $count ->
+    [one] { $count } key file
+   *[other] { $count } key files
+}
+doctor-socket-ok = kmid answers at { $path }
+doctor-socket-left = nobody listens at { $path }: a kmid that was killed left it behind, and the next one replaces it
+doctor-socket-other = { $path } is no socket
+doctor-disk = { $free } free for { $path }
+doctor-no-service = not installed; commands start kmid when they need it
+doctor-service = { $path } starts kmid with your session
+doctor-service-program = { $path } starts { $program }, which does not exist
+doctor-service-program-fix = put kmid at { $program }, or name its place in ExecStart: systemctl --user edit --full kmid
+doctor-upstream-older = this kmid cannot try the way to the upstreams
+doctor-upstream-ok = { $host } is reachable, its certificate is good
+doctor-upstream-unreachable = { $host } cannot be reached: { $why }
+doctor-upstream-unreachable-fix = `curl -sSI https://{ $host }/` shows whether this machine reaches it; behind a proxy, set HTTPS_PROXY for kmid
+doctor-upstream-tls = { $host }: no TLS: { $why }
+doctor-upstream-tls-fix = `curl -sSIv https://{ $host }/` shows the certificate; look at the clock, and at SSL_CERT_FILE where a company's proxy signs
+doctor-upstream-silent = { $host } does not answer properly: { $why }
+doctor-clock-ok = differs from { $host } by { $span }
+doctor-clock-ahead = this machine's clock is { $span } ahead of { $host }: cooldowns and resets come at wrong times
+doctor-clock-behind = this machine's clock is { $span } behind { $host }: cooldowns and resets come at wrong times
+doctor-breaker-open = { $host } is taken for down (its last answer: { $status }); one request at a time finds out when it is back
+doctor-breaker-open-fix = it ends by itself; `kmi trace --no-follow` shows what was answered
+doctor-breakers-closed = closed: no upstream is taken for down
+
+## kmi report
+
+report-written = The report is in { $path }. Keys, tokens, e-mails and prompts are left out; read it before you attach it.
+report-unwritable = { $path } cannot be written: { $why }
+report-unwritable-next = name another file with --output; one that exists is never overwritten

@@ -413,6 +413,16 @@ check-clients = клиенты Kimi
 check-terms = условия использования
 check-clear-blocklist = блокировки сняты
 check-recheck-keys = заблокированные ключи проверены
+check-socket = сокет
+check-disk = диск
+check-service = служба
+check-upstream = сервер API
+check-clock = часы
+check-breaker = предохранитель
+doctor-source-flag = командная строка
+doctor-source-file = указанный файл
+doctor-source-environment = окружение
+doctor-source-found-file = файл настроек
 
 doctor-fix = что делать: { $fix }
 doctor-all-ok = Всё в порядке.
@@ -474,3 +484,37 @@ doctor-client-problem-fix = `kmi kimi` запускает клиента чер�
 doctor-client-other = в { $path } нет ни одного ключа kmid
 doctor-client-other-fix = `kmi rotate` запишет туда активный ключ; `kmi kimi` запускает клиента через прокси
 doctor-no-clients = настройки клиентов Kimi не найдены
+doctor-settings-set = заданы: { $list }
+doctor-dry-run-skipped = пропущено: в пробном режиме ничто не покидает эту машину
+doctor-key-folder = { $path }: { $count ->
+    [one] { $count } файл с ключом
+    [few] { $count } файла с ключами
+   *[other] { $count } файлов с ключами
+}
+doctor-socket-ok = kmid отвечает на { $path }
+doctor-socket-left = на { $path } никто не слушает: сокет остался от убитого kmid, следующий его заменит
+doctor-socket-other = { $path } — не сокет
+doctor-disk = свободно { $free } для { $path }
+doctor-no-service = не установлена; команды запускают kmid, когда он нужен
+doctor-service = { $path } запускает kmid вместе с сеансом
+doctor-service-program = { $path } запускает { $program }, а такого файла нет
+doctor-service-program-fix = положите kmid в { $program } или укажите его место в ExecStart: systemctl --user edit --full kmid
+doctor-upstream-older = этот kmid не умеет проверять путь к серверам API
+doctor-upstream-ok = { $host } доступен, сертификат в порядке
+doctor-upstream-unreachable = { $host } недоступен: { $why }
+doctor-upstream-unreachable-fix = `curl -sSI https://{ $host }/` покажет, доступен ли он с этой машины; за прокси задайте kmid переменную HTTPS_PROXY
+doctor-upstream-tls = { $host }: нет TLS: { $why }
+doctor-upstream-tls-fix = `curl -sSIv https://{ $host }/` покажет сертификат; проверьте часы, а если подписывает прокси компании — SSL_CERT_FILE
+doctor-upstream-silent = { $host } не отвечает как должен: { $why }
+doctor-clock-ok = расхождение с { $host }: { $span }
+doctor-clock-ahead = часы этой машины спешат относительно { $host } на { $span }: паузы и сбросы придут не вовремя
+doctor-clock-behind = часы этой машины отстают от { $host } на { $span }: паузы и сбросы придут не вовремя
+doctor-breaker-open = { $host } считается неработающим (последний ответ: { $status }); когда он вернётся, выяснят одиночные запросы
+doctor-breaker-open-fix = пройдёт само; что было отвечено, покажет `kmi trace --no-follow`
+doctor-breakers-closed = замкнут: все серверы считаются работающими
+
+## kmi report
+
+report-written = Отчёт записан в { $path }. Ключей, токенов, адресов почты и промптов в нём нет; прочтите его, прежде чем отправить.
+report-unwritable = { $path } не удалось записать: { $why }
+report-unwritable-next = укажите другой файл в --output; существующий никогда не перезаписывается

@@ -287,6 +287,9 @@ async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Sema
         Command::RefreshQuota { label, reply } => {
             let _ = reply.send(refresher.refresh(label).await);
         }
+        Command::CheckUpstreams { reply } => {
+            let _ = reply.send(refresher.check_upstreams().await);
+        }
         Command::Recheck { label, reply } => {
             let _ = reply.send(refresher.recheck(label).await);
         }

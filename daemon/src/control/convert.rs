@@ -6,7 +6,7 @@ use std::time::Duration;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::daemon::{
     AccountSlots, CacheStatus, DaemonStatus, Issue, KeyCounts, PolicyStatus, ProxyStatus, QueueStatus,
-    Reloaded, RequestCounts, RotationStatus, SessionStatus, Status, Upstream,
+    Reloaded, RequestCounts, RotationStatus, SessionStatus, Status, Upstream, UpstreamCheck, UpstreamChecks,
 };
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Tokens, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
@@ -272,6 +272,20 @@ pub(super) fn reloaded(reloaded: command::Reloaded) -> Reloaded {
         changed: reloaded.changed,
         needs_restart: reloaded.needs_restart,
         issues: reloaded.issues.into_iter().map(issue).collect(),
+    }
+}
+
+pub(super) fn upstream_checks(found: Option<Vec<command::Reach>>) -> UpstreamChecks {
+    let check = |reach: command::Reach| UpstreamCheck {
+        host: reach.host,
+        reachable: reach.reachable,
+        tls: reach.tls,
+        clock_skew_seconds: reach.clock_skew_seconds,
+        error: reach.error,
+    };
+    UpstreamChecks {
+        skipped: found.is_none().then(|| "dry_run".to_owned()),
+        upstreams: found.unwrap_or_default().into_iter().map(check).collect(),
     }
 }
 

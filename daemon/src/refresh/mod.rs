@@ -1,6 +1,7 @@
-//! Reads quotas in the background, never on a request's path.
+//! Reads quotas in the background, never on a request's path; tries the way to the upstreams when it is asked to.
 
 mod probe;
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

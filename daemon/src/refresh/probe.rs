@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(8);
 /// An answer is a few kilobytes.
 const MOST_BYTES: usize = 1024 * 1024;
 /// kmid asks under its own name and forges nobody's.
-const AGENT: &str = concat!("kmid/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("kmid/", env!("CARGO_PKG_VERSION"));
 
 /// Asks for a key's quota. The error is one sentence without secrets.
 pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duration) -> Result<Quota, String> {

@@ -45,7 +45,7 @@ impl SendError {
         // hyper-util marks failed look-ups by their text only.
         let kind = if chain(&*source).any(|cause| cause.to_string().starts_with("dns error")) {
             FaultKind::Dns
-        } else if chain(&*source).any(|cause| cause.is::<rustls::Error>()) {
+        } else if chain(&*source).any(is_tls) {
             FaultKind::Tls
         } else {
             match find::<io::Error>(&*source).map(io::Error::kind) {
@@ -96,6 +96,12 @@ impl fmt::Display for ClientBroke {
 }
 
 impl Error for ClientBroke {}
+
+/// An IO error does not name what it wraps among its causes: `source()` of it is that of the wrapped one.
+fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+    let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
+}
 
 /// An error and all its causes.
 pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

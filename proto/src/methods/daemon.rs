@@ -253,6 +253,31 @@ pub struct Reloaded {
     pub issues: Vec<Issue>,
 }
 
+/// Result of `daemon.check_upstreams`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamChecks {
+    /// `dry_run` when nothing was tried, because nothing may leave the machine.
+    pub skipped: Option<String>,
+    /// One entry a host.
+    pub upstreams: Vec<UpstreamCheck>,
+}
+
+/// How one question without a key went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamCheck {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// Whether a connection was made.
+    pub reachable: bool,
+    /// Whether TLS came about on it, with a certificate that is trusted.
+    pub tls: bool,
+    /// How many seconds this machine's clock is ahead of the answer's `Date`; negative when it is behind. `null`
+    /// without a `Date`.
+    pub clock_skew_seconds: Option<i64>,
+    /// What went wrong, without secrets.
+    pub error: Option<String>,
+}
+
 /// Parameters of `daemon.stop`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct StopParams {

@@ -7,7 +7,7 @@ use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::{Issue, Status};
 use kmi_proto::methods::keys::{ConfiguredClient, Key, KeyList, ListParams};
 
-use super::Check;
+use super::{Check, upstreams};
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
 use crate::http::Caller;
@@ -26,6 +26,8 @@ pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
     let view = app.view();
     let mut checks = of_status(&view, &status);
     checks.push(proxy(app, &status));
+    checks.extend(upstreams::check(app, client));
+    checks.extend(upstreams::of_breakers(&view, &status));
     match client.ask::<typed::KeysList>(&ListParams::default()) {
         Ok(list) => {
             checks.extend(of_keys(&view, &list, &status));

@@ -1,12 +1,12 @@
 //! What can be seen of the state directory without the daemon.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Check;
+use super::{Check, quoted};
 use crate::app::App;
 use crate::tr;
 
-pub(super) fn check(app: &App) -> Vec<Check> {
+pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
     let folder = &app.settings.state_dir;
     let path = folder.display().to_string();
     match std::fs::metadata(folder) {
@@ -23,30 +23,78 @@ pub(super) fn check(app: &App) -> Vec<Check> {
             vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-no-folder-fix"))]
         }
         Ok(_) => {
-            let open = open_to_others(folder);
+            let open = open_to_others(folder, in_use(key_folders));
             if open.is_empty() {
                 return vec![Check::ok("state_dir", tr!(app.messages, "doctor-state-dir", path = path))];
             }
             open.into_iter()
                 .map(|(path, mode)| {
-                    let path = path.display().to_string();
                     let detail = tr!(
                         app.messages,
                         "doctor-open-mode",
-                        path = path.as_str(),
+                        path = path.display().to_string(),
                         mode = format!("{mode:o}")
                     );
-                    let right = if Path::new(&path).is_dir() { "700" } else { "600" };
-                    Check::warn("permissions", detail, format!("chmod {right} '{path}'"))
+                    let right = if path.is_dir() { "700" } else { "600" };
+                    Check::warn("permissions", detail, format!("chmod {right} {}", quoted(&path)))
                 })
                 .collect()
         }
     }
 }
 
+/// The key directory in use: the first that exists.
+fn in_use(key_folders: &[PathBuf]) -> Option<&Path> {
+    key_folders.iter().map(PathBuf::as_path).find(|folder| folder.is_dir())
+}
+
+/// Whether there is anything that a daemon would read keys from.
+pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Check {
+    let messages = &app.messages;
+    let named = in_use(key_folders).or(key_folders.first().map(PathBuf::as_path));
+    let Some(folder) = named else {
+        return Check::warn(
+            "key_files",
+            tr!(messages, "doctor-no-keys"),
+            tr!(messages, "doctor-no-keys-fix"),
+        );
+    };
+    let count = key_files(folder).len();
+    let path = folder.display().to_string();
+    let detail = tr!(messages, "doctor-key-folder", path = path, count = count);
+    if count > 0 {
+        return Check::ok("key_files", detail);
+    }
+    let folder = quoted(folder);
+    let fix = format!(
+        "install -d -m 700 {folder} && (umask 077; printf 'KMI_API_KEY=' > {folder}/alpha.env) && \"${{EDITOR:-vi}}\" {folder}/alpha.env"
+    );
+    Check::warn("key_files", detail, fix)
+}
+
+/// Files of the key directory and one level of folders below it, as kmid reads them; 1000 at most.
+pub(crate) fn key_files(folder: &Path) -> Vec<PathBuf> {
+    const MOST: usize = 1000;
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    folders.extend(entries(folder).filter(|path| path.is_dir()).take(MOST));
+    for path in folders.iter().flat_map(|folder| entries(folder)) {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let known = [".env", ".toml", ".json", ".json.bak"].iter().any(|ending| name.ends_with(ending));
+        if known && path.is_file() && found.len() < MOST {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// The state directory, its folders and their files, as far as others may read or write them.
 #[cfg(unix)]
-fn open_to_others(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
+fn open_to_others(folder: &Path, key_folder: Option<&Path>) -> Vec<(PathBuf, u32)> {
     use std::os::unix::fs::PermissionsExt;
 
     let mut open = Vec::new();
@@ -60,7 +108,11 @@ fn open_to_others(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
         }
     };
     look(folder);
-    for below in [folder.to_owned(), folder.join("logs"), folder.join("trace"), folder.join("_auths")] {
+    let mut folders =
+        vec![folder.to_owned(), folder.join("logs"), folder.join("trace"), folder.join("_auths")];
+    folders
+        .extend(key_folder.filter(|folder| !folders.iter().any(|known| known == folder)).map(Path::to_owned));
+    for below in folders {
         if below != folder && below.is_dir() {
             look(&below);
         }
@@ -76,7 +128,7 @@ fn open_to_others(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
 
 /// On Windows the folder's inherited access list keeps others out; there are no modes to look at.
 #[cfg(not(unix))]
-fn open_to_others(_folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
+fn open_to_others(_folder: &Path, _key_folder: Option<&Path>) -> Vec<(PathBuf, u32)> {
     Vec::new()
 }
 
@@ -99,7 +151,26 @@ mod tests {
             std::fs::write(home.path().join(name), "").unwrap();
             set(&home.path().join(name), mode);
         }
-        let found = open_to_others(home.path());
-        assert_eq!(found, [(home.path().join("logs"), 0o755), (home.path().join("logs/kmi.log"), 0o644)]);
+        let keys = tempfile::tempdir().unwrap();
+        set(keys.path(), 0o700);
+        std::fs::write(keys.path().join("alpha.env"), "").unwrap();
+        set(&keys.path().join("alpha.env"), 0o640);
+        let found = open_to_others(home.path(), Some(keys.path()));
+        let expected =
+            [("logs", 0o755), ("logs/kmi.log", 0o644)].map(|(name, mode)| (home.path().join(name), mode));
+        assert_eq!(found[..2], expected);
+        assert_eq!(found[2..], [(keys.path().join("alpha.env"), 0o640)]);
+    }
+
+    #[test]
+    fn key_files_are_those_that_kmid_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("team/deeper")).unwrap();
+        for name in ["a.env", "b.txt", "team/c.JSON", "team/d.json.bak", "team/deeper/e.env"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut found = key_files(folder.path());
+        found.sort();
+        assert_eq!(found, ["a.env", "team/c.JSON", "team/d.json.bak"].map(|name| folder.path().join(name)));
     }
 }

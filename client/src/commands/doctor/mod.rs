@@ -2,8 +2,12 @@
 
 mod daemon;
 mod files;
+mod machine;
+mod upstreams;
 
-use kmi_proto::method::typed;
+pub(crate) use files::key_files;
+
+use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::keys::LabelParams;
 use serde::Serialize;
 
@@ -14,6 +18,7 @@ use crate::exit::{Exit, Outcome, Stop};
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span};
+use crate::settings::{self, DaemonSettings};
 use crate::tr;
 
 /// How a check came out.
@@ -56,20 +61,7 @@ impl Check {
 }
 
 pub(crate) fn run(app: &App, args: &DoctorArgs) -> Outcome {
-    let mut checks = settings(app);
-    checks.extend(files::check(app));
-    match connect::find(app, Start::No) {
-        Ok(Some(mut client)) => {
-            checks.extend(actions(app, &mut client, args)?);
-            checks.extend(daemon::check(app, &mut client));
-        }
-        Ok(None) => checks.extend(absent(app, args)),
-        Err(Stop::ReaderGone) => return Err(Stop::ReaderGone),
-        Err(Stop::Failure(failure)) => {
-            checks.push(Check::fail("daemon", failure.what, failure.next.unwrap_or_default()));
-        }
-    }
-    checks.push(Check::ok("terms", tr!(app.messages, "doctor-terms")));
+    let checks = look(app, args)?;
     let failed = checks.iter().any(|check| check.level == Level::Fail);
     if app.json {
         app.print_json(&serde_json::json!({"ok": !failed, "checks": checks}))?;
@@ -79,7 +71,30 @@ pub(crate) fn run(app: &App, args: &DoctorArgs) -> Outcome {
     Ok(if failed { Exit::Failed } else { Exit::Ok })
 }
 
-fn settings(app: &App) -> Vec<Check> {
+/// Everything there is to look at, after what was asked for is done.
+pub(crate) fn look(app: &App, args: &DoctorArgs) -> Outcome<Vec<Check>> {
+    let found = connect::find(app, Start::No);
+    let theirs = settings::of_daemon(None);
+    let running = matches!(found, Ok(Some(_)));
+    let mut checks = settings(app, &theirs);
+    checks.extend(files::check(app, &theirs.key_folders));
+    checks.extend(machine::check(app, running));
+    match found {
+        Ok(Some(mut client)) => {
+            checks.extend(actions(app, &mut client, args)?);
+            checks.extend(daemon::check(app, &mut client));
+        }
+        Ok(None) => checks.extend(absent(app, args, &theirs)),
+        Err(Stop::ReaderGone) => return Err(Stop::ReaderGone),
+        Err(Stop::Failure(failure)) => {
+            checks.push(Check::fail("daemon", failure.what, failure.next.unwrap_or_default()));
+        }
+    }
+    checks.push(Check::ok("terms", tr!(app.messages, "doctor-terms")));
+    Ok(checks)
+}
+
+fn settings(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
     let messages = &app.messages;
     let fix = || tr!(messages, "next-settings");
     let mut checks: Vec<Check> =
@@ -93,14 +108,30 @@ fn settings(app: &App) -> Vec<Check> {
         };
         checks.push(Check::ok("settings", source));
     }
+    let set = theirs.rows.iter().filter(|row| row.source != "default");
+    let set: Vec<String> =
+        set.map(|row| format!("{} ({})", row.name, view_source(app, row.source))).collect();
+    if !set.is_empty() {
+        checks.push(Check::ok("settings", tr!(messages, "doctor-settings-set", list = set.join(", "))));
+    }
     checks
 }
 
+fn view_source(app: &App, source: &str) -> String {
+    app.view().word("doctor-source", &source.replace(' ', "_"))
+}
+
 /// Without a daemon there is less to see, and nobody to do what was asked.
-fn absent(app: &App, args: &DoctorArgs) -> Vec<Check> {
+fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
     let messages = &app.messages;
     let mut checks =
         vec![Check::warn("daemon", tr!(messages, "doctor-not-running"), tr!(messages, "next-start"))];
+    let fix = || tr!(messages, "doctor-settings-fix");
+    let new = |text: &&String| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
+    checks.extend(theirs.errors.iter().filter(new).map(|text| Check::fail("settings", text.as_str(), fix())));
+    checks
+        .extend(theirs.warnings.iter().filter(new).map(|text| Check::warn("settings", text.as_str(), fix())));
+    checks.push(files::keys(app, &theirs.key_folders));
     if args.recheck_keys || args.clear_blocklist {
         checks.push(Check::fail("keys", tr!(messages, "doctor-cannot-act"), tr!(messages, "next-start")));
     }
@@ -115,7 +146,9 @@ fn actions(app: &App, client: &mut connect::Daemon, args: &DoctorArgs) -> Outcom
         let done = client.ask::<typed::KeysUnblock>(&all).map_err(|error| connect::failure(app, error))?;
         checks.push(Check::ok("clear_blocklist", cleared(app, &done.cleared)));
     }
-    if args.recheck_keys {
+    if args.recheck_keys && is_dry_run(client) {
+        checks.push(Check::ok("recheck_keys", tr!(messages, "doctor-dry-run-skipped")));
+    } else if args.recheck_keys {
         connect::patience(client, Some(connect::SLOW));
         let done = client.ask::<typed::KeysRecheck>(&all).map_err(|error| connect::failure(app, error))?;
         checks.push(Check::ok("recheck_keys", cleared(app, &done.cleared)));
@@ -126,6 +159,15 @@ fn actions(app: &App, client: &mut connect::Daemon, args: &DoctorArgs) -> Outcom
         }
     }
     Ok(checks)
+}
+
+fn is_dry_run(client: &mut connect::Daemon) -> bool {
+    client.ask::<typed::DaemonStatus>(&Empty {}).is_ok_and(|status| status.mode == "dry-run")
+}
+
+/// A path for a command that can be pasted into a shell.
+fn quoted(path: &std::path::Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 fn cleared(app: &App, labels: &[String]) -> String {

@@ -30,6 +30,84 @@ fn no_keys_old_readings_and_another_version() {
     }));
 }
 
+// What puts a clock right differs between systems.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_way_to_the_upstreams_and_the_machine() {
+    use kmi_proto::methods::daemon::{Upstream, UpstreamCheck, UpstreamChecks};
+
+    let found = |host: &str, reachable, tls, skew, error: Option<&str>| UpstreamCheck {
+        host: host.into(),
+        reachable,
+        tls,
+        clock_skew_seconds: skew,
+        error: error.map(Into::into),
+    };
+    insta::assert_snapshot!(fixtures::looks(|view| {
+        let upstreams = vec![
+            found("api.kimi.com", true, true, Some(2), None),
+            found("api.kimi.ai", true, true, Some(-400), None),
+            found("ahead.example", true, true, Some(4000), None),
+            found(
+                "down.example",
+                false,
+                false,
+                None,
+                Some("connecting to the upstream: it cannot be reached"),
+            ),
+            found(
+                "odd.example",
+                true,
+                false,
+                None,
+                Some("connecting to the upstream: TLS failed (UnknownIssuer)"),
+            ),
+            found("mute.example:8443", true, true, None, Some("no answer came within 8 s")),
+        ];
+        let mut checks = upstreams::of_upstreams(view, &UpstreamChecks { skipped: None, upstreams });
+        let skipped = UpstreamChecks { skipped: Some("dry_run".into()), upstreams: Vec::new() };
+        checks.extend(upstreams::of_upstreams(view, &skipped));
+        let mut status = fixtures::status();
+        let breaker = |word: &str, status| Upstream {
+            host: "api.kimi.com".into(),
+            breaker: word.into(),
+            until: None,
+            trouble: None,
+            status,
+        };
+        for upstream in [breaker("closed", None), breaker("open", Some(503)), breaker("half-open", None)] {
+            status.upstreams = vec![upstream];
+            checks.extend(upstreams::of_breakers(view, &status));
+        }
+        let folder = std::path::Path::new("/home/o'hara/.kmi");
+        for free in [1_000_000, 100_000_000, 50_000_000_000] {
+            checks.push(machine::disk(view, folder, free));
+        }
+        checks.push(machine::service(view, None));
+        render(view, &checks)
+    }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_that_starts_nothing_is_named() {
+    let home = tempfile::tempdir().expect("a folder");
+    let show = || {
+        fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            render(view, &[machine::service(view, Some(home.path()))])
+        })
+    };
+    let units = home.path().join(".config/systemd/user");
+    std::fs::create_dir_all(&units).expect("a folder");
+    std::fs::write(units.join("kmid.service"), "[Service]\nExecStart=%h/bin/kmid --no-folder\n")
+        .expect("a unit");
+    assert!(show().starts_with("WARN"), "{}", show());
+    assert!(show().contains("bin/kmid, which does not exist"), "{}", show());
+    std::fs::create_dir(home.path().join("bin")).expect("a folder");
+    std::fs::write(home.path().join("bin/kmid"), "").expect("a program");
+    assert!(show().starts_with("OK"), "{}", show());
+}
+
 #[test]
 fn verdict_follows_the_worst_check() {
     let show = |checks: &[Check]| {

@@ -2,7 +2,7 @@
 
 use kmi_proto::error::RpcError;
 use kmi_proto::hello::{PROTOCOL, Skew, skew};
-use kmi_proto::methods::daemon::{Hello, HelloParams, Reloaded, Status, StopParams};
+use kmi_proto::methods::daemon::{Hello, HelloParams, Reloaded, Status, StopParams, UpstreamChecks};
 
 use super::super::Context;
 use super::super::convert::{self, Process};
@@ -63,6 +63,10 @@ pub(in super::super) async fn reload(context: &Context, peer: Peer) -> Result<Re
     let changed = reloaded.changed.join(",");
     audit(context, peer, &Change { action: "reloaded", to: Some(&changed), ..Change::default() });
     Ok(convert::reloaded(reloaded))
+}
+
+pub(in super::super) async fn check_upstreams(context: &Context) -> Result<UpstreamChecks, RpcError> {
+    Ok(convert::upstream_checks(ask(context, |reply| Command::CheckUpstreams { reply }).await?))
 }
 
 pub(in super::super) fn stop(params: &StopParams) -> Reply {

@@ -1,0 +1,89 @@
+//! `kmi doctor`: what it tries, and what it leaves alone.
+
+use kmi_tests::harness::{Setup, cli};
+use kmi_tests::upstream::{ANY, Reply, Upstream};
+use serde_json::{Value, json};
+
+/// The checks of a name, as `(level, detail)`.
+fn named<'a>(document: &'a Value, name: &str) -> Vec<(&'a str, &'a str)> {
+    let checks = document["checks"].as_array().unwrap().iter().filter(|check| check["name"] == name);
+    checks.map(|check| (check["level"].as_str().unwrap(), check["detail"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_way_to_the_upstream_and_the_clock() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).start().await;
+    daemon.quotas_read().await;
+    let checks = daemon.rpc("daemon.check_upstreams", json!({})).await.unwrap();
+    let host = upstream.base_url().split('/').nth(2).unwrap().to_owned();
+    let expected =
+        json!({"host": host, "reachable": true, "tls": true, "clock_skew_seconds": null, "error": null});
+    assert_eq!(checks, json!({"skipped": null, "upstreams": [expected]}), "one question for both keys");
+
+    let ran = daemon.kmi(&["doctor", "--json"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(matches!(named(&ran.json(), "upstream")[..], [("ok", _)]), "{ran:?}");
+    let without_key = upstream.at("/models").iter().filter(|seen| seen.key().is_none()).count();
+    assert_eq!(without_key, 2, "the checks carry no key");
+    let date = "Mon, 23 Nov 2020 09:00:00 GMT";
+    upstream.always(ANY, "/models", move |_| Reply::json(200, &json!({})).field("date", date));
+    let ran = daemon.kmi(&["doctor", "--json"]).await;
+    assert!(matches!(named(&ran.json(), "clock")[..], [("warn", _)]), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_fails() {
+    let (upstream, other) = (Upstream::start().await, Upstream::start().await);
+    let setup = Setup::live_at(&upstream.base_url(), other.ca_pem()).keys(&["alpha"]);
+    let daemon = setup.start().await;
+    let ran = daemon.kmi(&["doctor", "--json"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let document = ran.json();
+    assert!(matches!(named(&document, "upstream")[..], [("fail", _)]), "{document}");
+    let checks = daemon.rpc("daemon.check_upstreams", json!({})).await.unwrap();
+    let found = &checks["upstreams"][0];
+    assert_eq!((&found["reachable"], &found["tls"]), (&json!(true), &json!(false)), "{found}");
+}
+
+#[tokio::test]
+async fn in_dry_run_nothing_leaves_the_machine() {
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    assert_eq!(
+        daemon.rpc("daemon.check_upstreams", json!({})).await.unwrap(),
+        json!({"skipped": "dry_run", "upstreams": []})
+    );
+    let ran = daemon.kmi(&["doctor", "--json", "--recheck-keys"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let document = ran.json();
+    for name in ["upstream", "recheck_keys"] {
+        assert!(
+            matches!(named(&document, name)[..], [("ok", detail)] if detail.starts_with("skipped")),
+            "{document}"
+        );
+    }
+    for name in ["settings", "socket", "disk", "service", "proxy", "keys", "clients", "terms"] {
+        assert!(!named(&document, name).is_empty(), "{name} is missing: {document}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_daemon_its_settings_and_key_files_are_looked_at() {
+    let home =
+        kmi_tests::harness::home::Home::new().env("KMI_PROXY_LISTEN", "nowhere").env("KMI_NO_AUTOSTART", "1");
+    let ran = cli::kmi(&home, &["doctor", "--json"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let document = ran.json();
+    assert!(
+        named(&document, "settings")
+            .iter()
+            .any(|(level, why)| *level == "fail" && why.contains("KMI_PROXY_LISTEN")),
+        "{document}"
+    );
+    let home = home.env("KMI_PROXY_LISTEN", "127.0.0.1:0");
+    let document = cli::kmi(&home, &["doctor", "--json"]).await.json();
+    assert!(matches!(named(&document, "key_files")[..], [("warn", _)]), "{document}");
+    home.write_key("alpha", "sk-kimi-alpha-0123456789");
+    let document = cli::kmi(&home, &["doctor", "--json"]).await.json();
+    assert!(matches!(named(&document, "key_files")[..], [("ok", _)]), "{document}");
+}
