@@ -1,10 +1,13 @@
 //! One file a command, named like it.
 
+pub(crate) mod completions;
 mod doctor;
 mod e2e;
 mod health;
+pub(crate) mod keys;
 mod kimi;
 mod log_files;
+mod man;
 mod plan;
 mod proxy;
 mod proxy_logs;
@@ -22,8 +25,12 @@ use crate::tr;
 
 /// Runs a command.
 pub(crate) fn run(app: &App, command: Command) -> Outcome {
-    if let Command::Doctor(args) = &command {
-        return doctor::run(app, args);
+    match &command {
+        Command::Doctor(args) => return doctor::run(app, args),
+        // These need no settings.
+        Command::Completions(args) => return completions::run(app, args.shell),
+        Command::Man(args) => return man::run(app, &args.dir),
+        _ => {}
     }
     if !app.settings_errors.is_empty() {
         let what = tr!(app.messages, "error-settings", list = bullets(&app.settings_errors));
@@ -46,6 +53,9 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::E2e(args) => e2e::run(app, &args),
         Command::Doctor(args) => doctor::run(app, &args),
         Command::Kimi(args) => kimi::run(app, &args),
+        Command::Keys(args) => keys::run(app, args),
+        Command::Completions(args) => completions::run(app, args.shell),
+        Command::Man(args) => man::run(app, &args.dir),
     }
 }
 
