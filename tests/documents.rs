@@ -197,12 +197,16 @@ fn anchors(text: &str) -> BTreeSet<String> {
 async fn every_command_is_described() {
     let setup = Setup::dry_run();
     let help = cli::kmi(setup.home(), &["--help"]).await;
-    let listed = help.out.lines().skip_while(|line| *line != "Commands:").skip(1);
+    // Groups of commands, each with a heading, stand between the usage and the options.
+    let listed = help.out.lines().skip_while(|line| !line.starts_with("Usage:")).skip(1);
     let commands: Vec<&str> = listed
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
+        .take_while(|line| *line != "Options:")
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .collect();
-    assert!(commands.contains(&"status") && commands.len() >= 11, "{help:?}");
+    assert!(
+        ["status", "rotate", "keys"].iter().all(|one| commands.contains(one)) && commands.len() >= 16,
+        "{help:?}"
+    );
     for name in READMES {
         let text = read(name);
         for command in &commands {

@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::commands::completions::labels;
+use crate::commands::keys::args::KeysArgs;
+use crate::help;
 
 /// Steers kmid, the local proxy for your own Kimi API keys, and shows what it does.
 #[derive(Debug, Parser)]
 #[command(name = "kmi", version, disable_help_subcommand = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage or settings, 3 kmid is not running, \
-                        4 kmi and kmid do not fit together.")]
+#[command(after_help = format!("Examples:\n{}\n`kmi COMMAND --help` says more. Exit status: 0 done, 1 failed, \
+                                2 usage or settings, 3 kmid is not running, 4 kmi and kmid do not fit together.",
+                               help::examples()))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -20,7 +26,7 @@ pub(crate) struct Cli {
 }
 
 /// Options every command takes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
     /// Print JSON instead of words
     #[arg(long, global = true)]
@@ -44,22 +50,22 @@ pub(crate) struct Global {
 #[group(multiple = false)]
 struct Modes {
     /// The same as `kmi status`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     status: bool,
     /// The same as `kmi health`
-    #[arg(long, visible_alias = "all")]
+    #[arg(long, alias = "all", hide = true)]
     health: bool,
     /// The same as `kmi health --current`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     current: bool,
     /// The same as `kmi rotate`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     rotate: bool,
     /// The same as `kmi rotate auto`
-    #[arg(long, alias = "auto_rotate")]
+    #[arg(long, alias = "auto_rotate", hide = true)]
     auto_rotate: bool,
     /// The same as `kmi trace`
-    #[arg(long)]
+    #[arg(long, hide = true)]
     trace: bool,
 }
 
@@ -121,6 +127,12 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     /// Undo `kmi connect`
     Disconnect(DisconnectArgs),
+    /// The keys of the pool: list, add, remove, enable, disable, test
+    Keys(KeysArgs),
+    /// Print what a shell needs to complete the command line
+    Completions(CompletionsArgs),
+    /// Write manual pages into a folder
+    Man(ManArgs),
 }
 
 /// `kmi health`
@@ -144,7 +156,7 @@ pub(crate) struct RotateArgs {
     #[arg(value_enum)]
     pub(crate) mode: Option<RotateMode>,
     /// Switch to this key
-    #[arg(long, value_name = "LABEL", conflicts_with = "mode")]
+    #[arg(long, value_name = "LABEL", conflicts_with = "mode", add = ArgValueCandidates::new(labels))]
     pub(crate) to: Option<String>,
 }
 
@@ -371,6 +383,28 @@ pub(crate) struct KimiArgs {
     pub(crate) args: Vec<std::ffi::OsString>,
 }
 
+/// `kmi completions`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    bash        eval \"$(kmi completions bash)\"                      in ~/.bashrc\n  \
+    zsh         eval \"$(kmi completions zsh)\"                       in ~/.zshrc, after compinit\n  \
+    fish        kmi completions fish | source                      in ~/.config/fish/config.fish\n  \
+    powershell  kmi completions powershell | Out-String | iex      in $PROFILE\n  \
+    elvish      eval (kmi completions elvish | slurp)              in ~/.config/elvish/rc.elv")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `kmi man`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArgs {
+    /// The folder; it is created when it is missing
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value),
@@ -391,9 +425,11 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    let cli = Cli::try_parse_from(args)?;
+    let mut definition = definition();
+    let matches = definition.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
     match (cli.command, cli.modes.command()) {
-        (Some(_), Some(_)) => Err(Cli::command().error(
+        (Some(_), Some(_)) => Err(definition.error(
             ErrorKind::ArgumentConflict,
             "two modes at once: give either a command or one of --status, --health, --all, --current, \
              --rotate, --auto-rotate, --trace",
@@ -402,9 +438,14 @@ where
     }
 }
 
+/// The whole command line, as the help, the shells and the manual pages need it.
+pub(crate) fn definition() -> clap::Command {
+    help::grouped(Cli::command())
+}
+
 /// Prints the help, shown when nothing was asked for.
 pub(crate) fn print_help() -> std::io::Result<()> {
-    Cli::command().print_help()
+    definition().print_help()
 }
 
 #[cfg(test)]

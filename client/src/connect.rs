@@ -74,6 +74,13 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
     Ok(Some(daemon))
 }
 
+/// A connection without a word, for a question that may as well stay without an answer.
+pub(crate) fn quietly(app: &App, patience: Duration) -> Option<Daemon> {
+    let daemon = Client::new(open(app).ok()??);
+    self::patience(&daemon, Some(patience));
+    Some(daemon)
+}
+
 /// Opens a connection, or says that the daemon is not running.
 pub(crate) fn require(app: &App, start: Start) -> Outcome<Daemon> {
     find(app, start)?.ok_or_else(|| not_running(app).into())

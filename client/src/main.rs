@@ -7,6 +7,7 @@ mod connect;
 mod exit;
 #[cfg(test)]
 mod fixtures;
+mod help;
 mod http;
 mod output;
 mod settings;
@@ -18,7 +19,15 @@ use app::App;
 use exit::{Exit, Stop, write_stderr};
 
 fn main() -> ExitCode {
-    let (global, command) = match args::parse(std::env::args_os()) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(ended) = commands::completions::answer(&arguments) {
+        return ended;
+    }
+    if commands::keys::line_holds_a_key(&arguments) {
+        let app = App::new(&args::Global::default(), settings::load(None, false));
+        return finish(Err(commands::keys::key_in_argument(&app).into()), Some(&app));
+    }
+    let (global, command) = match args::parse(arguments) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };

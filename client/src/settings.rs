@@ -117,3 +117,9 @@ pub(crate) fn access(daemon_env_file: Option<&str>) -> ProxyAccess {
         Err(_) => ProxyAccess { token: None, auto_rotate_e2e: true },
     }
 }
+
+/// The key directory that a daemon started now by `kmi` would take; the first candidate when none exists yet.
+pub(crate) fn auths_dir() -> Option<PathBuf> {
+    let candidates = load::load_client(&Launch::default(), &Outside::capture()).ok()?.auths_candidates;
+    candidates.iter().find(|dir| dir.is_dir()).or(candidates.first()).cloned()
+}

@@ -3,9 +3,11 @@
 mod config;
 mod connect;
 mod doctor;
+mod keys;
 mod logs;
 mod proxy;
 mod report;
 mod rotation;
+mod shell;
 mod status;
 mod usage;

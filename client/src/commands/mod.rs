@@ -1,11 +1,14 @@
 //! One file a command, named like it.
 
+pub(crate) mod completions;
 mod connect;
 mod doctor;
 mod e2e;
 mod health;
+pub(crate) mod keys;
 mod kimi;
 mod log_files;
+mod man;
 mod plan;
 mod proxy;
 mod proxy_logs;
@@ -25,8 +28,12 @@ use crate::tr;
 
 /// Runs a command.
 pub(crate) fn run(app: &App, command: Command) -> Outcome {
-    if let Command::Doctor(args) = &command {
-        return doctor::run(app, args);
+    match &command {
+        Command::Doctor(args) => return doctor::run(app, args),
+        // These need no settings.
+        Command::Completions(args) => return completions::run(app, args.shell),
+        Command::Man(args) => return man::run(app, &args.dir),
+        _ => {}
     }
     // Settings that are wrong are a good reason for a report.
     if let Command::Report(args) = &command {
@@ -57,6 +64,9 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Kimi(args) => kimi::run(app, &args),
         Command::Connect(args) => connect::connect(app, &args),
         Command::Disconnect(args) => connect::disconnect(app, &args),
+        Command::Keys(args) => keys::run(app, args),
+        Command::Completions(args) => completions::run(app, args.shell),
+        Command::Man(args) => man::run(app, &args.dir),
     }
 }
 

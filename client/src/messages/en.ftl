@@ -497,3 +497,63 @@ doctor-breakers-closed = closed: no upstream is taken for down
 report-written = The report is in { $path }. Keys, tokens, e-mails and prompts are left out; read it before you attach it.
 report-unwritable = { $path } cannot be written: { $why }
 report-unwritable-next = name another file with --output; one that exists is never overwritten
+
+## kmi keys
+
+keys-column-label = key
+keys-column-state = state
+keys-column-left = left
+keys-column-priority = priority
+keys-column-key = ends with
+keys-column-file = file
+keys-none = there are no keys; `kmi keys add` puts one in
+keys-none-next = `kmi keys add` puts a key in
+keys-argument = a key is not taken from an argument: other programs and the shell's history would see it
+keys-argument-next = `kmi keys add` asks for it without showing it, or reads it from standard input
+keys-unknown = no key has the label { $label }
+keys-unknown-next = the labels are: { $list }
+keys-no-file = the key's file { $path } is not there
+keys-unwritten = { $path } cannot be changed: { $why }
+keys-unread = the key cannot be read: { $why }
+keys-ask-key = API key (it is not shown):
+keys-ask-label = label for it [{ $proposal }]:
+keys-bad-empty = no key was given
+keys-bad-too-long = the key is longer than 512 characters; that is no API key
+keys-bad-characters = the key has blanks, quotes, control or non-ASCII characters; copy it once more, and only one
+keys-bad-label = this is no label: use up to 64 characters without quotes, backslashes and control characters, and not the key
+keys-bad-url = the base URL is refused: { $why }
+keys-same-key = this key is there already, as { $label } ({ $source })
+keys-same-label = another key has the label { $label } ({ $source })
+keys-not-taken = kmid does not take { $path }, so it was removed again: { $why }
+keys-add-unseen = { $path } is written, but kmid has not taken it within 5 s
+keys-added = { $label } is in the pool: { $path }
+keys-check-good = the API knows it
+keys-check-refused = the API refuses it ({ $said })
+keys-check-unclear = it could not be checked ({ $said }); `kmi keys test` tries again
+keys-check-dry-run = not checked: this is a dry run, and no request leaves this machine
+keys-check-not-running = not checked: kmid is not running; it takes the key when it starts
+keys-refused-ask = remove it again? [Y/n]
+keys-refused-removed = it was removed again; keys of api.kimi.com and api.kimi.ai are not the same (--base-url), and --keep keeps it anyway
+keys-refused-kept = it stays all the same
+keys-remove-ask = take { $label } ({ $source }) out of the pool? [y/N]
+keys-remove-kept = it stays
+keys-remove-unasked = nobody is there to ask: give -y to remove without asking
+keys-removed = { $label } is out of the pool; its file is kept as { $backup }
+keys-twin = { $source } holds the same key, which counts now
+keys-switch-foreign = { $path } is a client's config, which kmi does not edit for this
+keys-switch-unclear = { $path } cannot be edited safely
+keys-switch-next = set KMI_KEY_DISABLED by hand, or move the key into a file of its own: `kmi keys remove { $label }`, then `kmi keys add`
+keys-switched-off = { $label } is switched off
+keys-switched-off-already = { $label } was switched off already
+keys-switched-on = { $label } is switched on
+keys-switched-on-already = { $label } was switched on already
+keys-unseen = the file is changed, but kmid has not seen it within 5 s; `kmi doctor` may tell why
+keys-test-good = answers
+keys-test-bad = does not answer well
+keys-test-dry-run = dry-run: the simulator inside kmid was asked, not the API
+man-written = { $count ->
+    [one] { $count } page written to { $dir }
+   *[other] { $count } pages written to { $dir }
+}
+man-try = read one with `man { $dir }/kmi.1`
+man-unwritten = the pages cannot be written to { $dir }: { $why }

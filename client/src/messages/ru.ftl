@@ -518,3 +518,64 @@ doctor-breakers-closed = замкнут: все серверы считаютс�
 report-written = Отчёт записан в { $path }. Ключей, токенов, адресов почты и промптов в нём нет; прочтите его, прежде чем отправить.
 report-unwritable = { $path } не удалось записать: { $why }
 report-unwritable-next = укажите другой файл в --output; существующий никогда не перезаписывается
+
+## kmi keys
+
+keys-column-label = ключ
+keys-column-state = состояние
+keys-column-left = осталось
+keys-column-priority = приоритет
+keys-column-key = конец
+keys-column-file = файл
+keys-none = ключей нет; добавить — `kmi keys add`
+keys-none-next = добавьте ключ: `kmi keys add`
+keys-argument = ключ не принимается аргументом: его увидели бы другие программы и история оболочки
+keys-argument-next = `kmi keys add` спросит его, не показывая, или прочтёт из стандартного ввода
+keys-unknown = ключа с меткой { $label } нет
+keys-unknown-next = метки такие: { $list }
+keys-no-file = файла ключа { $path } нет на месте
+keys-unwritten = { $path } нельзя изменить: { $why }
+keys-unread = ключ не удалось прочитать: { $why }
+keys-ask-key = ключ API (не показывается):
+keys-ask-label = метка для него [{ $proposal }]:
+keys-bad-empty = ключ не задан
+keys-bad-too-long = ключ длиннее 512 символов; это не ключ API
+keys-bad-characters = в ключе пробелы, кавычки, управляющие символы или не ASCII; скопируйте его ещё раз, и только один
+keys-bad-label = это не метка: до 64 символов без кавычек, обратных косых черт и управляющих символов, и не сам ключ
+keys-bad-url = базовый адрес не принят: { $why }
+keys-same-key = этот ключ уже есть: { $label } ({ $source })
+keys-same-label = метка { $label } уже у другого ключа ({ $source })
+keys-not-taken = kmid не принимает { $path }, поэтому файл снова удалён: { $why }
+keys-add-unseen = { $path } записан, но kmid не принял его за 5 с
+keys-added = { $label } в пуле: { $path }
+keys-check-good = API его знает
+keys-check-refused = API его отвергает ({ $said })
+keys-check-unclear = проверить не удалось ({ $said }); `kmi keys test` попробует ещё раз
+keys-check-dry-run = не проверен: это пробный режим, и ни один запрос не покидает машину
+keys-check-not-running = не проверен: kmid не запущен; он возьмёт ключ при запуске
+keys-refused-ask = удалить его снова? [Y/n]
+keys-refused-removed = он снова удалён; ключи api.kimi.com и api.kimi.ai разные (--base-url), а --keep всё равно его оставит
+keys-refused-kept = он всё равно остаётся
+keys-remove-ask = убрать { $label } ({ $source }) из пула? [y/N]
+keys-remove-kept = остаётся
+keys-remove-unasked = спросить некого: -y удаляет без вопроса
+keys-removed = { $label } убран из пула; его файл сохранён как { $backup }
+keys-twin = в { $source } тот же ключ, теперь считается он
+keys-switch-foreign = { $path } — конфиг клиента, kmi его ради этого не правит
+keys-switch-unclear = { $path } нельзя править безопасно
+keys-switch-next = задайте KMI_KEY_DISABLED вручную или перенесите ключ в отдельный файл: `kmi keys remove { $label }`, затем `kmi keys add`
+keys-switched-off = { $label } выключен
+keys-switched-off-already = { $label } уже был выключен
+keys-switched-on = { $label } включён
+keys-switched-on-already = { $label } уже был включён
+keys-unseen = файл изменён, но kmid не заметил этого за 5 с; причину может показать `kmi doctor`
+keys-test-good = отвечает
+keys-test-bad = отвечает плохо
+keys-test-dry-run = пробный режим: спрошен симулятор внутри kmid, а не API
+man-written = { $count ->
+    [one] { $count } страница записана в { $dir }
+    [few] { $count } страницы записаны в { $dir }
+   *[many] { $count } страниц записано в { $dir }
+}
+man-try = прочесть: `man { $dir }/kmi.1`
+man-unwritten = страницы нельзя записать в { $dir }: { $why }

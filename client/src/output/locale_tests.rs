@@ -102,6 +102,7 @@ fn the_code_and_the_files_agree() {
         "e2e-failure-",
         "check-",
         "doctor-",
+        "keys-bad-",
     ];
     for id in en.keys().filter(|id| !called.contains(id.as_str())) {
         assert!(families.iter().any(|family| id.starts_with(family)), "{id} is never used");

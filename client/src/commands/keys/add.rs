@@ -1,0 +1,237 @@
+//! `kmi keys add`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::keys::{Key, LabelParams};
+use kmid_core::key::{BaseUrl, Fingerprint, Secret};
+use serde_json::json;
+
+use super::args::AddArgs;
+use super::file::{Known, NewKey};
+use super::{ask, directory, file, key_in_argument, list, listed, unwritten, wait};
+use crate::app::App;
+use crate::connect::{self, Daemon, Start};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::flow;
+use crate::output::style::{Paint, Span, clean};
+use crate::tr;
+
+/// What the API said of the new key.
+enum Check {
+    /// It answered well.
+    Good,
+    /// It refuses the key: 401.
+    Refused(String),
+    /// Nothing clear came back.
+    Unclear(String),
+    /// Dry-run.
+    DryRun,
+    /// No daemon to ask.
+    NotRunning,
+}
+
+impl Check {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Refused(_) => "refused",
+            Self::Unclear(_) => "unclear",
+            Self::DryRun => "dry_run",
+            Self::NotRunning => "not_running",
+        }
+    }
+
+    fn said(&self) -> Option<&str> {
+        match self {
+            Self::Refused(said) | Self::Unclear(said) => Some(said),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
+    if !args.words.is_empty() {
+        return Err(key_in_argument(app).into());
+    }
+    let base_url = args.base_url.as_deref().map(|text| base_url(app, text)).transpose()?;
+    let mut daemon = connect::find(app, Start::OnDemand)?;
+    let status = match &mut daemon {
+        Some(daemon) => {
+            Some(daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?)
+        }
+        None => None,
+    };
+    let dir = directory(app, status.as_ref());
+    let known = match &mut daemon {
+        Some(daemon) => listed(app, daemon)?.keys.into_iter().map(as_known).collect(),
+        None => file::scan(&dir),
+    };
+    if let Some(label) = &args.label {
+        label_is_free(app, &known, label)?;
+    }
+    let secret = ask::key(app)?;
+    key_is_new(app, &known, &secret)?;
+    let label = label(app, args, &known)?;
+    let (path, stem) = file::free_path(&dir, &label);
+    let new =
+        NewKey { secret: &secret, label: &label, base_url: base_url.as_deref(), priority: args.priority };
+    let Some(text) = new.text(&stem) else {
+        return Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-bad-characters")).into());
+    };
+    file::create(&path, &text).map_err(|error| unwritten(app, &path, &error))?;
+    let fingerprint = Fingerprint::of(&secret).to_string();
+    drop(secret);
+    let dry_run = status.is_some_and(|status| status.mode == "dry-run");
+    let Some(mut daemon) = daemon else {
+        return report(app, args, &path, &label, None, &Check::NotRunning);
+    };
+    let key = loaded(app, &mut daemon, &path, &fingerprint)?;
+    let check = if dry_run { Check::DryRun } else { check(app, &mut daemon, &key.label)? };
+    let key =
+        listed(app, &mut daemon)?.keys.into_iter().find(|k| k.fingerprint == fingerprint).unwrap_or(key);
+    report(app, args, &path, &key.label.clone(), Some((&mut daemon, &key)), &check)
+}
+
+fn as_known(key: Key) -> Known {
+    Known { label: key.label, fingerprint: key.fingerprint, source: key.source }
+}
+
+fn base_url(app: &App, text: &str) -> Outcome<String> {
+    match BaseUrl::parse(text) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(why) => {
+            let what = tr!(app.messages, "keys-bad-url", why = why.to_string());
+            Err(Failure::new(Exit::Usage, what).into())
+        }
+    }
+}
+
+fn key_is_new(app: &App, known: &[Known], secret: &Secret) -> Outcome<()> {
+    let fingerprint = Fingerprint::of(secret).to_string();
+    let Some(twin) = known.iter().find(|known| known.fingerprint == fingerprint) else { return Ok(()) };
+    let (label, source) = (clean(&twin.label).into_owned(), clean(&twin.source).into_owned());
+    Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-same-key", label = label, source = source)).into())
+}
+
+fn label_is_free(app: &App, known: &[Known], label: &str) -> Outcome<()> {
+    if !file::is_label(label) {
+        return Err(Failure::new(Exit::Usage, tr!(app.messages, "keys-bad-label")).into());
+    }
+    let lower = label.to_lowercase();
+    let Some(twin) = known.iter().find(|known| known.label.to_lowercase() == lower) else { return Ok(()) };
+    let (label, source) = (clean(&twin.label).into_owned(), clean(&twin.source).into_owned());
+    Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-same-label", label = label, source = source))
+        .into())
+}
+
+/// The label that was given or is answered; without an answer the proposal.
+fn label(app: &App, args: &AddArgs, known: &[Known]) -> Outcome<String> {
+    if let Some(label) = &args.label {
+        return Ok(label.clone());
+    }
+    let proposal = file::proposal(known.iter().map(|known| known.label.as_str()));
+    if !ask::somebody() {
+        return Ok(proposal);
+    }
+    let question = tr!(app.messages, "keys-ask-label", proposal = proposal.as_str());
+    let label = ask::line(&question).filter(|label| !label.is_empty()).unwrap_or(proposal);
+    label_is_free(app, known, &label)?;
+    Ok(label)
+}
+
+/// Waits until the daemon has the key, or says why it does not take it.
+fn loaded(app: &App, daemon: &mut Daemon, path: &Path, fingerprint: &str) -> Outcome<Key> {
+    let file = path.display().to_string();
+    let seen = wait(app, daemon, |list| {
+        let key = list.keys.iter().find(|key| key.fingerprint == fingerprint);
+        let issue = list.issues.iter().find(|issue| issue.level == "error" && issue.subject == file);
+        key.cloned().map(Ok).or_else(|| issue.map(|issue| Err(issue.message.clone())))
+    })?;
+    match seen {
+        Some(Ok(key)) => Ok(key),
+        Some(Err(why)) => {
+            // What cannot be used is not left behind.
+            let _ = fs::remove_file(path);
+            let why = clean(&why).into_owned();
+            Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-not-taken", path = file, why = why))
+                .into())
+        }
+        None => Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-add-unseen", path = file))
+            .next(tr!(app.messages, "next-doctor"))
+            .into()),
+    }
+}
+
+fn check(app: &App, daemon: &mut Daemon, label: &str) -> Outcome<Check> {
+    connect::patience(daemon, Some(connect::SLOW));
+    let asked = daemon
+        .ask::<typed::QuotaRefresh>(&LabelParams { label: Some(label.to_owned()) })
+        .map_err(|error| connect::failure(app, error))?;
+    Ok(match asked.failed.into_iter().next() {
+        None => Check::Good,
+        // 401 is the API's word for a key that it does not know [error table of kimi-upstream.md, 2026-11].
+        Some(failed) if failed.error.contains("answered 401") => Check::Refused(failed.error),
+        Some(failed) => Check::Unclear(failed.error),
+    })
+}
+
+/// Says what came of it; a key that the API refuses goes again unless it is to stay.
+fn report(
+    app: &App,
+    args: &AddArgs,
+    path: &Path,
+    label: &str,
+    loaded: Option<(&mut Daemon, &Key)>,
+    check: &Check,
+) -> Outcome {
+    let file: PathBuf = path.to_owned();
+    let (label, shown) = (clean(label).into_owned(), file.display().to_string());
+    if !app.json {
+        app.print(&format!(
+            "{}\n",
+            tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str())
+        ))?;
+        let view = app.view();
+        let mut spans = vec![verdict(app, check)];
+        spans.extend(loaded.as_ref().iter().flat_map(|(_, key)| list::window_spans(&view, &key.windows)));
+        app.print(&flow::spans(view.look, "", 2, &spans))?;
+    }
+    let refused = matches!(check, Check::Refused(_));
+    let keeps =
+        || args.keep || (ask::somebody() && !ask::agreed(app, &tr!(app.messages, "keys-refused-ask"), true));
+    let removed = refused && !keeps();
+    if removed {
+        fs::remove_file(path).map_err(|error| unwritten(app, path, &error))?;
+        if let Some((daemon, key)) = loaded {
+            wait(app, daemon, |list| {
+                (!list.keys.iter().any(|other| other.fingerprint == key.fingerprint)).then_some(())
+            })?;
+        }
+    }
+    if app.json {
+        app.print_json(&json!({
+            "label": label, "file": shown, "added": !removed, "check": check.word(), "error": check.said()
+        }))?;
+    } else if refused {
+        let done = if removed {
+            tr!(app.messages, "keys-refused-removed")
+        } else {
+            tr!(app.messages, "keys-refused-kept")
+        };
+        app.print(&format!("{done}\n"))?;
+    }
+    Ok(if removed { Exit::Failed } else { Exit::Ok })
+}
+
+fn verdict(app: &App, check: &Check) -> Span {
+    let said = clean(check.said().unwrap_or_default()).into_owned();
+    match check {
+        Check::Good => Span::new(Paint::Good, tr!(app.messages, "keys-check-good")),
+        Check::Refused(_) => Span::new(Paint::Bad, tr!(app.messages, "keys-check-refused", said = said)),
+        Check::Unclear(_) => Span::new(Paint::Warn, tr!(app.messages, "keys-check-unclear", said = said)),
+        Check::DryRun => Span::new(Paint::Warn, tr!(app.messages, "keys-check-dry-run")),
+        Check::NotRunning => Span::new(Paint::Warn, tr!(app.messages, "keys-check-not-running")),
+    }
+}

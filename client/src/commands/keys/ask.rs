@@ -1,0 +1,55 @@
+//! Asking a person. Questions go to stderr or the terminal itself, so that stdout stays clean.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use kmid_core::key::Secret;
+
+use super::file;
+use crate::app::App;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::tr;
+
+/// More than any key; a bound for what standard input may send.
+const MOST_BYTES: u64 = 4096;
+
+/// Whether somebody is there to answer.
+pub(super) fn somebody() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// One line of an answer; `None` when there is none to be had.
+pub(super) fn line(question: &str) -> Option<String> {
+    write!(io::stderr(), "{question} ").and_then(|()| io::stderr().flush()).ok()?;
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer).ok()?;
+    (read > 0).then(|| answer.trim().to_owned())
+}
+
+/// A yes or a no; `otherwise` is what an empty line means, and no answer at all is a no.
+pub(super) fn agreed(app: &App, question: &str, otherwise: bool) -> bool {
+    match line(question) {
+        Some(answer) if answer.is_empty() => otherwise,
+        Some(answer) => tr!(app.messages, "stop-yes").split(' ').any(|yes| yes == answer.to_lowercase()),
+        None => false,
+    }
+}
+
+/// The key: typed without being shown, or the one line of standard input.
+pub(super) fn key(app: &App) -> Outcome<Secret> {
+    let unread = |error: io::Error| {
+        let what = tr!(app.messages, "keys-unread", why = error.to_string());
+        Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next"))
+    };
+    let text = if io::stdin().is_terminal() {
+        rpassword::prompt_password(format!("{} ", tr!(app.messages, "keys-ask-key"))).map_err(unread)?
+    } else {
+        let mut text = String::new();
+        io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(unread)?;
+        text
+    };
+    file::checked(&text).map_err(|why| {
+        let id = format!("keys-bad-{}", why.name());
+        let what = app.messages.find(&id).unwrap_or(id);
+        Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next")).into()
+    })
+}
