@@ -11,6 +11,7 @@ mod http;
 mod output;
 mod settings;
 mod since;
+mod trace_view;
 
 use std::process::ExitCode;
 

@@ -12,8 +12,8 @@ mod proxy_restart;
 mod proxy_stop;
 mod rotate;
 mod status;
-mod trace;
-mod why;
+pub(crate) mod trace;
+pub(crate) mod why;
 
 use crate::app::App;
 use crate::args::Command;
