@@ -5,3 +5,4 @@ mod logs;
 mod proxy;
 mod rotation;
 mod status;
+mod trace_screen;
