@@ -87,7 +87,7 @@ async fn restored(tmux: &Tmux, daemon: &Daemon, ended: &str) {
     let screen = tmux.shows(ended).await;
     assert!(!screen.contains("─"), "something is left: {screen}");
     assert_eq!(tmux.flags(), "0 1", "alternate screen and cursor");
-    let setting = |name: &str| std::fs::read_to_string(daemon.home.path().join(name)).unwrap_or_default();
+    let setting = |name: &str| std::fs::read_to_string(daemon.home.work_dir().join(name)).unwrap_or_default();
     eventually("the settings afterwards", || async { (!setting("after").is_empty()).then_some(()) }).await;
     assert!(setting("before").len() > 10);
     assert_eq!(setting("before"), setting("after"));
