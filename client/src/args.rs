@@ -107,7 +107,8 @@ pub(crate) enum Command {
     ProxyRestart,
     /// Show kmid's logs
     ProxyLogs(ProxyLogsArgs),
-    /// Live view of requests
+    /// Live view of requests; on a terminal it fills the screen
+    #[command(visible_alias = "top")]
     Trace(TraceArgs),
     /// Why a request got its key, and what each attempt met
     Why(WhyArgs),

@@ -196,7 +196,15 @@ fn open(app: &App) -> Outcome<Option<Stream>> {
     };
     let address = kmi_proto::endpoint::address(&app.settings.socket)
         .map_err(|error| Failure { exit: Exit::Usage, ..fail(error.to_string()) })?;
-    let name = address.to_fs_name::<GenericFilePath>().map_err(|error| fail(error.to_string()))?;
+    dial(&address).map_err(|error| fail(error.to_string()).into())
+}
+
+/// Opens the socket at an address of [`kmi_proto::endpoint`]; `None` when nobody listens.
+///
+/// # Errors
+/// When there is something that cannot be connected to.
+pub(crate) fn dial(address: &Path) -> io::Result<Option<Stream>> {
+    let name = address.to_fs_name::<GenericFilePath>()?;
     match Stream::connect(name) {
         Ok(stream) => Ok(Some(stream)),
         // Nobody listens: no socket, or one that a killed daemon left behind.
@@ -208,7 +216,7 @@ fn open(app: &App) -> Outcome<Option<Stream>> {
         {
             Ok(None)
         }
-        Err(error) => Err(fail(error.to_string()).into()),
+        Err(error) => Err(error),
     }
 }
 

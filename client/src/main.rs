@@ -12,6 +12,7 @@ mod http;
 mod output;
 mod settings;
 mod since;
+mod trace_view;
 
 use std::process::ExitCode;
 

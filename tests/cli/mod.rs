@@ -10,4 +10,5 @@ mod report;
 mod rotation;
 mod shell;
 mod status;
+mod trace_screen;
 mod usage;

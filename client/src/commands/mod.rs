@@ -17,9 +17,9 @@ mod proxy_stop;
 mod report;
 mod rotate;
 mod status;
-mod trace;
+pub(crate) mod trace;
 mod usage;
-mod why;
+pub(crate) mod why;
 
 use crate::app::App;
 use crate::args::Command;

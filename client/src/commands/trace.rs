@@ -1,4 +1,4 @@
-//! `kmi trace`: requests as they finish, one line each.
+//! `kmi trace`: requests as they finish, one line each; on a terminal on the whole screen (`trace_view`).
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,16 @@ use crate::output::flow;
 use crate::output::style::{Paint, Span, cut, width};
 use crate::output::table::{self, Column};
 use crate::output::time::millis;
-use crate::tr;
+use crate::{tr, trace_view};
 
 pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
     since_of(app, args.since.as_deref())?;
-    let mut daemon = connect::require(app, Start::OnDemand)?;
     let follow = !args.no_follow;
     let params = TailParams { since: args.since.clone(), limit: Some(args.lines), follow };
+    if follow && trace_view::possible(app) {
+        return trace_view::run(app, params);
+    }
+    let mut daemon = connect::require(app, Start::OnDemand)?;
     if follow {
         connect::patience(&daemon, None);
     }
@@ -158,7 +161,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
 }
 
 /// `12:00:00` of `2026-02-02 12:00:00.123 +0300`, which is in the daemon's zone.
-fn clock(ts: &str) -> String {
+pub(crate) fn clock(ts: &str) -> String {
     let time = ts.split([' ', 'T']).nth(1).unwrap_or(ts);
     time.split('.').next().unwrap_or(time).to_owned()
 }

@@ -313,6 +313,54 @@ trace-none = no requests
 trace-tokens = in { $input } (cached { $cached }), out { $output }
 trace-queued = waited { $time }
 trace-attempts = attempts: { $list }
+error-terminal = the screen cannot be used: { $why }
+trace-live = live
+trace-connecting = connecting
+trace-paused = { $count ->
+    [0] paused
+    [one] paused, { $count } new
+   *[other] paused, { $count } new
+}
+trace-lost-not-running = kmid is gone; trying again each second
+trace-lost-closed = kmid closed the connection; trying again
+trace-lost-broken = no connection to kmid ({ $why }); trying again
+trace-missed = { $count ->
+    [one] { $count } request missed
+   *[other] { $count } requests missed
+}
+trace-count = requests: { $shown } of { $kept }
+trace-none-fits = no request passes the filters; c clears them
+trace-filter-key = key { $key }
+trace-statuses-good = status under 400
+trace-statuses-refused = status 4xx
+trace-statuses-broken = status 5xx or none
+trace-hints = q quit  ? help  p pause  f key  s status  / text  Enter detail
+trace-hints-typing = Enter keeps the text, Esc drops it
+trace-help-title = Help
+trace-help-quit = quit
+trace-help-help = show or hide this
+trace-help-pause = hold the list, or let it go on
+trace-help-move = choose a request; scroll its detail
+trace-help-page = the same by ten
+trace-help-ends = to the newest, to the oldest
+trace-help-open = all about the request, with its attempts
+trace-help-back = back; then no selection; then no filters
+trace-help-key = only one key: the next one, then all
+trace-help-statuses = under 400, 4xx, 5xx or none, all
+trace-help-text = only what holds a text
+trace-help-clear = no filters
+trace-detail-title = Request
+trace-first-byte = first byte after { $time }
+trace-bytes = { $up } up, { $down } down
+trace-error-code = error { $code }
+column-time = time
+column-status = status
+column-first-byte = first byte
+column-took = took
+column-tokens = in/cached/out
+column-endpoint = request
+column-in-flight = in flight
+column-minute = last minute
 column-state = state
 column-left = left
 column-why = why

@@ -332,6 +332,56 @@ trace-none = запросов нет
 trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
 trace-queued = в очереди { $time }
 trace-attempts = попытки: { $list }
+error-terminal = экран использовать нельзя: { $why }
+trace-live = идёт
+trace-connecting = соединение
+trace-paused = { $count ->
+    [0] пауза
+    [one] пауза, { $count } новый
+    [few] пауза, { $count } новых
+   *[other] пауза, { $count } новых
+}
+trace-lost-not-running = kmid пропал; новая попытка каждую секунду
+trace-lost-closed = kmid закрыл соединение; новая попытка
+trace-lost-broken = нет соединения с kmid ({ $why }); новая попытка
+trace-missed = { $count ->
+    [one] пропущен { $count } запрос
+    [few] пропущено { $count } запроса
+   *[other] пропущено { $count } запросов
+}
+trace-count = запросы: { $shown } из { $kept }
+trace-none-fits = под фильтры не подходит ни один запрос; c снимает их
+trace-filter-key = ключ { $key }
+trace-statuses-good = статус до 400
+trace-statuses-refused = статус 4xx
+trace-statuses-broken = статус 5xx или никакого
+trace-hints = q выход  ? справка  p пауза  f ключ  s статус  / текст  Enter подробно
+trace-hints-typing = Enter оставляет текст, Esc убирает
+trace-help-title = Справка
+trace-help-quit = выход
+trace-help-help = показать или убрать справку
+trace-help-pause = остановить список или пустить дальше
+trace-help-move = выбрать запрос; прокрутить подробности
+trace-help-page = то же по десять
+trace-help-ends = к самому новому, к самому старому
+trace-help-open = всё о запросе, с его попытками
+trace-help-back = назад; затем снять выбор; затем фильтры
+trace-help-key = только один ключ: следующий, потом все
+trace-help-statuses = до 400, 4xx, 5xx или никакого, все
+trace-help-text = только то, где есть текст
+trace-help-clear = без фильтров
+trace-detail-title = Запрос
+trace-first-byte = первый байт через { $time }
+trace-bytes = отправлено { $up }, получено { $down }
+trace-error-code = ошибка { $code }
+column-time = время
+column-status = статус
+column-first-byte = перв. байт
+column-took = заняло
+column-tokens = вход/кэш/выход
+column-endpoint = запрос
+column-in-flight = в работе
+column-minute = посл. минута
 column-state = состояние
 column-left = осталось
 column-why = почему
