@@ -20,7 +20,7 @@ fn config() -> String {
 }
 
 async fn started(setup: Setup) -> (Daemon, PathBuf) {
-    let daemon = setup.keys(&["alpha", "beta"]).file(".kimi-code/config.toml", &config()).start().await;
+    let daemon = setup.keys(&["alpha", "beta"]).file(".kimi-code/config.toml", config()).start().await;
     let path = daemon.home.path().join(".kimi-code/config.toml");
     (daemon, path)
 }

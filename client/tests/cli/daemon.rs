@@ -129,6 +129,7 @@ pub(crate) fn status(url: &str, pid: u32) -> Value {
         "daemon": {"version": env!("CARGO_PKG_VERSION"), "pid": pid, "started_at": "2026-11-23T09:00:00.000Z",
             "uptime_seconds": 5, "rss_bytes": 0, "env_file": null, "auths_dir": null, "state_dir": "/s"},
         "requests": {"total": 0, "in_flight": 0, "failed": 0},
+        "queue": {"length": 0, "most": 0, "max_wait_seconds": 0}, "accounts": [], "upstreams": [],
         "sessions": {"affinity": true, "known": 0},
         "tokens": {"input": 0, "cached": 0, "output": 0}, "cache_share": null,
         "issues": [],

@@ -358,9 +358,9 @@ impl Exchange {
 
     /// Whether there can be another attempt, whatever this one meets.
     fn may_try_again(&self, spent: &Spent) -> bool {
-        self.body.is_some()
-            && (spent.failovers < self.settings.proxy_failover_max
-                || spent.retries < self.settings.proxy_retry_max)
+        let other_key =
+            spent.failovers < self.settings.proxy_failover_max && self.proxy.state.mode() != Mode::Manual;
+        self.body.is_some() && (other_key || spent.retries < self.settings.proxy_retry_max)
     }
 
     /// Sends the request with one key.
