@@ -370,7 +370,7 @@ impl Client {
 /// `kmi report`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
-    /// The file to write, `-` for stdout; kmi-report-<time>.json in this folder unless given
+    /// The file to write, `-` for stdout; kmi-report-TIME.json in this folder unless given
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -202,3 +202,30 @@ async fn why_each_attempt_got_its_key() {
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("no request"), "{}", ran.err);
 }
+
+#[tokio::test]
+async fn why_nobody_could_serve() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    upstream.next(&key_of("alpha"), "/chat/completions", Reply::status(402));
+    let banned = "Access terminated. Review our Community Guidelines.";
+    let banned = Reply::openai_error(403, "access_terminated_error", banned);
+    upstream.next(&key_of("beta"), "/chat/completions", banned);
+    daemon.send(Request::chat()).await;
+    let answer = daemon.send(Request::chat()).await;
+    assert!(answer.by_kmid(), "{}", answer.text());
+    daemon.traces(2).await;
+    let id = answer.fields.get("x-kmi-request-id").unwrap();
+    let entry = daemon.rpc("requests.get", json!({"request_id": id})).await.unwrap();
+    assert_eq!(entry["attempts"], json!([]));
+    let reasons: Vec<&Value> = entry["refused"]["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|candidate| &candidate["reason"])
+        .collect();
+    assert_eq!(reasons, ["payment", "banned"]);
+    let ran = daemon.kmi(&["why", id]).await;
+    assert!(ran.out.contains("no key could serve"), "{}", ran.out);
+}

@@ -55,6 +55,12 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
         text.push('\n');
         text.push_str(&render_attempt(view, place + 1, attempt));
     }
+    if let Some(refused) = &entry.refused {
+        let line = tr!(messages, "why-refused", how = decision::headline(view, refused));
+        text.push('\n');
+        text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Warn, line)]));
+        text.push_str(&decision::table(view, refused));
+    }
     text
 }
 

@@ -296,6 +296,7 @@ why-session = session { $session }
 why-attempt = attempt { $number }: { $key }, { $met }
 why-chosen = chosen: { $how }
 why-no-attempt = no key was tried: kmid answered by itself
+why-refused = no key could serve: { $how }
 why-not-recorded = the trace does not say why this key was chosen
 plan-next = the next new session gets { $key }
 plan-none = no key can serve now

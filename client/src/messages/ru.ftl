@@ -314,6 +314,7 @@ why-session = сеанс { $session }
 why-attempt = попытка { $number }: { $key }, { $met }
 why-chosen = выбор: { $how }
 why-no-attempt = ни один ключ не пробовали: kmid ответил сам
+why-refused = ни один ключ не мог обслужить: { $how }
 why-not-recorded = в трассе не записано, почему выбран этот ключ
 plan-next = следующий новый сеанс получит { $key }
 plan-none = сейчас ни один ключ не может обслуживать

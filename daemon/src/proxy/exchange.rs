@@ -261,7 +261,11 @@ impl Exchange {
             self.journal.waited(queued);
             let mut lease = match lease {
                 Ok(lease) => lease,
-                Err(why) => return self.no_key(&why, spent.last),
+                Err(why) => {
+                    let demand = Demand { tried: &spent.tried, session: self.journal.session };
+                    self.journal.refused = Some(Box::new(self.proxy.state.explain_refusal(&demand)));
+                    return self.no_key(&why, spent.last);
+                }
             };
             self.journal.attempt(&mut lease);
             let label = Arc::clone(&lease.key().label);

@@ -46,6 +46,8 @@ pub(super) struct Journal {
     queued: Option<std::time::Duration>,
     /// The session that the body names.
     pub(super) session: Option<SessionId>,
+    /// Why there was no key for it.
+    pub(super) refused: Option<Box<Decision>>,
     /// The model that the body names.
     pub(super) model: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -80,6 +82,7 @@ impl Journal {
             attempts: TraceAttempts::new(),
             queued: None,
             session: None,
+            refused: None,
             model: None,
             prompt: (Box::default(), Box::default()),
             bytes_up: 0,
@@ -168,6 +171,7 @@ impl Journal {
             attempts: std::mem::take(&mut self.attempts),
             queued: self.queued,
             session: self.session,
+            refused: self.refused.take(),
             model: self.model.take(),
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),

@@ -25,7 +25,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::{KeyState, PoolView};
-use kmid_core::pool::{self, Decision, Effect, Mode, Pool, RotateError, Rules};
+use kmid_core::pool::{self, Decision, Demand, Effect, Mode, Pool, RotateError, Rules};
 use kmid_core::time::Time;
 use tokio::sync::Notify;
 
@@ -179,6 +179,12 @@ impl State {
     #[must_use]
     pub fn plan(&self) -> Decision {
         lock(&self.pool).plan(clock::now())
+    }
+
+    /// Why a demand got no key, for the trace.
+    #[must_use]
+    pub fn explain_refusal(&self, demand: &Demand<'_>) -> Decision {
+        lock(&self.pool).explain_refusal(demand, clock::now())
     }
 
     /// How keys are chosen.

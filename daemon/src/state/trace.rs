@@ -52,6 +52,8 @@ pub struct TraceRecord {
     pub queued: Option<Duration>,
     /// Hash of the session id.
     pub session: Option<SessionId>,
+    /// Why there was no key, or none any more; `None` where one served.
+    pub refused: Option<Box<Decision>>,
     /// The model that the body names, for the history; the line does not have it.
     pub model: Option<Box<str>>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
@@ -129,6 +131,8 @@ struct Line<'a> {
     attempts: &'a [TraceAttempt],
     queue_ms: Option<u64>,
     session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a Decision>,
     prompt_hint: &'a str,
     prompt_head: &'a str,
     tokens: Option<Tokens>,
@@ -156,6 +160,7 @@ impl Record for TraceRecord {
             attempts: &self.attempts,
             queue_ms: self.queued.map(millis),
             session: self.session,
+            refused: self.refused.as_deref(),
             prompt_hint: &self.prompt_hint,
             prompt_head: &self.prompt_head,
             tokens: self.tokens,

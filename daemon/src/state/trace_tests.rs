@@ -37,6 +37,7 @@ fn record() -> TraceRecord {
         queued: Some(Duration::from_millis(7)),
         session: Some(SessionId([0x5e, 0x55, 1, 2, 3, 4, 5, 6])),
         model: None,
+        refused: None,
         prompt_hint: "".into(),
         prompt_head: "".into(),
         tokens: Some(Tokens { input: 10, cached: 4, output: 2 }),

@@ -55,6 +55,9 @@ pub struct TraceEntry {
     pub queue_ms: Option<u64>,
     /// Hash of the session id.
     pub session: Option<String>,
+    /// Why there was no key, or none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Decision>,
     /// Empty unless KMI_TRACE_PROMPTS=1.
     #[serde(default)]
     pub prompt_hint: String,

@@ -40,7 +40,7 @@ pub(crate) struct AddArgs {
     /// The key's name; asked for when it is missing
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,
-    /// Where the key is sent, for example https://api.kimi.ai/coding/v1
+    /// Where the key is sent: an https URL; KMI_UPSTREAM_BASE_URL unless given
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
     /// Higher comes first

@@ -135,6 +135,14 @@ impl Pool {
         decision
     }
 
+    /// Why a demand gets no key now. Changes nothing.
+    #[must_use]
+    pub fn explain_refusal(&mut self, demand: &Demand<'_>, now: Time) -> Decision {
+        self.gathered = false;
+        let (placement, _) = self.place(demand, now);
+        self.explain(None, placement, demand, now)
+    }
+
     /// The record of a choice that was just made and not yet granted.
     pub(super) fn explain(
         &mut self,
