@@ -1,6 +1,8 @@
 //! The local HTTP proxy that real clients talk to as if it were the API.
 
 pub mod admission;
+mod answer;
+mod attempt;
 mod decode;
 mod exchange;
 mod failure;

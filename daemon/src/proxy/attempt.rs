@@ -1,0 +1,130 @@
+//! One attempt of a request: what goes upstream, and what comes back as far as it has to be understood.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::HeaderMap;
+use http::uri::{InvalidUri, PathAndQuery, Uri};
+use http::{Request, Response};
+use http_body::Body as _;
+use kmid_core::key::Key;
+use kmid_core::kimi::wire::Wire;
+use kmid_core::outcome::{FaultKind, Phase};
+
+use super::answer::is_event_stream;
+use super::exchange::Exchange;
+use super::failure::{self, Failure};
+use super::hold::{self, Begun};
+use super::replay::Collected;
+use super::rewrite;
+use crate::upstream::Limits;
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::fault::SendError;
+use crate::upstream::request_body::RequestBody;
+
+/// What an attempt met.
+#[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
+pub(super) enum Met {
+    Begun(Begun),
+    Failed(Box<Failure>),
+    Broken(SendError),
+}
+
+impl Exchange {
+    /// Sends the request with one key.
+    pub(super) async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
+        let Self { proxy, settings, wire, endpoint, parts, body, journal } = self;
+        let limits = Limits { connect: settings.proxy_connect_timeout, idle: settings.proxy_idle_timeout };
+        let broken = |error: &dyn std::fmt::Display| {
+            SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
+        };
+        // Tried once here, so that making the request cannot fail.
+        let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
+        let headers = with_key(&parts.headers, key, *wire).map_err(|error| broken(&error))?;
+        let mut first = Some((uri, headers));
+        let mut make = || {
+            let body = match body.take()? {
+                Collected::Whole { chunks, trailers, _share } => {
+                    let copy = RequestBody::collected(chunks.clone(), trailers.clone());
+                    *body = Some(Collected::Whole { chunks, trailers, _share });
+                    copy
+                }
+                Collected::Passing { chunks, rest } => {
+                    let passed = journal.passed_up.get_or_insert_default();
+                    RequestBody::streaming(chunks, rest, Arc::clone(passed))
+                }
+            };
+            let (uri, headers) = match first.take() {
+                Some(first) => first,
+                None => {
+                    let uri = upstream_uri(key, endpoint, parts.uri.query()).ok()?;
+                    (uri, with_key(&parts.headers, key, *wire).ok()?)
+                }
+            };
+            let mut request = Request::new(body);
+            *request.method_mut() = parts.method.clone();
+            *request.uri_mut() = uri;
+            *request.headers_mut() = headers;
+            // The original case of header names travels here.
+            *request.extensions_mut() = parts.extensions.clone();
+            Some(request)
+        };
+        after_the_others().await;
+        let response = proxy.upstream.send(&key.base_url, limits, &mut make).await;
+        after_the_others().await;
+        response
+    }
+
+    /// Understands a response, as far as it has to come before it goes to the client. Where no other attempt can
+    /// follow, nothing is gained by holding an event stream.
+    pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
+        if response.status().as_u16() >= 400 {
+            return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
+        }
+        let is_stream = self.streams() && is_event_stream(response.status(), response.headers());
+        // A stream that is over before it began can still become an honest error.
+        if is_stream && response.body().is_end_stream() {
+            let kind = FaultKind::Truncated;
+            return Met::Broken(SendError::new(Phase::Body, kind, "an event stream without events"));
+        }
+        if !(may_be_held && is_stream) {
+            return Met::Begun(Begun::at_head(response));
+        }
+        self.journal.attempt_met(Some(response.status()), "client_left");
+        match hold::until_output(response, self.wire, &self.proxy.state).await {
+            Ok(begun) => Met::Begun(begun),
+            Err(failed) => Met::Failed(Box::new(failed)),
+        }
+    }
+}
+
+/// Lets every task that can run have its turn before this one goes on. What many requests do at once then happens
+/// step by step for all of them: first all are read, then all are sent. Code and data stay in the caches, and a peer
+/// that is woken finds more than one message (measured 2026-11, 16 connections: from 2.4 to 2.1 times the CPU time of
+/// the libraries alone).
+async fn after_the_others() {
+    let mut waited = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
+    let mut headers = headers.clone();
+    rewrite::with_key(&mut headers, key, wire)?;
+    Ok(headers)
+}
+
+fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, InvalidUri> {
+    let base = key.base_url.path();
+    let path = match query {
+        Some(query) => [base, endpoint, "?", query].concat(),
+        None => [base, endpoint].concat(),
+    };
+    PathAndQuery::try_from(path).map(Uri::from)
+}
