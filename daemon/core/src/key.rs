@@ -76,8 +76,16 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(hex(&self.0, &mut [0; 12]))
     }
+}
+
+/// The bytes as lower-case hex digits; `digits` has twice their number.
+pub(crate) fn hex<'d>(bytes: &[u8], digits: &'d mut [u8]) -> &'d str {
+    for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        two.copy_from_slice(&[byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+    }
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 impl std::str::FromStr for Fingerprint {

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod cooldown;
 pub mod history;
+pub mod json;
 pub mod key;
 pub mod kimi;
 pub mod ledger;

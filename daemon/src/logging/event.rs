@@ -94,6 +94,11 @@ impl Entry {
             return;
         }
         let Some(room) = self.begin(name) else { return };
+        if is_simple(text) && text.len() <= room {
+            push_all(&mut self.json_fields, &["\"", text, "\""]);
+            self.human_fields.push_str(text);
+            return;
+        }
         self.json_fields.push('"');
         escape(&mut self.json_fields, text, room);
         self.json_fields.push('"');
@@ -107,19 +112,24 @@ impl Entry {
     }
 
     /// A number or a boolean, which reads the same in JSON and for people.
-    fn bare(&mut self, name: &str, value: impl fmt::Display) {
+    fn bare(&mut self, name: &str, value: &str) {
         if name == "message" {
-            self.message = value.to_string();
+            self.message = value.to_owned();
         } else if self.begin(name).is_some() {
-            let start = self.json_fields.len();
-            let _ = write!(self.json_fields, "{value}");
-            self.human_fields.push_str(&self.json_fields[start..]);
+            self.json_fields.push_str(value);
+            self.human_fields.push_str(value);
         }
     }
 }
 
 fn push_all(out: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| out.push_str(part));
+}
+
+/// Reads the same in JSON and for people; most values do.
+fn is_simple(text: &str) -> bool {
+    let simple = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/' | b'-' | b':');
+    !text.is_empty() && text.bytes().all(simple)
 }
 
 fn is_a_word(text: &str) -> bool {
@@ -166,20 +176,20 @@ fn escape_as(out: &mut String, text: &str, most: usize, quoted: impl Fn(char) ->
 
 impl Visit for Entry {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field.name(), value);
+        self.bare(field.name(), itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field.name(), value);
+        self.bare(field.name(), itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field.name(), value);
+        self.bare(field.name(), if value { "true" } else { "false" });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.bare(field.name(), value);
+            self.bare(field.name(), &value.to_string());
         } else {
             // JSON has no such number.
             self.text(field.name(), &value.to_string());

@@ -33,7 +33,7 @@ pub(super) enum Met {
 impl Exchange {
     /// Sends the request with one key.
     pub(super) async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
-        let Self { proxy, settings, wire, endpoint, parts, body, journal } = self;
+        let Self { proxy, settings, wire, endpoint, parts, body, journal, .. } = self;
         let limits = Limits { connect: settings.proxy_connect_timeout, idle: settings.proxy_idle_timeout };
         let broken = |error: &dyn std::fmt::Display| {
             SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())

@@ -74,12 +74,14 @@ pub(super) async fn handle(
             return refuse(Reply::broken_body(), wire, journal, true);
         }
     };
+    let mut wants_stream = false;
     if let Collected::Whole { chunks, .. } = &collected {
         journal.bytes_up = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         // What stands in a compressed body is not looked at.
         if !parts.headers.contains_key(CONTENT_ENCODING) {
             let named = session::scan(wire, chunks);
             (journal.session, journal.model) = (named.session, named.model);
+            wants_stream = named.stream;
         }
         if settings.trace_prompts {
             journal.prompt = super::prompt::hint_and_head(chunks);
@@ -87,7 +89,7 @@ pub(super) async fn handle(
     }
     rewrite::for_upstream(&mut parts.headers);
     let body = Some(collected);
-    let exchange = Box::new(Exchange { proxy, settings, wire, endpoint, parts, body, journal });
+    let exchange = Box::new(Exchange { proxy, settings, wire, endpoint, parts, body, wants_stream, journal });
     exchange.respond().await
 }
 
@@ -99,6 +101,8 @@ pub(super) struct Exchange {
     pub(super) endpoint: Cow<'static, str>,
     pub(super) parts: http::request::Parts,
     pub(super) body: Option<Collected>,
+    /// Its body asks for an event stream.
+    wants_stream: bool,
     pub(super) journal: Journal,
 }
 
@@ -117,30 +121,19 @@ struct Spent {
 impl Exchange {
     /// The response, as soon as there is an answer or the client has waited long enough without one.
     async fn respond(mut self: Box<Self>) -> Response<ProxyBody> {
+        if !(self.wants_stream && self.streams()) {
+            let answer = self.attempts().await;
+            return self.answered(answer);
+        }
         let request_id = self.journal.request_id;
         let simulated = self.proxy.upstream.is_simulated();
-        let body = match &self.body {
-            Some(Collected::Whole { chunks, .. }) if self.streams() => Some(chunks.clone()),
-            _ => None,
-        };
         let head_out = HeadOut::default();
-        if body.is_some() {
-            self.journal.head_out = Some(Arc::clone(&head_out));
-        }
+        self.journal.head_out = Some(Arc::clone(&head_out));
         let mut answering = Box::pin(async move {
             let answer = self.attempts().await;
             (self, answer)
         });
-        let Some(body) = body else {
-            let (exchange, answer) = answering.await;
-            return exchange.answered(answer);
-        };
         if let Ok((exchange, answer)) = timeout(LONGEST_SILENCE, &mut answering).await {
-            return exchange.answered(answer);
-        }
-        if !keepalive::asks_for_stream(&body) {
-            drop(body);
-            let (exchange, answer) = answering.await;
             return exchange.answered(answer);
         }
         let late = async move {

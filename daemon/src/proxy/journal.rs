@@ -148,6 +148,11 @@ impl Journal {
         self.ttfb = Some(self.began.elapsed());
     }
 
+    /// Whether the request is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The request is over.
     pub(super) fn end(&mut self, outcome: &'static str, error_code: Option<&'static str>) {
         if std::mem::replace(&mut self.ended, true) {
@@ -198,8 +203,10 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        let unfinished = self.unfinished().name();
-        self.attempt_met(None, unfinished);
-        self.end(unfinished, None);
+        if !self.ended {
+            let unfinished = self.unfinished().name();
+            self.attempt_met(None, unfinished);
+            self.end(unfinished, None);
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! A response that begins before there is an answer: its head and comments keep the client's line alive while the
 //! attempts go on behind it.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -13,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
-use serde::Deserialize;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::decode::{Readable, Reader};
@@ -61,20 +59,6 @@ pub(super) fn response(
         response.headers_mut().insert(rewrite::REQUEST_ID, id);
     }
     response
-}
-
-/// Whether a request's body asks for an event stream.
-pub(super) fn asks_for_stream(body: &[Bytes]) -> bool {
-    #[derive(Deserialize)]
-    struct Asked {
-        #[serde(default)]
-        stream: bool,
-    }
-    let body = match body {
-        [whole] => Cow::Borrowed(&whole[..]),
-        chunks => Cow::Owned(chunks.concat()),
-    };
-    serde_json::from_slice::<Asked>(&body).is_ok_and(|asked| asked.stream)
 }
 
 /// The body of such a response.

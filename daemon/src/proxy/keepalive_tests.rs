@@ -123,21 +123,3 @@ async fn what_cannot_be_decoded_or_grows_too_large_breaks() {
         assert!(broke && got.len() == 1, "{} pieces", got.len());
     }
 }
-
-#[test]
-fn only_the_field_at_the_top_asks_for_a_stream() {
-    for (body, expected) in [
-        (&["{\"messages\":[{\"stream\":false}],\"str", "eam\" : true}"][..], true),
-        (&["{\"stream\":true,\"messages\":[]}"], true),
-        (&["{\"stream\":false}"], false),
-        (&["{\"messages\":[{\"stream\":true}]}"], false),
-        (&["{\"messages\":\"\\\"stream\\\":true\"}"], false),
-        (&["{\"stream\":\"true\"}"], false),
-        (&["{\"stream\":true"], false),
-        (&["\"stream\""], false),
-        (&[], false),
-    ] {
-        let chunks: Vec<Bytes> = body.iter().map(|chunk| Bytes::from_static(chunk.as_bytes())).collect();
-        assert_eq!(asks_for_stream(&chunks), expected, "{body:?}");
-    }
-}

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cancelled::Cancelled;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
 use super::{Proxy, exchange, server_tls};
@@ -245,9 +246,10 @@ impl Connection {
     {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
-            () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
-            () = self.ending.drain.cancelled() => {
+            () = Cancelled::of(&self.ending.abort) => return self.proxy.state.cut_off(),
+            () = Cancelled::of(&self.ending.drain) => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,

@@ -3,6 +3,7 @@
 pub mod admission;
 mod answer;
 mod attempt;
+mod cancelled;
 mod decode;
 mod exchange;
 mod failure;

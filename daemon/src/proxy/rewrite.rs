@@ -42,22 +42,15 @@ pub struct Unfit;
 /// request with [`for_upstream`], then for each attempt with [`with_key`].
 pub fn for_upstream(headers: &mut HeaderMap) {
     let wants_trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
-    remove_hop_by_hop(headers);
+    remove(headers, |name| {
+        // Expectations are answered by this hop: the body is collected here.
+        [EXPECT, VIA, FORWARDED].contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+            || name.as_str().starts_with("x-kmi-")
+    });
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("TE"));
-    }
-    // Expectations are answered by this hop: the body is collected here.
-    headers.remove(EXPECT);
-    headers.remove(VIA);
-    headers.remove(FORWARDED);
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-forwarded-") || name.as_str().starts_with("x-kmi-"))
-        .cloned()
-        .collect();
-    for name in ours {
-        headers.remove(name);
     }
 }
 
@@ -90,27 +83,33 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
 
 /// Takes what belongs to the upstream's connection, and names of ours, out of a response's headers.
 pub fn for_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    for name in [KEY, REQUEST_ID, DECISION, ORIGIN] {
+    remove(headers, |name| [KEY, REQUEST_ID, DECISION, ORIGIN].contains(name));
+}
+
+/// Removes what belongs to one hop, and what `also` names. The names that are there are gone through: most messages
+/// have few, and none of these.
+fn remove(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
+    let named = named_by_connection(headers);
+    let leaves = |name: &&HeaderName| HOP_BY_HOP.contains(name) || named.contains(name) || also(name);
+    let leaving: Vec<HeaderName> = headers.keys().filter(leaves).cloned().collect();
+    for name in leaving {
         headers.remove(name);
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// The headers that `Connection` names, without those that go in any case.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        // Goes in any case; most clients send it.
+        // Most clients send it.
         .filter(|name| !name.trim().eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| name.trim().parse().ok())
         // A client that lists these asks to lose its own request.
         .filter(|name: &HeaderName| *name != HOST && *name != http::header::CONTENT_LENGTH)
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 fn has_token(value: &HeaderValue, token: &str) -> bool {

@@ -136,6 +136,9 @@ impl Tap {
 
     /// Ends lease and journal; the first call counts.
     fn finish(&mut self, outcome: &Outcome) {
+        if self.journal.has_ended() {
+            return;
+        }
         let outcome = match (self.known, self.watch.error()) {
             (Some(known), _) => known,
             (None, Some(text)) if *outcome == self.good => {

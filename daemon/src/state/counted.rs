@@ -46,6 +46,34 @@ struct TokenLabels {
     kind: &'static str,
 }
 
+/// Requests that ended alike are counted without a look-up by labels; of so many kinds, which is more than most
+/// daemons ever see.
+const MOST_RECENT: usize = 64;
+
+/// The metrics of requests that ended alike.
+#[derive(Debug)]
+struct Alike {
+    key: Option<Arc<str>>,
+    endpoint: &'static str,
+    outcome: &'static str,
+    requests: Counter,
+    attempts: Counter,
+    /// Input, cached, output.
+    tokens: [Counter; 3],
+    duration: Histogram,
+    first_byte: Histogram,
+}
+
+impl Alike {
+    fn is(&self, key: Option<&Arc<str>>, endpoint: &str, outcome: &str) -> bool {
+        let same_key = match (&self.key, key) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_key && self.endpoint == endpoint && self.outcome == outcome
+    }
+}
+
 /// Counters and histograms since the daemon's start.
 #[derive(Debug, Clone)]
 pub struct Counted {
@@ -57,6 +85,7 @@ pub struct Counted {
     tokens: Family<TokenLabels, Counter>,
     refresh_failures: Counter,
     keys: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    recent: Arc<Mutex<Vec<Alike>>>,
 }
 
 impl Default for Counted {
@@ -72,6 +101,7 @@ impl Default for Counted {
             tokens: Family::default(),
             refresh_failures: Counter::default(),
             keys: Arc::default(),
+            recent: Arc::default(),
         }
     }
 }
@@ -106,28 +136,58 @@ impl Counted {
     /// A request is over.
     pub(super) fn request(&self, record: &TraceRecord) {
         let endpoint = endpoint(&record.endpoint);
-        let key = record.key.as_ref().map_or_else(|| Arc::from(""), |(label, _)| self.label(label));
-        for attempt in &record.attempts {
-            let labels = AttemptLabels { key: self.label(&attempt.key_label), outcome: attempt.outcome };
-            self.attempts.get_or_create(&labels).inc();
+        let key = record.key.as_ref().map(|(label, _)| label);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = recent.iter().position(|alike| alike.is(key, endpoint, record.outcome));
+        let place = known.unwrap_or_else(|| {
+            if recent.len() >= MOST_RECENT {
+                recent.clear();
+            }
+            recent.push(self.alike(key, endpoint, record.outcome));
+            recent.len() - 1
+        });
+        let Some(alike) = recent.get(place) else { return };
+        alike.requests.inc();
+        alike.duration.observe(record.latency.as_secs_f64());
+        if let Some(first_byte) = record.ttfb {
+            alike.first_byte.observe(first_byte.as_secs_f64());
         }
         if let Some(tokens) = record.tokens {
-            for (kind, count) in
-                [("input", tokens.input), ("cached", tokens.cached), ("output", tokens.output)]
-            {
-                let labels = TokenLabels { key: Arc::clone(&key), kind };
-                self.tokens.get_or_create(&labels).inc_by(count);
+            for (counter, count) in alike.tokens.iter().zip([tokens.input, tokens.cached, tokens.output]) {
+                counter.inc_by(count);
             }
         }
-        let at = EndpointLabel { endpoint };
-        self.duration.get_or_create(&at).observe(record.latency.as_secs_f64());
-        if let Some(first_byte) = record.ttfb {
-            self.first_byte.get_or_create(&at).observe(first_byte.as_secs_f64());
+        for attempt in &record.attempts {
+            if alike.is(Some(&attempt.key_label), endpoint, attempt.outcome) {
+                alike.attempts.inc();
+            } else {
+                self.attempts_of(&attempt.key_label, attempt.outcome).inc();
+            }
         }
         if let Some(queued) = record.queued {
             self.queue_wait.observe(queued.as_secs_f64());
         }
-        self.requests.get_or_create(&RequestLabels { key, endpoint, outcome: record.outcome }).inc();
+    }
+
+    fn alike(&self, key: Option<&Arc<str>>, endpoint: &'static str, outcome: &'static str) -> Alike {
+        let label = key.map_or_else(|| Arc::from(""), |label| self.label(label));
+        let tokens = |kind| self.tokens.get_or_create_owned(&TokenLabels { key: Arc::clone(&label), kind });
+        let at = EndpointLabel { endpoint };
+        let requests = RequestLabels { key: Arc::clone(&label), endpoint, outcome };
+        Alike {
+            key: key.cloned(),
+            endpoint,
+            outcome,
+            requests: self.requests.get_or_create_owned(&requests),
+            attempts: key.map(|label| self.attempts_of(label, outcome)).unwrap_or_default(),
+            tokens: ["input", "cached", "output"].map(tokens),
+            duration: self.duration.get_or_create_owned(&at),
+            first_byte: self.first_byte.get_or_create_owned(&at),
+        }
+    }
+
+    fn attempts_of(&self, label: &Arc<str>, outcome: &'static str) -> Counter {
+        self.attempts.get_or_create_owned(&AttemptLabels { key: self.label(label), outcome })
     }
 
     fn label(&self, label: &Arc<str>) -> Arc<str> {

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use kmid_core::json::Object;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::pool::Decision;
 use kmid_core::session::SessionId;
 use kmid_core::time::Time;
-use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::line_log::Record;
 use crate::local_time::Zone;
 
 /// The version of the line's fields.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u64 = 2;
 
 /// A finished request.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl fmt::Display for RequestId {
 pub type TraceAttempts = SmallVec<[TraceAttempt; 1]>;
 
 /// One try upstream.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct TraceAttempt {
     /// The key it used.
     pub key_label: Arc<str>,
@@ -109,71 +109,59 @@ pub struct TraceAttempt {
     /// What it meant.
     pub outcome: &'static str,
     /// How long it took.
-    #[serde(rename = "ms", serialize_with = "as_millis")]
     pub took: Duration,
     /// Why this key.
     pub decision: Decision,
 }
 
-/// The line's fields in their order.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: String,
-    request_id: &'a str,
-    method: &'a str,
-    endpoint: &'a str,
-    status: u16,
-    latency_ms: u64,
-    ttfb_ms: Option<u64>,
-    key_label: Option<&'a str>,
-    key_hash: Option<Fingerprint>,
-    rotation_index: u64,
-    attempts: &'a [TraceAttempt],
-    queue_ms: Option<u64>,
-    session: Option<SessionId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a Decision>,
-    prompt_hint: &'a str,
-    prompt_head: &'a str,
-    tokens: Option<Tokens>,
-    bytes_up: u64,
-    bytes_down: u64,
-    error_code: Option<&'static str>,
-    outcome: &'static str,
-    schema_version: u32,
+impl TraceAttempt {
+    fn write_fields(&self, object: &mut Object<'_>) {
+        object.text("key_label", &*self.key_label);
+        object.number("status", self.status.map(u64::from));
+        object.text("outcome", self.outcome);
+        object.number("ms", millis(self.took));
+        self.decision.write_json(object.name("decision"));
+    }
 }
 
 impl Record for TraceRecord {
+    /// The line's fields in their order.
     fn write_line(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let line = Line {
-            ts: self.zone.format(self.ended_at),
-            request_id: self.request_id.as_str(),
-            method: self.method.as_str(),
-            endpoint: &self.endpoint,
-            status: self.status,
-            latency_ms: millis(self.latency),
-            ttfb_ms: self.ttfb.map(millis),
-            key_label: self.key.as_ref().map(|(label, _)| &**label),
-            key_hash: self.key.as_ref().map(|(_, fingerprint)| *fingerprint),
-            rotation_index: self.rotation_index,
-            attempts: &self.attempts,
-            queue_ms: self.queued.map(millis),
-            session: self.session,
-            refused: self.refused.as_deref(),
-            prompt_hint: &self.prompt_hint,
-            prompt_head: &self.prompt_head,
-            tokens: self.tokens,
-            bytes_up: self.bytes_up,
-            bytes_down: self.bytes_down,
-            error_code: self.error_code,
-            outcome: self.outcome,
-            schema_version: SCHEMA_VERSION,
-        };
-        if serde_json::to_writer(&mut *out, &line).is_err() {
-            // Neither the fields nor a Vec can fail; half a line would still be worse than none.
-            out.truncate(start);
+        let mut line = Object::begin(out);
+        line.text("ts", &*self.zone.format(self.ended_at));
+        line.text("request_id", self.request_id.as_str());
+        line.text("method", self.method.as_str());
+        line.text("endpoint", &*self.endpoint);
+        line.number("status", u64::from(self.status));
+        line.number("latency_ms", millis(self.latency));
+        line.number("ttfb_ms", self.ttfb.map(millis));
+        line.text("key_label", self.key.as_ref().map(|(label, _)| &**label));
+        line.text("key_hash", self.key.as_ref().map(|(_, hash)| hash.to_string()).as_deref());
+        line.number("rotation_index", self.rotation_index);
+        line.list("attempts", &self.attempts, |object, attempt| attempt.write_fields(object));
+        line.number("queue_ms", self.queued.map(millis));
+        line.text("session", self.session.map(|session| session.to_string()).as_deref());
+        if let Some(refused) = &self.refused {
+            refused.write_json(line.name("refused"));
         }
+        line.text("prompt_hint", &*self.prompt_hint);
+        line.text("prompt_head", &*self.prompt_head);
+        match self.tokens {
+            None => line.number("tokens", None),
+            Some(Tokens { input, cached, output }) => {
+                let mut tokens = Object::begin(line.name("tokens"));
+                tokens.number("input", input);
+                tokens.number("cached", cached);
+                tokens.number("output", output);
+                tokens.end();
+            }
+        }
+        line.number("bytes_up", self.bytes_up);
+        line.number("bytes_down", self.bytes_down);
+        line.text("error_code", self.error_code);
+        line.text("outcome", self.outcome);
+        line.number("schema_version", SCHEMA_VERSION);
+        line.end();
     }
 
     fn after(&self) {
@@ -208,10 +196,6 @@ impl Record for TraceRecord {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(millis(*duration))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Facts about the Kimi API: its error table, its quota answer, its wires and usage figures.
 
 pub mod error;
+mod figure;
 pub mod quota;
 pub mod retry_after;
 pub mod sse;

@@ -1,8 +1,11 @@
 //! Token figures as responses carry them.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::figure::{Details, Figure};
 
 /// Tokens of one response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,14 +51,14 @@ pub struct Usage {
 
 #[derive(Deserialize)]
 struct Raw {
-    prompt_tokens: Option<Value>,
-    completion_tokens: Option<Value>,
-    cached_tokens: Option<Value>,
-    prompt_tokens_details: Option<Value>,
-    input_tokens: Option<Value>,
-    output_tokens: Option<Value>,
-    cache_read_input_tokens: Option<Value>,
-    cache_creation_input_tokens: Option<Value>,
+    prompt_tokens: Option<Figure>,
+    completion_tokens: Option<Figure>,
+    cached_tokens: Option<Figure>,
+    prompt_tokens_details: Option<Details>,
+    input_tokens: Option<Figure>,
+    output_tokens: Option<Figure>,
+    cache_read_input_tokens: Option<Figure>,
+    cache_creation_input_tokens: Option<Figure>,
 }
 
 impl Usage {
@@ -87,40 +90,29 @@ impl Usage {
 /// Reads a `usage` object of either wire; bytes after the object are ignored. `None` when it names no figure.
 #[must_use]
 pub fn from_json(bytes: &[u8]) -> Option<Usage> {
-    let mut raw: Raw = serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()?;
-    if let (None, None) = (&raw.prompt_tokens, &raw.completion_tokens) {
+    let raw: Raw = serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()?;
+    let count = |figure: Option<Figure>| figure.unwrap_or_default().0;
+    if let (None, None) = (raw.prompt_tokens, raw.completion_tokens) {
         let figures = [
-            &raw.input_tokens,
-            &raw.output_tokens,
-            &raw.cache_read_input_tokens,
-            &raw.cache_creation_input_tokens,
+            raw.input_tokens,
+            raw.output_tokens,
+            raw.cache_read_input_tokens,
+            raw.cache_creation_input_tokens,
         ];
-        if figures.iter().all(|figure| figure.is_none()) {
+        if figures.iter().all(Option::is_none) {
             return None;
         }
         let [input, output, cache_read, cache_written] = figures.map(count);
         return Some(Usage { input, cache_read, cache_written, output, cache_beside_input: true });
     }
-    let details = raw.prompt_tokens_details.as_mut().and_then(|details| details.get_mut("cached_tokens"));
-    let details = details.map(Value::take);
+    let details = raw.prompt_tokens_details.and_then(|details| details.cached_tokens());
     Some(Usage {
-        input: count(&raw.prompt_tokens),
-        cache_read: count(&raw.cached_tokens).max(count(&details)),
+        input: count(raw.prompt_tokens),
+        cache_read: count(raw.cached_tokens).max(count(details)),
         cache_written: 0,
-        output: count(&raw.completion_tokens),
+        output: count(raw.completion_tokens),
         cache_beside_input: false,
     })
-}
-
-fn count(value: &Option<Value>) -> u64 {
-    match value {
-        Some(Value::Number(number)) => {
-            // a float cast saturates and takes NaN and negatives to zero
-            number.as_u64().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as u64)
-        }
-        Some(Value::String(text)) => text.trim().parse().unwrap_or(0),
-        _ => 0,
-    }
 }
 
 /// Finds the objects that follow a `"usage":` in a piece of JSON, wherever they stand in it.
@@ -133,7 +125,10 @@ pub(crate) struct UsageFinder(memmem::Finder<'static>);
 
 impl UsageFinder {
     pub(crate) fn new() -> Self {
-        Self(memmem::Finder::new(b"\"usage\""))
+        // Making it costs more than a short search.
+        static FINDER: LazyLock<memmem::Finder<'static>> =
+            LazyLock::new(|| memmem::Finder::new(b"\"usage\""));
+        Self(FINDER.clone())
     }
 
     /// All usage objects in `json`, put together.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::ser::SerializeMap;
+use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -11,6 +11,7 @@ use super::affinity::Placement;
 use super::choose::Obstacle;
 use super::view::KeyState;
 use super::{Demand, Mode, Pool};
+use crate::json::Object;
 use crate::ledger::Figure;
 use crate::policy::{self, Policy, Ranked};
 use crate::time::Time;
@@ -97,7 +98,10 @@ impl Decision {
         let how = if self.mode == Mode::Auto { self.policy.name() } else { self.mode.name() };
         let why = self.chosen().and_then(|chosen| chosen.reason).unwrap_or("-");
         let all = self.candidates.len() + self.left_off;
-        format!("{how}; {}; {why}; {}/{all}", self.placement.name(), self.able())
+        let mut numbers = [itoa::Buffer::new(), itoa::Buffer::new()];
+        let [able, of] = &mut numbers;
+        [how, "; ", self.placement.name(), "; ", why, "; ", able.format(self.able()), "/", of.format(all)]
+            .concat()
     }
 
     /// About how many bytes it holds; what it shares with others counts for nothing.
@@ -250,60 +254,51 @@ impl Pool {
     }
 }
 
-/// The JSON of the trace, of `requests.get` and of `rotation.plan`.
-impl Serialize for Decision {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("mode", self.mode.name())?;
-        map.serialize_entry("policy", self.policy.name())?;
-        map.serialize_entry("placement", self.placement.name())?;
-        let candidates: Vec<Shown<'_>> = self.candidates.iter().map(Shown).collect();
-        map.serialize_entry("candidates", &candidates)?;
+impl Decision {
+    /// Writes the JSON of the trace, of `requests.get` and of `rotation.plan`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        object.text("mode", self.mode.name());
+        object.text("policy", self.policy.name());
+        object.text("placement", self.placement.name());
+        object.list("candidates", &self.candidates, |object, considered| considered.write_fields(object));
         if self.left_off > 0 {
-            map.serialize_entry("left_off", &self.left_off)?;
+            object.number("left_off", self.left_off as u64);
         }
-        map.end()
+        object.end();
     }
 }
 
-struct Shown<'a>(&'a Considered);
-
-impl Serialize for Shown<'_> {
+impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Considered {
-            label,
-            chosen,
-            state,
-            obstacle,
-            reason,
-            until,
-            score,
-            priority,
-            in_flight,
-            cap,
-            windows,
-        } = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("key_label", &**label)?;
-        map.serialize_entry("chosen", chosen)?;
-        map.serialize_entry("state", state.name())?;
-        if let Some(obstacle) = obstacle {
-            map.serialize_entry("obstacle", obstacle)?;
+        let mut json = Vec::new();
+        self.write_json(&mut json);
+        let json = String::from_utf8(json).map_err(S::Error::custom)?;
+        RawValue::from_string(json).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl Considered {
+    fn write_fields(&self, object: &mut Object<'_>) {
+        object.text("key_label", &*self.label);
+        object.flag("chosen", self.chosen);
+        object.text("state", self.state.name());
+        if let Some(obstacle) = self.obstacle {
+            object.text("obstacle", obstacle);
         }
-        if let Some(reason) = reason {
-            map.serialize_entry("reason", reason)?;
+        if let Some(reason) = self.reason {
+            object.text("reason", reason);
         }
-        if let Some(until) = until {
-            map.serialize_entry("until", until)?;
+        if let Some(until) = &self.until {
+            object.value("until", until);
         }
-        if let Some(score) = score.filter(|score| score.is_finite()) {
-            map.serialize_entry("score", &rounded(score))?;
+        if let Some(score) = self.score.filter(|score| score.is_finite()) {
+            object.value("score", &rounded(score));
         }
-        map.serialize_entry("priority", priority)?;
-        map.serialize_entry("in_flight", in_flight)?;
-        map.serialize_entry("cap", cap)?;
-        map.serialize_entry("windows", windows)?;
-        map.end()
+        object.value("priority", &self.priority);
+        object.number("in_flight", u64::from(self.in_flight));
+        object.number("cap", u64::from(self.cap));
+        object.name("windows").extend_from_slice(self.windows.get().as_bytes());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Finding a session's name, and the model's, in a request body.
+//! Finding a session's name, the model's, and whether a stream is wanted, in a request body.
 //!
 //! The field stands behind the messages and the tools, at the end of a body that may be megabytes [kimi-upstream.md,
 //! 2026-11], so the whole body is gone through: its brackets are followed, its strings are skipped unread. No tree is
@@ -15,6 +15,8 @@ const LONGEST_NAME: usize = 4096;
 const DEEPEST: usize = 127;
 /// The field with the model, on both wires.
 const MODEL: &str = "model";
+/// The field that asks for an event stream, on both wires.
+const STREAM: &str = "stream";
 /// A longer name, or one of other characters than `A-Z a-z 0-9 . _ / -`, is not told apart from others like it.
 const LONGEST_MODEL: usize = 64;
 
@@ -25,10 +27,13 @@ pub struct Named {
     pub session: Option<SessionId>,
     /// Its top-level `model`; `other` for what is no name of one.
     pub model: Option<Box<str>>,
+    /// Whether its top-level `stream` is true: an event stream is wanted.
+    pub stream: bool,
 }
 
 /// The session that a request body, given in chunks, belongs to: its top-level `prompt_cache_key` on the OpenAI wire,
-/// its `metadata.user_id` on the Anthropic one. And its model. Of a field that stands there twice the last counts, as
+/// its `metadata.user_id` on the Anthropic one. And its model, and
+/// whether it asks for an event stream. Of a field that stands there twice the last counts, as
 /// JSON parsers have it.
 ///
 /// `None` each when there is no such string, or it is empty or (a session) longer than 4 KiB, or the body is no JSON.
@@ -48,13 +53,15 @@ pub fn scan<C: AsRef<[u8]>>(wire: Wire, chunks: &[C]) -> Named {
         objects: 0,
         text: Vec::new(),
         name: None,
-        at_model: false,
+        at: Top::Other,
         model: None,
+        stream: false,
     };
     if scan.document().is_none() {
         return Named::default();
     }
-    Named { session: scan.name.map(|name| SessionId::of(wire, &name)), model: scan.model }
+    let session = scan.name.map(|name| SessionId::of(wire, &name));
+    Named { session, model: scan.model, stream: scan.stream }
 }
 
 /// What may stand next.
@@ -66,6 +73,14 @@ enum Next {
     Key,
     /// A value has ended.
     CommaOrEnd,
+}
+
+/// A key of the outermost object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Top {
+    Model,
+    Stream,
+    Other,
 }
 
 struct Scan<'a, C> {
@@ -81,9 +96,10 @@ struct Scan<'a, C> {
     /// Keys and names are read into this.
     text: Vec<u8>,
     name: Option<String>,
-    /// Whether the outermost object's last key is the model's.
-    at_model: bool,
+    /// The outermost object's last key.
+    at: Top,
     model: Option<Box<str>>,
+    stream: bool,
 }
 
 impl<C: AsRef<[u8]>> Scan<'_, C> {
@@ -115,13 +131,16 @@ impl<C: AsRef<[u8]>> Scan<'_, C> {
                 self.chunks.next();
                 if self.is_the_field() {
                     self.read_name()?;
-                } else if self.depth == 1 && self.at_model {
+                } else if self.depth == 1 && self.at == Top::Model {
                     self.read_model()?;
                 } else {
                     self.chunks.skip_string()?;
                 }
             }
-            b't' => self.chunks.word(b"true")?,
+            b't' => {
+                self.chunks.word(b"true")?;
+                self.stream |= self.depth == 1 && self.at == Top::Stream;
+            }
             b'f' => self.chunks.word(b"false")?,
             b'n' => self.chunks.word(b"null")?,
             _ => self.chunks.skip_number()?,
@@ -161,18 +180,21 @@ impl<C: AsRef<[u8]>> Scan<'_, C> {
         let outside = self.depth - 1;
         if self.matched >= outside && outside < self.path.len() {
             let wanted = self.path[outside];
-            let longest = if outside == 0 { wanted.len().max(MODEL.len()) } else { wanted.len() };
+            let longest = if outside == 0 { wanted.len().max(STREAM.len()) } else { wanted.len() };
             self.chunks.read_string(&mut self.text, longest)?;
             self.matched = outside;
             if outside == 0 {
-                self.at_model = self.text == MODEL.as_bytes();
-                if self.at_model {
-                    self.model = None;
+                // Whatever stands here takes the place of what stood under the same key before.
+                if self.text == MODEL.as_bytes() {
+                    (self.at, self.model) = (Top::Model, None);
+                } else if self.text == STREAM.as_bytes() {
+                    (self.at, self.stream) = (Top::Stream, false);
+                } else {
+                    self.at = Top::Other;
                 }
             }
             if self.text == wanted.as_bytes() {
                 self.matched += 1;
-                // Whatever stands here takes the place of what stood under the same key before.
                 self.name = None;
             }
         } else {

@@ -25,7 +25,8 @@ fn oracle(wire: Wire, text: &[u8]) -> Named {
     };
     let model = body.get("model").and_then(Value::as_str).filter(|name| !name.is_empty());
     let model = model.map(|name| if plain(name) { name.into() } else { "other".into() });
-    Named { session: session(wire, &body), model }
+    let stream = body.get("stream") == Some(&Value::Bool(true));
+    Named { session: session(wire, &body), model, stream }
 }
 
 fn session(wire: Wire, body: &Value) -> Option<SessionId> {
@@ -68,6 +69,28 @@ fn the_model_is_the_outermost_one_and_a_plain_name() {
             r#"{"model":"мир"}"#,
         ] {
             assert_eq!(model(wire, other).as_deref(), Some("other"), "{}", &other[..other.len().min(80)]);
+        }
+    }
+}
+
+#[test]
+fn only_the_field_at_the_top_asks_for_a_stream() {
+    for (body, expected) in [
+        (&["{\"messages\":[{\"stream\":false}],\"str", "eam\" : true}"][..], true),
+        (&["{\"stream\":true,\"messages\":[]}"], true),
+        (&["{\"stream\":false,\"stream\":true}"], true),
+        (&["{\"stream\":true,\"stream\":1}"], false),
+        (&["{\"stream\":[true]}"], false),
+        (&["{\"stream\":false}"], false),
+        (&["{\"messages\":[{\"stream\":true}]}"], false),
+        (&["{\"messages\":\"\\\"stream\\\":true\"}"], false),
+        (&["{\"stream\":\"true\"}"], false),
+        (&["{\"stream\":true"], false),
+        (&["\"stream\""], false),
+        (&[], false),
+    ] {
+        for wire in BOTH {
+            assert_eq!(scan(wire, body).stream, expected, "{body:?}");
         }
     }
 }
