@@ -10,6 +10,8 @@ pub mod command;
 pub mod control;
 pub mod demo;
 pub mod detach;
+#[cfg(test)]
+mod fixtures;
 pub mod instance;
 pub mod keys;
 pub mod line_log;

@@ -10,6 +10,7 @@ mod headers;
 mod holding;
 mod keepalive;
 mod limits;
+mod many_sessions;
 mod no_key;
 mod outages;
 mod parallel;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::wait::eventually;
@@ -11,6 +11,7 @@ use kmi_tests::upstream::api::Usages;
 use kmi_tests::upstream::{ANY, Reply, Upstream, api};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 async fn breaker(daemon: &Daemon) -> Value {
     daemon.rpc("daemon.status", json!({})).await.unwrap()["upstreams"][0].clone()
@@ -78,59 +79,91 @@ async fn two_keys_of_one_account_are_not_two_accounts() {
     assert_eq!(breaker(&daemon).await["breaker"], "closed");
 }
 
+/// How long the upstream is down, by the clock on the wall.
+const OUTAGE: Duration = Duration::from_secs(60);
+const CLIENTS: usize = 50;
+/// A client asks so often at most: what a person's tools do, and what leaves the machine room for other tests.
+const PACE: Duration = Duration::from_millis(500);
+
+/// One answer, and how long the client waited for it.
+struct Waited {
+    answer: Answer,
+    took: Duration,
+}
+
+/// What fifty clients get at once, each on its own connection, until it has had `enough`.
+async fn rush(daemon: &Daemon, enough: impl Fn(&Answer) -> bool + Clone + Send + 'static) -> Vec<Waited> {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (mut connection, enough) = (daemon.connect().await, enough.clone());
+        clients.spawn(async move {
+            let (mut answers, mut pace) = (Vec::new(), interval(PACE));
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                pace.tick().await;
+                let asked = Instant::now();
+                let answer = connection.exchange(Request::chat()).await;
+                let done = enough(&answer);
+                answers.push(Waited { answer, took: asked.elapsed() });
+                if done {
+                    return answers;
+                }
+            }
+        });
+    }
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
 #[tokio::test]
-async fn an_outage_with_fifty_clients_costs_no_key_and_leaves_the_upstream_in_peace() {
-    const CLIENTS: usize = 50;
+async fn an_outage_of_sixty_seconds_with_fifty_clients_costs_no_key_and_leaves_the_upstream_in_peace() {
     let upstream = Upstream::start().await;
-    let down = Arc::new(AtomicBool::new(true));
-    let is_down = Arc::clone(&down);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&is_over);
     upstream.always(ANY, "/chat/completions", move |_| {
-        if is_down.load(Ordering::SeqCst) {
-            Reply::openai_error(503, "server_error", "Unavailable")
-        } else {
+        if over.load(Ordering::SeqCst) {
             Reply::json(200, &api::chat())
+        } else {
+            Reply::openai_error(503, "server_error", "Unavailable")
         }
     });
     let daemon = Setup::live(&upstream).keys(&["a", "b", "c"]).may_switch().start().await;
     daemon.quotas_read().await;
     daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
-    let rush = |rounds: usize| {
-        let daemon = &daemon;
-        async move {
-            let mut clients = JoinSet::new();
-            for _ in 0..CLIENTS {
-                let mut connection = daemon.connect().await;
-                clients.spawn(async move {
-                    let mut answers = Vec::new();
-                    for _ in 0..rounds {
-                        answers.push(connection.exchange(Request::chat()).await);
-                    }
-                    answers
-                });
-            }
-            clients.join_all().await.into_iter().flatten().collect::<Vec<Answer>>()
-        }
-    };
-    rush(1).await;
+
+    // Those that were under way when the breaker opened are no probes: from here on it is open.
+    let began = Instant::now();
+    assert!(rush(&daemon, |_| true).await.iter().all(|waited| waited.answer.status == 503));
     let status = breaker(&daemon).await;
     assert!(matches!(status["breaker"].as_str(), Some("open" | "half-open")), "{status}");
     assert_eq!((&status["trouble"], &status["status"]), (&json!("failure"), &json!(503)));
-    let (before, began) = (upstream.at("/chat/completions").len(), Instant::now());
-    let answers = rush(10).await;
-    let probes = upstream.at("/chat/completions").len() - before;
-    assert!(probes as u64 <= began.elapsed().as_secs() + 1, "{probes} in {:?}", began.elapsed());
-    assert!(answers.iter().all(|answer| answer.status == 503));
-    assert_eq!(answers.iter().filter(|answer| !is_upstream_down(answer)).count(), probes);
+    let before = upstream.at("/chat/completions").len();
+    let answers = rush(&daemon, move |_| began.elapsed() >= OUTAGE).await;
+    let probes: Vec<Instant> =
+        upstream.at("/chat/completions")[before..].iter().map(|seen| seen.arrived).collect();
+    let gaps: Vec<Duration> = probes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // The daemon counts whole milliseconds.
+    assert!(gaps.iter().all(|gap| *gap >= Duration::from_millis(998)), "{gaps:?}");
+    assert!(probes.len() >= 3, "the upstream is asked again: {gaps:?}");
+    let of_the_upstream = answers.iter().filter(|waited| !is_upstream_down(&waited.answer)).count();
+    assert_eq!(of_the_upstream, probes.len(), "one client an answer of the upstream, all others kmid's");
+    for Waited { answer, took } in &answers {
+        assert_eq!(answer.status, 503);
+        // A probe that is repeated may not pass and is no reason to wait; whoever waits for a key waits for 30 s.
+        assert!(*took < Duration::from_secs(10), "{took:?} for {}", answer.text());
+        assert_eq!(answer.fields.get("x-kmi-queue-ms"), None, "nobody waits for what is down");
+    }
     assert_eq!(states(&daemon).await, ["ready"; 3]);
 
-    down.store(false, Ordering::SeqCst);
-    eventually("a probe to find it well again", || async {
-        (daemon.send(Request::chat()).await.status == 200).then_some(())
-    })
-    .await;
+    is_over.store(true, Ordering::SeqCst);
+    let answers = rush(&daemon, |answer| answer.status == 200).await;
+    assert!(answers.iter().all(|waited| matches!(waited.answer.status, 200 | 503)));
     assert_eq!(breaker(&daemon).await["breaker"], "closed");
-    assert!(rush(1).await.iter().all(|answer| answer.status == 200));
-    assert_eq!(states(&daemon).await, ["ready"; 3]);
+    assert!(rush(&daemon, |_| true).await.iter().all(|waited| waited.answer.status == 200));
+    for label in ["a", "b", "c"] {
+        let key = daemon.key(label).await;
+        assert_eq!((&key["state"], &key["reason"]), (&json!("ready"), &Value::Null), "{key}");
+        assert!(upstream.keys_at("/chat/completions").contains(&key_of(label)), "{label} serves");
+    }
     for event in ["upstream_breaker_open", "upstream_breaker_closed"] {
         eventually(event, || async {
             let log = std::fs::read_to_string(daemon.state_path("logs/kmi.log")).unwrap_or_default();
@@ -138,6 +171,40 @@ async fn an_outage_with_fifty_clients_costs_no_key_and_leaves_the_upstream_in_pe
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_the_gate_refuses_stops_no_other_one() {
+    let upstream = Upstream::start().await;
+    upstream.always(ANY, "/chat/completions", |seen| {
+        if seen.head.fields.get("user-agent") == Some("curl/8") {
+            let text = "Kimi For Coding is currently only available for Coding Agents.";
+            Reply::openai_error(403, "access_terminated_error", text)
+        } else {
+            Reply::json(200, &api::chat())
+        }
+    });
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
+    let refused = || Request::chat().field("User-Agent", "curl/8");
+    for _ in 0..2 {
+        let answer = daemon.send(refused()).await;
+        assert_eq!((answer.status, answer.by_kmid()), (403, false), "the upstream's own answer");
+    }
+    assert_eq!(upstream.keys_at("/chat/completions"), ["alpha", "beta"].map(key_of));
+    // It may decide again each time a pause is over.
+    let answer = eventually("an answer without asking the upstream", || async {
+        Some(daemon.send(refused()).await).filter(Answer::by_kmid)
+    })
+    .await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("refuses this client program"), "{}", answer.text());
+    assert_eq!(breaker(&daemon).await["trouble"], "gate");
+    let other = daemon.send(Request::chat().field("User-Agent", "KimiCLI/1.50.0")).await;
+    assert_eq!(other.status, 200, "{}", other.text());
+    assert_eq!(breaker(&daemon).await["breaker"], "closed");
+    assert_eq!(states(&daemon).await, ["ready"; 2]);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use kmi_tests::simulation::driver::{Seen, Step, Watch};
 use kmid_core::cooldown;
 use kmid_core::key::Fingerprint;
-use kmid_core::outcome::Outcome;
 use kmid_core::pool::view::{ErrorCounts, KeyState, KeyView};
 use kmid_core::pool::{Lease, Pool};
 use kmid_core::time::Time;
@@ -36,7 +35,7 @@ impl Watch for Promises {
         self.errors.resize(seen.held.len(), ErrorCounts::default());
         match step {
             Step::Leased { lease, tried } => self.leased(lease, tried, seen),
-            Step::Ended { key, outcome } => self.count(*key, outcome),
+            Step::Ended { key, outcome } => self.errors[*key].count(outcome),
             Step::NoKey | Step::Other => {}
         }
         let views = seen.pool.view(seen.now).keys;
@@ -68,21 +67,6 @@ impl Promises {
         assert!(in_flight < cap, "{}: one more than {in_flight} in flight passes {cap}", view.label);
         self.leases[number] += 1;
         assert_eq!(seen.held[number], view.in_flight + 1, "{}", view.label);
-    }
-
-    fn count(&mut self, number: usize, outcome: &Outcome) {
-        let errors = &mut self.errors[number];
-        match outcome {
-            Outcome::Refused { status: 401, .. } => errors.e401 += 1,
-            Outcome::Refused { status: 402 | 403, .. } => errors.e403 += 1,
-            Outcome::Refused { status: 429, .. } => errors.e429 += 1,
-            Outcome::Refused { status: 500.., .. } | Outcome::Broke(_) => errors.e5xx += 1,
-            Outcome::Refused { .. }
-            | Outcome::Completed
-            | Outcome::Answered
-            | Outcome::ClientLeft
-            | Outcome::CutOff => {}
-        }
     }
 
     fn check(&mut self, number: usize, view: &KeyView, seen: &Seen<'_>) {

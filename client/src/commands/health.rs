@@ -196,6 +196,9 @@ fn breaker(view: &View<'_>, upstream: &Upstream) -> String {
     let host = clean(&upstream.host).into_owned();
     let said = match upstream.breaker.as_str() {
         "closed" => return String::new(),
+        _ if upstream.trouble.as_deref() == Some("gate") => {
+            tr!(view.messages, "health-upstream-gate", host = host)
+        }
         "open" => tr!(view.messages, "health-upstream-open", host = host),
         _ => tr!(view.messages, "health-upstream-half-open", host = host),
     };

@@ -53,13 +53,17 @@ fn an_upstream_that_is_down_is_told_in_both_languages() {
     let healthy = fixtures::looks(|view| show_all(view, &list));
     list.upstreams = vec![upstream("up.example", "closed")];
     assert_eq!(fixtures::looks(|view| show_all(view, &list)), healthy);
-    list.upstreams = vec![upstream("down.example", "open"), upstream("again.example", "half-open")];
-    for (locale, [down, again]) in [
-        (Locale::En, ["down.example is down", "again.example was down"]),
-        (Locale::Ru, ["down.example не работает", "again.example не работал"]),
+    let gate = Upstream { trouble: Some("gate".to_owned()), ..upstream("gate.example", "open") };
+    list.upstreams = vec![upstream("down.example", "open"), upstream("again.example", "half-open"), gate];
+    for (locale, said) in [
+        (Locale::En, ["down.example is down", "again.example was down", "gate.example refuses a client"]),
+        (
+            Locale::Ru,
+            ["down.example не работает", "again.example не работал", "gate.example не пускает одну"],
+        ),
     ] {
         let text = fixtures::show(locale, fixtures::PIPED, |view| show_all(view, &list));
-        assert!(text.contains(down) && text.contains(again), "{text}");
+        assert!(said.iter().all(|said| text.contains(said)), "{text}");
     }
 }
 

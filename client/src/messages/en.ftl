@@ -245,6 +245,7 @@ health-left = left on average: { $list }
 health-empty-at = the pool is empty { $when } at this pace
 health-first-ready = first key ready { $when }
 health-upstream-open = { $host } is down for every key: requests get its last answer at once, and kmid asks it again within seconds
+health-upstream-gate = { $host } refuses a client program with every key: its requests get that answer at once, those of other programs pass
 health-upstream-half-open = { $host } was down: the next request decides
 window-left = { $percent } % left
 window-resets = resets { $moment }

@@ -18,7 +18,7 @@ impl AccountId {
 
     /// The unknown account of a key: nobody else's.
     #[must_use]
-    pub fn of_key(fingerprint: Fingerprint) -> Self {
+    pub(crate) fn of_key(fingerprint: Fingerprint) -> Self {
         Self::hash(b"key", fingerprint.to_string().as_bytes())
     }
 

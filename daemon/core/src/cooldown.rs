@@ -7,11 +7,11 @@ use crate::outcome::FullWindow;
 use crate::time::Time;
 
 /// No cooldown after a 429 is shorter: the API counts throughput by the second.
-pub const RATE_FLOOR: Duration = Duration::from_secs(1);
+pub(crate) const RATE_FLOOR: Duration = Duration::from_secs(1);
 /// No cooldown after a quota refusal whose full window is unknown is shorter.
-pub const QUOTA_FLOOR: Duration = Duration::from_secs(60);
+pub(crate) const QUOTA_FLOOR: Duration = Duration::from_secs(60);
 /// A month that is empty although `/usages` may say otherwise [kimi-code#3014, 2026-11].
-pub const MONTH: Duration = Duration::from_secs(3600);
+pub(crate) const MONTH: Duration = Duration::from_secs(3600);
 /// Nothing pauses longer: the longest window known is a month.
 pub const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 
@@ -33,25 +33,25 @@ pub fn percent_left(window: &Window, now: Time) -> f64 {
 
 /// The least left over all windows; `None` without windows.
 #[must_use]
-pub fn worst_percent(quota: &Quota, now: Time) -> Option<f64> {
+pub(crate) fn worst_percent(quota: &Quota, now: Time) -> Option<f64> {
     quota.windows.iter().map(|window| percent_left(window, now)).min_by(f64::total_cmp)
 }
 
 /// When the windows that the reading shows full have all reset; `None` when none is full or no reset is known.
 #[must_use]
-pub fn full_until(quota: &Quota, now: Time) -> Option<Time> {
+pub(crate) fn full_until(quota: &Quota, now: Time) -> Option<Time> {
     quota.windows.iter().filter(|w| percent_left(w, now) <= 0.0).filter_map(|w| w.resets_at).max()
 }
 
 /// Whether a reading by itself says that the account cannot serve.
 #[must_use]
-pub fn is_dry(quota: &Quota, now: Time) -> bool {
+pub(crate) fn is_dry(quota: &Quota, now: Time) -> bool {
     !quota.extra_left && worst_percent(quota, now).is_some_and(|left| left <= 0.0)
 }
 
 /// When the window that a refusal names resets, as far as the last reading knows.
 #[must_use]
-pub fn reset_of(full: FullWindow, quota: &Quota, now: Time) -> Option<Time> {
+pub(crate) fn reset_of(full: FullWindow, quota: &Quota, now: Time) -> Option<Time> {
     let named = |name: &str| {
         quota.windows.iter().filter(|w| w.name == name).filter_map(|w| w.resets_at).find(|&reset| reset > now)
     };

@@ -144,6 +144,24 @@ pub struct Key {
     pub revision: u64,
 }
 
+impl Key {
+    /// A key of which no more is known, as from a file `LABEL.env` that holds nothing else.
+    #[must_use]
+    pub fn new(label: &str, secret: Secret, base_url: BaseUrl) -> Self {
+        Self {
+            label: label.into(),
+            fingerprint: Fingerprint::of(&secret),
+            secret,
+            base_url,
+            priority: 0,
+            disabled: false,
+            email: None,
+            source: format!("{label}.env"),
+            revision: 0,
+        }
+    }
+}
+
 /// An upstream base URL: https, a host, no user, query or fragment, no slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
@@ -222,7 +240,7 @@ impl BaseUrl {
 
     /// Whether both name the same host and port.
     #[must_use]
-    pub fn shares_host(&self, other: &BaseUrl) -> bool {
+    pub(crate) fn shares_host(&self, other: &BaseUrl) -> bool {
         self.port == other.port && self.host == other.host
     }
 

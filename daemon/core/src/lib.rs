@@ -4,6 +4,7 @@
 //! guard. The daemon around it is the thin shell that does the IO.
 
 pub mod account;
+pub mod client;
 pub mod cooldown;
 pub mod history;
 pub mod json;

@@ -233,7 +233,7 @@ impl BlockReason {
 
 /// The words that a cooldown's reason can be, so that a restored one is a known word again.
 #[must_use]
-pub fn reason_word(text: &str) -> &'static str {
+pub(crate) fn reason_word(text: &str) -> &'static str {
     match text {
         "quota" => "quota",
         "rate_limited" => "rate_limited",

@@ -89,26 +89,13 @@ impl<W> Queue<W> {
     }
 
     /// Asks the waiters in their order until one is done, and takes that one out; its session comes last in the
-    /// round then. Of those in a session that are `alike`, what holds for the first holds for all: they are not asked.
-    pub fn serve<R>(
-        &mut self,
-        alike: impl Fn(&W, &W) -> bool,
-        mut ask: impl FnMut(&W) -> Turn<R>,
-    ) -> Option<(W, R)> {
+    /// round then.
+    pub fn serve<R>(&mut self, mut ask: impl FnMut(&W) -> Turn<R>) -> Option<(W, R)> {
         let (ticket, answer) = self.round.values().find_map(|session| {
-            let line = self.lines.get(session)?;
-            let mut asked: Vec<&W> = Vec::new();
-            line.waiters.iter().find_map(|(number, waiter)| {
-                if asked.iter().any(|other| alike(other, waiter)) {
-                    return None;
-                }
-                match ask(waiter) {
-                    Turn::Done(answer) => Some((Ticket { session: *session, number: *number }, answer)),
-                    Turn::Waits => {
-                        asked.push(waiter);
-                        None
-                    }
-                }
+            let mut waiters = self.lines.get(session)?.waiters.iter();
+            waiters.find_map(|(number, waiter)| match ask(waiter) {
+                Turn::Done(answer) => Some((Ticket { session: *session, number: *number }, answer)),
+                Turn::Waits => None,
             })
         })?;
         let waiter = self.remove(ticket)?;
@@ -118,8 +105,7 @@ impl<W> Queue<W> {
 
     /// Everybody, in the order of their turns; the queue is empty then.
     pub fn take_all(&mut self) -> Vec<W> {
-        let all = |_: &W| Turn::Done(());
-        std::iter::from_fn(|| self.serve(|_, _| false, all)).map(|(waiter, ())| waiter).collect()
+        std::iter::from_fn(|| self.serve(|_| Turn::Done(()))).map(|(waiter, ())| waiter).collect()
     }
 
     fn comes_last(&mut self, session: Option<SessionId>) {

@@ -12,7 +12,7 @@ fn session(number: u8) -> Option<SessionId> {
 
 /// Whoever is first in order.
 fn next<W>(queue: &mut Queue<W>) -> Option<W> {
-    queue.serve(|_, _| false, |_| Turn::Done(())).map(|(waiter, ())| waiter)
+    queue.serve(|_| Turn::Done(())).map(|(waiter, ())| waiter)
 }
 
 #[test]
@@ -40,31 +40,12 @@ fn one_who_cannot_be_served_holds_nobody_up_and_keeps_its_place() {
     }
     let serve = |queue: &mut Queue<&'static str>, can: fn(&str) -> bool| {
         let ask = |name: &&str| if can(name) { Turn::Done(()) } else { Turn::Waits };
-        queue.serve(|_, _| false, ask).map(|(name, ())| name)
+        queue.serve(ask).map(|(name, ())| name)
     };
     assert_eq!(serve(&mut queue, |name| name != "a1"), Some("a2"));
     assert_eq!(serve(&mut queue, |name| name == "z"), None);
     assert_eq!(serve(&mut queue, |_| true), Some("b1"));
     assert_eq!(serve(&mut queue, |_| true), Some("a1"));
-}
-
-#[test]
-fn those_that_are_alike_are_asked_once_a_session() {
-    let mut queue = Queue::default();
-    for number in 0..100 {
-        queue.push(session(1), 1000, number % 2).unwrap();
-        queue.push(session(2), 1000, number % 2).unwrap();
-    }
-    let mut asked = 0;
-    let none = queue.serve(
-        |one, other| one == other,
-        |_| {
-            asked += 1;
-            Turn::<()>::Waits
-        },
-    );
-    assert!(none.is_none());
-    assert_eq!(asked, 4);
 }
 
 #[test]
@@ -129,7 +110,7 @@ proptest! {
                 Step::Serve(divisor) => {
                     let can = |number: u64| number.is_multiple_of(divisor);
                     let ask = |w: &(u64, u8)| if can(w.0) { Turn::Done(()) } else { Turn::Waits };
-                    let served = queue.serve(|_, _| false, ask).map(|(waiter, ())| waiter);
+                    let served = queue.serve(ask).map(|(waiter, ())| waiter);
                     prop_assert_eq!(served.is_some(), waiting.keys().any(|number| can(*number)));
                     if let Some((number, line)) = served {
                         let (of, ticket) = waiting.remove(&number).unwrap();

@@ -25,7 +25,7 @@ const MOMENTS: u32 = 500;
 
 /// Remembers when requests were let through.
 #[derive(Debug, Clone, Default)]
-pub struct RateWindow {
+pub(crate) struct RateWindow {
     second: Passed,
     minute: Passed,
 }
@@ -46,14 +46,14 @@ struct Moment {
 
 impl RateWindow {
     /// When the next request may pass; `None` = now.
-    pub fn blocked_until(&mut self, limit: Limit, now: Time) -> Option<Time> {
+    pub(crate) fn blocked_until(&mut self, limit: Limit, now: Time) -> Option<Time> {
         let second = self.second.blocked_until(limit.per_second, SECOND, now);
         let minute = self.minute.blocked_until(limit.per_minute, MINUTE, now);
         second.max(minute)
     }
 
     /// Counts a request that passed.
-    pub fn pass(&mut self, limit: Limit, now: Time) {
+    pub(crate) fn pass(&mut self, limit: Limit, now: Time) {
         self.second.pass(limit.per_second, SECOND, now);
         self.minute.pass(limit.per_minute, MINUTE, now);
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::account::AccountId;
 use crate::key::Fingerprint;
+use crate::ledger::Source;
+use crate::pool::view::KeyView;
 use crate::time::Time;
 
 /// First pause after a failed reading; it doubles up to the usual one.
@@ -44,6 +46,23 @@ pub struct Readable {
     pub has_reset: bool,
     /// A refusal says that a window is empty: nobody uses the account, and yet it is waited for.
     pub refused: bool,
+}
+
+impl Readable {
+    /// A key as the pool shows it.
+    #[must_use]
+    pub fn of(key: &KeyView) -> Self {
+        let figures = || key.figures.iter().map(|view| &view.figure);
+        Self {
+            fingerprint: key.fingerprint,
+            account: key.account_id,
+            last_used: key.last_used,
+            left_percent: figures().map(|figure| figure.left_percent).min_by(f64::total_cmp),
+            empty_at: figures().filter_map(|figure| figure.empty_at).min(),
+            has_reset: figures().any(|figure| figure.source == Source::Reset),
+            refused: figures().any(|figure| figure.source == Source::Error),
+        }
+    }
 }
 
 /// When each account's quota is to be read next: one key is asked, the others of the account take its answer over.

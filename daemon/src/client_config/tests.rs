@@ -46,17 +46,7 @@ impl Place {
 
 fn key() -> Key {
     let secret = Secret::new("sk-kimi-new-key");
-    Key {
-        label: "alpha".into(),
-        fingerprint: Fingerprint::of(&secret),
-        secret,
-        base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
-        priority: 0,
-        disabled: false,
-        email: None,
-        source: "alpha.env".into(),
-        revision: 0,
-    }
+    Key::new("alpha", secret, BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap())
 }
 
 fn own() -> OwnAddress {

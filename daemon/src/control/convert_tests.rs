@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use kmid_core::account::AccountId;
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota;
 use kmid_core::ledger::{Figure, Source};
@@ -9,6 +8,7 @@ use kmid_core::pool::Mode;
 use kmid_core::pool::view::ErrorCounts;
 
 use super::*;
+use crate::fixtures;
 
 fn time(text: &str) -> Time {
     Time::parse(text).unwrap()
@@ -16,29 +16,9 @@ fn time(text: &str) -> Time {
 
 fn key_view(label: &str, state: KeyState) -> KeyView {
     KeyView {
-        label: label.into(),
         fingerprint: Fingerprint::of(&Secret::new("abc")),
         masked: "...abcd".to_owned(),
-        state,
-        reason: None,
-        until: None,
-        email: None,
-        source: format!("{label}.env"),
-        base_url: "https://api.kimi.com/coding/v1".to_owned(),
-        priority: 0,
-        last_used: None,
-        requests: 0,
-        in_flight: 0,
-        account_in_flight: 0,
-        cap: 20,
-        ramp: None,
-        errors: ErrorCounts::default(),
-        tokens: usage::Tokens::default(),
-        sessions: 0,
-        account_id: AccountId::of_user(label, "h"),
-        figures: Vec::new(),
-        reading: None,
-        refresh_error: None,
+        ..fixtures::key_view(label, state)
     }
 }
 

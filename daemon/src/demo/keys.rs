@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kmid_core::key::{BaseUrl, Fingerprint, Key, Secret};
+use kmid_core::key::{BaseUrl, Key, Secret};
 
 use crate::upstream::simulator::{Level, Pace, Preset, Script};
 
@@ -40,17 +40,7 @@ impl DemoKey {
 pub fn keys(base_url: &BaseUrl) -> Vec<Key> {
     [ALPHA, BETA, GAMMA]
         .iter()
-        .map(|key| Key {
-            label: key.label.into(),
-            fingerprint: Fingerprint::of(&key.secret()),
-            secret: key.secret(),
-            base_url: base_url.clone(),
-            priority: key.priority,
-            disabled: false,
-            email: None,
-            source: format!("{}.env", key.label),
-            revision: 0,
-        })
+        .map(|key| Key { priority: key.priority, ..Key::new(key.label, key.secret(), base_url.clone()) })
         .collect()
 }
 

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use kmid_core::key::{Fingerprint, Secret};
+
 use kmid_core::kimi::quota::{Quota, Window};
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::pool::Mode;
@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 
 use super::client::Ask;
 use super::*;
+use crate::fixtures;
 
 fn at(text: &str) -> Time {
     Time::parse(text).unwrap()
@@ -31,29 +32,11 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
         Window { name: "5h".into(), limit: None, used: None, percent_left, resets_at: None, length: None };
     let cooling = state == KeyState::Cooling;
     KeyView {
-        label: label.into(),
-        fingerprint: Fingerprint::of(&Secret::new(label)),
-        masked: "...".into(),
-        state,
         reason: cooling.then_some("quota"),
         until: cooling.then(|| at("2026-11-23T12:01:30Z")),
-        email: None,
-        source: format!("{label}.env"),
-        base_url: "https://api.kimi.com/coding/v1".into(),
-        priority: 0,
-        last_used: None,
-        requests: 0,
-        in_flight: 0,
-        account_in_flight: 0,
-        cap: 20,
-        ramp: None,
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
-        tokens: kmid_core::kimi::usage::Tokens::default(),
-        sessions: 0,
-        account_id: kmid_core::account::AccountId::of_user(label, "h"),
-        figures: Vec::new(),
         reading: Some((Quota { windows: vec![window], ..Quota::default() }, at("2026-11-23T12:00:00Z"))),
-        refresh_error: None,
+        ..fixtures::key_view(label, state)
     }
 }
 

@@ -8,6 +8,7 @@ use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use kmid_config::settings::Settings;
+use kmid_core::client::ClientId;
 use kmid_core::cooldown;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::wire::Wire;
@@ -158,7 +159,7 @@ impl Exchange {
             let mut lease = match lease {
                 Ok(lease) => lease,
                 Err(why) => {
-                    let demand = Demand { tried: &spent.tried, session: self.journal.session };
+                    let demand = self.demand(&spent);
                     self.journal.refused = Some(Box::new(self.proxy.state.explain_refusal(&demand)));
                     return self.no_key(&why, spent.last);
                 }
@@ -220,9 +221,8 @@ impl Exchange {
     /// A key for the next attempt. After a refusal for being one too many another key serves at once, where there is
     /// one; else the same account does, when an attempt of it has ended.
     async fn lease(&self, spent: &mut Spent, patience: Patience) -> Waited {
-        let session = self.journal.session;
         if !spent.full.is_empty() {
-            let demand = Demand { tried: &spent.tried, session };
+            let demand = self.demand(spent);
             let at_once = self.proxy.state.lease_or_wait(&demand, Patience { most: 0, ..patience }).await;
             if at_once.lease.is_ok() {
                 return at_once;
@@ -230,8 +230,12 @@ impl Exchange {
             let full = std::mem::take(&mut spent.full);
             spent.tried.retain(|key| !full.contains(key));
         }
-        let demand = Demand { tried: &spent.tried, session };
-        self.proxy.state.lease_or_wait(&demand, patience).await
+        self.proxy.state.lease_or_wait(&self.demand(spent), patience).await
+    }
+
+    fn demand<'a>(&self, spent: &'a Spent) -> Demand<'a> {
+        let client = Some(ClientId::of(&self.parts.headers));
+        Demand { tried: &spent.tried, session: self.journal.session, client }
     }
 
     /// Whether there can be another attempt, whatever this one meets.

@@ -141,8 +141,9 @@ impl Reply {
             529 => "overloaded_error",
             _ => "api_error",
         };
+        let what = if down.only_for_client { "refuses this client program" } else { "is down" };
         let message = format!(
-            "{} is down for every key: it last {said}. kmid asks it again within seconds; `kmi health` says more.",
+            "{} {what} for every key: it last {said}. kmid asks it again within seconds; `kmi health` says more.",
             down.host
         );
         let mut reply = Self::new(status, kind, "upstream_down", message);

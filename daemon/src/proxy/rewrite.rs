@@ -122,23 +122,13 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kmid_core::key::{BaseUrl, Fingerprint, Secret};
+    use kmid_core::key::{BaseUrl, Secret};
 
     use super::*;
 
     fn key() -> Key {
         let secret = Secret::new("sk-kimi-real");
-        Key {
-            label: "alpha".into(),
-            fingerprint: Fingerprint::of(&secret),
-            secret,
-            base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
-            priority: 0,
-            disabled: false,
-            email: None,
-            source: "alpha.env".into(),
-            revision: 0,
-        }
+        Key::new("alpha", secret, BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap())
     }
 
     fn rewritten(pairs: &[(&'static str, &'static str)], wire: Wire) -> Vec<(String, String)> {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
-use kmid_core::ledger::Source;
 use kmid_core::pool::view::{KeyState, KeyView};
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::time::Time;
@@ -171,7 +170,7 @@ impl Refresher {
             KeyState::Ready | KeyState::Warn | KeyState::Cooling => true,
         };
         let readable = view.keys.iter().filter(is_read);
-        plan.set_keys(&readable.map(as_readable).collect::<Vec<_>>(), pace, now);
+        plan.set_keys(&readable.map(Readable::of).collect::<Vec<_>>(), pace, now);
         for fingerprint in stale {
             plan.hurry(fingerprint);
         }
@@ -207,19 +206,5 @@ impl Refresher {
             }
             _ => last.min(now),
         }
-    }
-}
-
-/// How a key's account stands, for the plan.
-fn as_readable(key: &KeyView) -> Readable {
-    let figures = || key.figures.iter().map(|view| &view.figure);
-    Readable {
-        fingerprint: key.fingerprint,
-        account: key.account_id,
-        last_used: key.last_used,
-        left_percent: figures().map(|figure| figure.left_percent).min_by(f64::total_cmp),
-        empty_at: figures().filter_map(|figure| figure.empty_at).min(),
-        has_reset: figures().any(|figure| figure.source == Source::Reset),
-        refused: figures().any(|figure| figure.source == Source::Error),
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use kmid_core::client::ClientId;
 use kmid_core::key::Fingerprint;
 use kmid_core::pool::{self, Demand, Pool, Refusal};
 use kmid_core::queue::{Queue, Ticket, Turn};
@@ -57,14 +58,14 @@ type Answer = Result<pool::Lease, NoLease>;
 struct Waiter {
     tried: Vec<Fingerprint>,
     session: Option<SessionId>,
+    client: Option<ClientId>,
     until: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
 impl Waiter {
-    /// Whether what keeps one from a key keeps the other, too; both are of one session.
-    fn is_like(&self, other: &Self) -> bool {
-        self.tried == other.tried
+    fn demand(&self) -> Demand<'_> {
+        Demand { tried: &self.tried, session: self.session, client: self.client }
     }
 }
 
@@ -161,6 +162,7 @@ impl State {
         let waiter = Waiter {
             tried: demand.tried.to_vec(),
             session: demand.session,
+            client: demand.client,
             until: patience.until,
             answer: sender,
         };
@@ -187,21 +189,25 @@ impl State {
         if line.queue.is_empty() {
             return;
         }
-        let now = clock::now();
+        let (now, instant) = (clock::now(), Instant::now());
+        // Only who is served or refused is worth a choice among all keys: the others are hundreds at times.
+        let mut outlook = pool.outlook(now);
         loop {
             let ask = |waiter: &Waiter| {
-                let demand = Demand { tried: &waiter.tried, session: waiter.session };
-                let left = waiter.until.saturating_duration_since(Instant::now());
-                match pool.lease(&demand, now) {
-                    Ok(lease) => Turn::Done(Ok(lease)),
-                    Err(refusal) if refusal.may_end_by(now + left) => Turn::Waits,
-                    Err(refusal) => Turn::Done(Err(NoLease::Refused(refusal))),
+                let left = waiter.until.saturating_duration_since(instant);
+                if outlook.waits(&waiter.demand(), now + left) {
+                    return Turn::Waits;
                 }
+                Turn::Done(pool.lease(&waiter.demand(), now).map_err(NoLease::Refused))
             };
-            let Some((waiter, answer)) = line.queue.serve(Waiter::is_like, ask) else { break };
+            let Some((waiter, answer)) = line.queue.serve(ask) else { break };
+            let served = answer.is_ok();
             // It left in this moment.
             if let Err(Ok(lease)) = waiter.answer.send(answer) {
                 pool.give_back(lease, now);
+            }
+            if served {
+                outlook = pool.outlook(now);
             }
         }
         if !line.queue.is_empty() {

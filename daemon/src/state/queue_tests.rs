@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use kmid_config::settings::FileLimit;
-use kmid_core::key::{BaseUrl, Key, Secret};
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::Rules;
 use kmid_core::pool::snapshot::Snapshot;
 
 use super::*;
+use crate::fixtures::key;
 use crate::line_log::RecordLog;
 
 /// What an account whose plan is unknown may have in flight.
@@ -28,18 +28,7 @@ impl Bench {
         let state =
             State::start(Rules::default(), Snapshot::default(), &dir.path().join("state.json"), trace)
                 .unwrap();
-        let secret = Secret::new("sk-kimi-0123456789-alpha");
-        state.set_keys(vec![Key {
-            label: "alpha".into(),
-            fingerprint: Fingerprint::of(&secret),
-            secret,
-            base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
-            priority: 0,
-            disabled: false,
-            email: None,
-            source: "alpha.env".to_owned(),
-            revision: 1,
-        }]);
+        state.set_keys(vec![key("alpha")]);
         Self { state, _dir: dir }
     }
 

@@ -222,7 +222,8 @@ pub struct Upstream {
     pub breaker: String,
     /// When one request may pass, RFC 3339; while it is open or one decides.
     pub until: Option<String>,
-    /// What opened it: `gate`, `membership`, `throughput` or `failure`.
+    /// What opened it: `membership`, `throughput` or `failure`; `gate` when it is shut for single client programs
+    /// only.
     pub trouble: Option<String>,
     /// Status of the last answer; `null` when there was none.
     pub status: Option<u16>,

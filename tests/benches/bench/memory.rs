@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kmi_tests::harness::binaries::binaries;
+use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{Daemon, process};
 use kmi_tests::http1::Wire;
 use tokio::io::AsyncWriteExt;
@@ -45,10 +46,14 @@ async fn start(upstream: &upstream::Process, options: &Options, report: &mut Rep
 
 async fn idle(daemon: &Daemon, options: &Options, report: &mut Report) {
     report.limit("idle RSS, MB", process::rss(daemon.pid()) as f64 / 1e6, 10.0);
-    // The last that the start does is to write the state, within a second.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The last that the start does.
+    eventually("the state to be written", || async {
+        daemon.state_path("state.json").exists().then_some(())
+    })
+    .await;
     let span = Duration::from_secs(if options.quick { 3 } else { 10 });
     let cpu = process::cpu(daemon.pid());
+    // What is measured: the time in which nothing happens.
     tokio::time::sleep(span).await;
     let spent = process::cpu(daemon.pid()).saturating_sub(cpu);
     report.limit("idle CPU, us a second", spent.as_secs_f64() * 1e6 / span.as_secs_f64(), 100.0);

@@ -81,6 +81,7 @@ impl Nginx {
                 return workers;
             }
             assert!(started.elapsed() < Duration::from_secs(10), "nginx does not answer at {address}");
+            // It does not say when it listens: a pause between two looks, not a wait for time to pass.
             std::thread::sleep(Duration::from_millis(10));
         }
     }

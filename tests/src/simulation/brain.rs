@@ -5,11 +5,10 @@ use std::time::Duration;
 use kmid_core::key::{BaseUrl, Fingerprint, Key, Secret};
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::kimi::{error, quota};
-use kmid_core::ledger::Source;
 use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
 use kmid_core::policy::Policy;
 use kmid_core::pool::snapshot::Snapshot;
-use kmid_core::pool::view::{KeyState, KeyView};
+use kmid_core::pool::view::KeyState;
 use kmid_core::pool::{Demand, Effect, Lease, Pool, Refusal, Rules};
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::session::SessionId;
@@ -87,7 +86,7 @@ impl Brain {
     /// When there is none.
     pub fn lease(&mut self, session: u32, tried: &[Fingerprint], now: Time) -> Result<Lease, Refusal> {
         let session = Some(SessionId(u64::from(session).to_be_bytes()));
-        self.pool.lease(&Demand { tried, session }, now)
+        self.pool.lease(&Demand { tried, session, ..Demand::default() }, now)
     }
 
     /// Ends an attempt with what the API answered.
@@ -114,7 +113,7 @@ impl Brain {
             self.looked = Some(now);
             let view = self.pool.view(now);
             let keys = view.keys.iter().filter(|key| key.state != KeyState::Disabled);
-            self.plan.set_keys(&keys.map(as_readable).collect::<Vec<_>>(), PACE, now);
+            self.plan.set_keys(&keys.map(Readable::of).collect::<Vec<_>>(), PACE, now);
         }
         self.plan.next_due()
     }
@@ -143,19 +142,6 @@ impl Brain {
     }
 }
 
-fn as_readable(key: &KeyView) -> Readable {
-    let figures = || key.figures.iter().map(|view| &view.figure);
-    Readable {
-        fingerprint: key.fingerprint,
-        account: key.account_id,
-        last_used: key.last_used,
-        left_percent: figures().map(|figure| figure.left_percent).min_by(f64::total_cmp),
-        empty_at: figures().filter_map(|figure| figure.empty_at).min(),
-        has_reset: figures().any(|figure| figure.source == Source::Reset),
-        refused: figures().any(|figure| figure.source == Source::Error),
-    }
-}
-
 /// What the daemon makes of an answer.
 #[must_use]
 pub fn outcome_of(answer: &Answer) -> Outcome {
@@ -173,15 +159,6 @@ pub fn outcome_of(answer: &Answer) -> Outcome {
 
 fn new_key(label: &str, disabled: bool) -> Key {
     let secret = Secret::new(&format!("sk-kimi-simulated-{label}"));
-    Key {
-        label: label.into(),
-        fingerprint: Fingerprint::of(&secret),
-        secret,
-        base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").expect("a URL"),
-        priority: 0,
-        disabled,
-        email: None,
-        source: format!("{label}.env"),
-        revision: 1,
-    }
+    let base_url = BaseUrl::parse("https://api.kimi.com/coding/v1").expect("a URL");
+    Key { disabled, ..Key::new(label, secret, base_url) }
 }

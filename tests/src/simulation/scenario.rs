@@ -112,6 +112,23 @@ fn sized(requests: &[Request], sizes: &[Size], until: Millis, load: f64, rng: &m
     world
 }
 
+/// A demand on accounts that it loads so far, and the chance that is left for what goes wrong.
+fn loaded(
+    name: &'static str,
+    seed: u64,
+    until: Millis,
+    mut demand: Demand,
+    load: f64,
+    sizes: impl FnOnce(&mut Rng) -> Vec<Size>,
+) -> (Scenario, Rng) {
+    let mut rng = demand.rng.fork();
+    let requests = demand.finish();
+    let sizes = sizes(&mut rng);
+    let world = sized(&requests, &sizes, until, load, &mut rng);
+    let scenario = Scenario { name, seed, until, world, requests, troubles: Vec::new(), skews: Vec::new() };
+    (scenario, rng)
+}
+
 /// The last requests end before the scenario does.
 fn demand(seed: u64, until: Millis) -> Demand {
     Demand::new(seed, until - 20 * MINUTE)
@@ -146,15 +163,14 @@ pub fn heavy_user(seed: u64) -> Scenario {
     let until = 14 * DAY;
     let mut demand = demand(seed, until);
     work_days(&mut demand, &AGENT, 14, (9, 19), (5, 40));
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let sizes = [
-        Size::new("LEVEL_BASIC", 1.0, 10, rng.f64(), 0.0),
-        Size::new("LEVEL_INTERMEDIATE", 3.0, 20, rng.f64(), 0.0),
-        Size::new("LEVEL_ADVANCED", 6.0, 30, rng.f64(), 0.0),
-    ];
-    let world = sized(&requests, &sizes, until, 0.85, &mut rng);
-    new("one heavy user, unequal plans", seed, until, world, requests)
+    let sizes = |rng: &mut Rng| {
+        vec![
+            Size::new("LEVEL_BASIC", 1.0, 10, rng.f64(), 0.0),
+            Size::new("LEVEL_INTERMEDIATE", 3.0, 20, rng.f64(), 0.0),
+            Size::new("LEVEL_ADVANCED", 6.0, 30, rng.f64(), 0.0),
+        ]
+    };
+    loaded("one heavy user, unequal plans", seed, until, demand, 0.85, sizes).0
 }
 
 /// Questions from many places, little cache.
@@ -163,12 +179,9 @@ pub fn many_short(seed: u64) -> Scenario {
     let until = 10 * DAY;
     let mut demand = demand(seed, until);
     crowd(&mut demand, &SHORT, 0, until, 160);
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let sizes: Vec<Size> =
-        (0..4).map(|_| Size::new("LEVEL_INTERMEDIATE", 1.0, 20, rng.f64(), rng.f64() * 0.5)).collect();
-    let world = sized(&requests, &sizes, until, 0.9, &mut rng);
-    new("many short sessions", seed, until, world, requests)
+    let size = |rng: &mut Rng| Size::new("LEVEL_INTERMEDIATE", 1.0, 20, rng.f64(), rng.f64() * 0.5);
+    let sizes = |rng: &mut Rng| (0..4).map(|_| size(rng)).collect();
+    loaded("many short sessions", seed, until, demand, 0.9, sizes).0
 }
 
 /// Two people, each with sessions of hours that send out sub-agents.
@@ -179,15 +192,14 @@ pub fn long_cached(seed: u64) -> Scenario {
     for _ in 0..2 {
         work_days(&mut demand, &LONG, 8, (8, 17), (10, 60));
     }
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let sizes = [
-        Size::new("LEVEL_INTERMEDIATE", 2.0, 20, rng.f64(), 0.0),
-        Size::new("LEVEL_INTERMEDIATE", 2.0, 20, rng.f64(), 0.0),
-        Size::new("LEVEL_ADVANCED", 4.0, 30, rng.f64(), 0.0),
-    ];
-    let world = sized(&requests, &sizes, until, 0.8, &mut rng);
-    new("few long cached sessions, sub-agents", seed, until, world, requests)
+    let sizes = |rng: &mut Rng| {
+        vec![
+            Size::new("LEVEL_INTERMEDIATE", 2.0, 20, rng.f64(), 0.0),
+            Size::new("LEVEL_INTERMEDIATE", 2.0, 20, rng.f64(), 0.0),
+            Size::new("LEVEL_ADVANCED", 4.0, 30, rng.f64(), 0.0),
+        ]
+    };
+    loaded("few long cached sessions, sub-agents", seed, until, demand, 0.8, sizes).0
 }
 
 /// The first days are quiet and the last ones busy: quota that expires early is missed later.
@@ -198,12 +210,11 @@ pub fn near_limits(seed: u64) -> Scenario {
     crowd(&mut demand, &SHORT, 0, until, 60);
     crowd(&mut demand, &AGENT, 0, 5 * DAY, 5);
     crowd(&mut demand, &AGENT, 5 * DAY, until, 18);
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let over: [f64; 4] = [0.75, 0.55, 0.35, 0.1].map(|over| over + rng.f64() * 0.1);
-    let sizes = over.map(|over| Size::new("LEVEL_INTERMEDIATE", 1.0, 20, over, over * 0.5));
-    let world = sized(&requests, &sizes, until, 0.9, &mut rng);
-    new("a week near the limits, staggered resets", seed, until, world, requests)
+    let sizes = |rng: &mut Rng| {
+        let over = [0.75, 0.55, 0.35, 0.1].map(|over| over + rng.f64() * 0.1);
+        over.map(|over| Size::new("LEVEL_INTERMEDIATE", 1.0, 20, over, over * 0.5)).into()
+    };
+    loaded("a week near the limits, staggered resets", seed, until, demand, 0.9, sizes).0
 }
 
 /// The upstream has bad hours, and accounts take fewer requests at once than they say.
@@ -212,11 +223,10 @@ pub fn outages(seed: u64) -> Scenario {
     let until = 7 * DAY;
     let mut demand = demand(seed, until);
     crowd(&mut demand, &Habit { agents: (10, (3, 10)), ..AGENT }, 0, until, 12);
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let sizes: Vec<Size> = (0..3).map(|_| Size::new("LEVEL_INTERMEDIATE", 1.0, 10, rng.f64(), 0.0)).collect();
-    let world = sized(&requests, &sizes, until, 0.75, &mut rng);
-    let mut scenario = new("outages and concurrency refusals", seed, until, world, requests);
+    let size = |rng: &mut Rng| Size::new("LEVEL_INTERMEDIATE", 1.0, 10, rng.f64(), 0.0);
+    let sizes = |rng: &mut Rng| (0..3).map(|_| size(rng)).collect();
+    let (mut scenario, mut rng) =
+        loaded("outages and concurrency refusals", seed, until, demand, 0.75, sizes);
     let answers = [Answer::Row(Row::UpstreamError), Answer::Row(Row::Overloaded), Answer::NoAnswer];
     for _ in 0..20 {
         let answer = answers[rng.usize(0..answers.len())];
@@ -241,14 +251,12 @@ pub fn chaos(seed: u64) -> Scenario {
     crowd(&mut demand, &SHORT, 0, until, 80);
     crowd(&mut demand, &Habit { agents: (20, (4, 14)), ..AGENT }, 0, until, 4);
     demand.spoil(20);
-    let mut rng = demand.rng.fork();
-    let requests = demand.finish();
-    let sizes: Vec<Size> =
-        (1..6).map(|size| Size::new("LEVEL_BASIC", f64::from(size), 4, rng.f64(), 0.3)).collect();
-    let mut world = sized(&requests, &sizes, until, 0.8, &mut rng);
-    world.add_key("second", 0, false);
-    world.add_key("off", 1, true);
-    let mut scenario = new("every refusal, a clock that jumps", seed, until, world, requests);
+    let size = |size: i32, rng: &mut Rng| Size::new("LEVEL_BASIC", f64::from(size), 4, rng.f64(), 0.3);
+    let sizes = |rng: &mut Rng| (1..6).map(|number| size(number, rng)).collect();
+    let (mut scenario, mut rng) =
+        loaded("every refusal, a clock that jumps", seed, until, demand, 0.8, sizes);
+    scenario.world.add_key("second", 0, false);
+    scenario.world.add_key("off", 1, true);
     let everybody = [Row::UpstreamError, Row::Overloaded, Row::ClientRefused, Row::RateLimited, Row::Unknown];
     for row in everybody {
         for percent in [20, 100] {
@@ -274,10 +282,6 @@ pub fn chaos(seed: u64) -> Scenario {
         scenario.skews.push((rng.i64(0..until), skew));
     }
     scenario
-}
-
-fn new(name: &'static str, seed: u64, until: Millis, world: World, requests: Vec<Request>) -> Scenario {
-    Scenario { name, seed, until, world, requests, troubles: Vec::new(), skews: Vec::new() }
 }
 
 impl Scenario {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ pub struct Seen {
     pub http2: bool,
     /// First line and fields, as sent.
     pub head: RequestHead,
+    /// When all of its head had come.
+    pub arrived: Instant,
     progress: Mutex<Progress>,
     changed: watch::Sender<u64>,
 }
@@ -102,7 +105,14 @@ impl Record {
 
     pub(super) fn arrived(&self, connection: u64, http2: bool, head: RequestHead) -> Arc<Seen> {
         let changed = self.changed.clone();
-        let seen = Arc::new(Seen { connection, http2, head, progress: Mutex::default(), changed });
+        let seen = Arc::new(Seen {
+            connection,
+            http2,
+            head,
+            arrived: Instant::now(),
+            progress: Mutex::default(),
+            changed,
+        });
         self.seen.lock().unwrap().push(seen.clone());
         self.changed.send_modify(|n| *n += 1);
         seen

@@ -65,7 +65,7 @@ impl Usage {
     /// Puts two parts of one stream together. Both wires count up over a stream, and a later part may leave out or
     /// zero what an earlier one said (`message_start` has the input, `message_delta` the output).
     #[must_use]
-    pub fn merge(self, other: Self) -> Self {
+    pub(crate) fn merge(self, other: Self) -> Self {
         Self {
             input: self.input.max(other.input),
             cache_read: self.cache_read.max(other.cache_read),
@@ -89,7 +89,7 @@ impl Usage {
 
 /// Reads a `usage` object of either wire; bytes after the object are ignored. `None` when it names no figure.
 #[must_use]
-pub fn from_json(bytes: &[u8]) -> Option<Usage> {
+pub(crate) fn from_json(bytes: &[u8]) -> Option<Usage> {
     let raw: Raw = serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()?;
     let count = |figure: Option<Figure>| figure.unwrap_or_default().0;
     if let (None, None) = (raw.prompt_tokens, raw.completion_tokens) {

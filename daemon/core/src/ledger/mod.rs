@@ -73,66 +73,66 @@ pub struct Figure {
 
 /// What is known of every account in the pool. One record an account, and one a window in it.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     accounts: BTreeMap<AccountId, Account>,
 }
 
 impl Ledger {
     /// Takes in an answer of `/usages` of `read_at`.
-    pub fn poll(&mut self, account: AccountId, quota: &Quota, read_at: Time) {
+    pub(crate) fn poll(&mut self, account: AccountId, quota: &Quota, read_at: Time) {
         self.accounts.entry(account).or_default().poll(quota, read_at);
     }
 
     /// A request of the account used tokens.
-    pub fn spend(&mut self, account: AccountId, tokens: Tokens, now: Time) {
+    pub(crate) fn spend(&mut self, account: AccountId, tokens: Tokens, now: Time) {
         self.accounts.entry(account).or_default().spend(weight(tokens), now);
     }
 
     /// A refusal said that a window is empty; it is believed until `until`, whatever polls say.
-    pub fn refused(&mut self, account: AccountId, full: FullWindow, until: Time, now: Time) {
+    pub(crate) fn refused(&mut self, account: AccountId, full: FullWindow, until: Time, now: Time) {
         self.accounts.entry(account).or_default().refused(full, until, now);
     }
 
     /// A request that began after the refusal was served, or a person said so: nothing is empty.
-    pub fn forgive(&mut self, account: AccountId) {
+    pub(crate) fn forgive(&mut self, account: AccountId) {
         if let Some(account) = self.accounts.get_mut(&account) {
             account.forgive();
         }
     }
 
     /// A key turned out to be this account's: what was noted under the key moves over.
-    pub fn join(&mut self, key: AccountId, account: AccountId) {
+    pub(crate) fn join(&mut self, key: AccountId, account: AccountId) {
         if let Some(noted) = self.accounts.remove(&key) {
             self.accounts.entry(account).or_default().absorb(noted);
         }
     }
 
     /// Forgets the accounts that no key belongs to.
-    pub fn retain(&mut self, is_known: impl Fn(AccountId) -> bool) {
+    pub(crate) fn retain(&mut self, is_known: impl Fn(AccountId) -> bool) {
         self.accounts.retain(|account, _| is_known(*account));
     }
 
     /// Whether nothing was polled of this account.
     #[must_use]
-    pub fn lacks(&self, account: AccountId) -> bool {
+    pub(crate) fn lacks(&self, account: AccountId) -> bool {
         self.accounts.get(&account).is_none_or(Account::is_unread)
     }
 
     /// Every window of an account, as the last reading orders them.
-    pub fn figures(&self, account: AccountId, now: Time) -> impl Iterator<Item = Figure> {
+    pub(crate) fn figures(&self, account: AccountId, now: Time) -> impl Iterator<Item = Figure> {
         self.accounts.get(&account).into_iter().flat_map(move |account| account.figures(now))
     }
 
     /// Weighed tokens an hour over all accounts.
     #[must_use]
-    pub fn burn(&self, now: Time) -> f64 {
+    pub(crate) fn burn(&self, now: Time) -> f64 {
         self.accounts.values().map(|account| account.burn(now)).sum()
     }
 
     /// The windows of an account for a policy. `burn` is [`Ledger::burn`]; with `polls_only` refusals are left out,
     /// for a key whose next request is to decide whether they still hold.
     #[must_use]
-    pub fn windows(&self, account: AccountId, burn: f64, polls_only: bool, now: Time) -> Windows {
+    pub(crate) fn windows(&self, account: AccountId, burn: f64, polls_only: bool, now: Time) -> Windows {
         self.accounts
             .get(&account)
             .map_or_else(Windows::new, |account| account.windows(burn, polls_only, now))
@@ -140,13 +140,13 @@ impl Ledger {
 
     /// Weighed tokens in the account's longest window, where that has been learnt.
     #[must_use]
-    pub fn size(&self, account: AccountId) -> Option<f64> {
+    pub(crate) fn size(&self, account: AccountId) -> Option<f64> {
         self.accounts.get(&account)?.size()
     }
 
     /// When these accounts together have nothing left if traffic stays as it is and none of their windows resets before;
     /// `None` while nothing is known to be used, or not of every account how much it holds.
-    pub fn empty_at(&self, accounts: impl Iterator<Item = AccountId>, now: Time) -> Option<Time> {
+    pub(crate) fn empty_at(&self, accounts: impl Iterator<Item = AccountId>, now: Time) -> Option<Time> {
         let burn = self.burn(now);
         let mut left = 0.0;
         for account in accounts {

@@ -43,7 +43,7 @@ impl Policy {
 
     /// Whether it looks at windows; one that does not spares their calculation.
     #[must_use]
-    pub fn needs_windows(self) -> bool {
+    pub(crate) fn needs_windows(self) -> bool {
         self != Self::RoundRobin
     }
 
@@ -76,7 +76,7 @@ const MAX_WINDOWS: usize = 6;
 
 /// The windows of a candidate, without an allocation.
 #[derive(Debug, Clone, Copy)]
-pub struct Windows {
+pub(crate) struct Windows {
     known: [Left; MAX_WINDOWS],
     count: usize,
 }
@@ -84,12 +84,12 @@ pub struct Windows {
 impl Windows {
     /// None known.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { known: [NOTHING; MAX_WINDOWS], count: 0 }
     }
 
     /// Adds a window; with too many of them the one that has the most left is left out.
-    pub fn push(&mut self, left: Left) {
+    pub(crate) fn push(&mut self, left: Left) {
         if self.count < MAX_WINDOWS {
             self.known[self.count] = left;
             self.count += 1;
@@ -102,13 +102,13 @@ impl Windows {
 
     /// As a slice.
     #[must_use]
-    pub fn as_slice(&self) -> &[Left] {
+    pub(crate) fn as_slice(&self) -> &[Left] {
         &self.known[..self.count]
     }
 
     /// The least left over all; `None` when no window is known.
     #[must_use]
-    pub fn worst_percent(&self) -> Option<f64> {
+    pub(crate) fn worst_percent(&self) -> Option<f64> {
         self.as_slice().iter().map(|left| left.percent).min_by(f64::total_cmp)
     }
 }
@@ -129,7 +129,7 @@ impl FromIterator<Left> for Windows {
 
 /// A key that can serve, as a policy sees it at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Its place in the pool.
     pub index: usize,
     /// KMI_KEY_PRIORITY
@@ -144,13 +144,11 @@ pub struct Candidate {
     pub in_flight: u32,
     /// In state *warn*.
     pub warn: bool,
-    /// Its last attempt.
-    pub last_used: Option<Time>,
 }
 
 /// What a policy remembers, and the rules it goes by.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The place in the pool whose turn it is.
     pub turn: usize,
     /// The account that served last: `drain` stays with it unless another one is clearly better.
@@ -161,7 +159,7 @@ pub struct Standing {
 
 /// A candidate's rank and why it has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ranked {
+pub(crate) struct Ranked {
     /// Its place in the pool.
     pub index: usize,
     /// A stable word: `in_turn`, `most_left`, `expires_first`, `stays`, `no_deadline`, `too_little`, `guarded`,
@@ -182,7 +180,7 @@ struct Judged {
 }
 
 /// Brings all candidates into order, best first. `ranked` is cleared before; it is the caller's, to be used again.
-pub fn rank(
+pub(crate) fn rank(
     policy: Policy,
     candidates: &[Candidate],
     standing: &Standing,
@@ -196,7 +194,12 @@ pub fn rank(
 
 /// The first of [`rank`], without putting the others in order.
 #[must_use]
-pub fn best(policy: Policy, candidates: &[Candidate], standing: &Standing, now: Time) -> Option<Ranked> {
+pub(crate) fn best(
+    policy: Policy,
+    candidates: &[Candidate],
+    standing: &Standing,
+    now: Time,
+) -> Option<Ranked> {
     all(policy, candidates, standing, now).min_by(|a, b| order(policy, candidates, standing, a, b))
 }
 

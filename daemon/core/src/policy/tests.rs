@@ -42,7 +42,6 @@ fn candidate(index: usize, windows: &[Left]) -> Candidate {
         size: 20.0,
         in_flight: 0,
         warn: false,
-        last_used: None,
     }
 }
 

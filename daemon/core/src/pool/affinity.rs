@@ -56,14 +56,48 @@ impl Pool {
         let Some(home) = self.index_of(session.home).filter(|_| !session.leaving) else {
             return (Placement::Moved, None);
         };
-        match self.obstacle(home, demand.tried, now) {
+        match self.obstacle(home, demand, now) {
             None => (Placement::Stayed, Some(home)),
             Some(obstacle) if self.is_lasting(home, obstacle, now) => (Placement::Moved, None),
             Some(_) => {
                 // Where it was lent to before, a part of its context may be in the cache already.
                 let again = session.lent_to.and_then(|key| self.index_of(key));
-                (Placement::LentOut, again.filter(|&i| self.obstacle(i, demand.tried, now).is_none()))
+                (Placement::LentOut, again.filter(|&i| self.obstacle(i, demand, now).is_none()))
             }
+        }
+    }
+
+    /// The home that a session is leaving, though that serves others.
+    pub(super) fn left_by(
+        &self,
+        demand: &Demand<'_>,
+        placement: Placement,
+        now: Time,
+    ) -> Option<Fingerprint> {
+        if placement != Placement::Moved {
+            return None;
+        }
+        self.sessions.get(demand.session?, now).filter(|session| session.leaving).map(|session| session.home)
+    }
+
+    /// Another key than the one that a session is leaving. Where no other can serve, it stays for this request, which
+    /// may be for something else than what was refused, and goes on leaving.
+    pub(super) fn choose_anew(
+        &mut self,
+        left: Fingerprint,
+        demand: &Demand<'_>,
+        now: Time,
+    ) -> (Placement, Option<usize>) {
+        let tried: Vec<Fingerprint> = demand.tried.iter().copied().chain([left]).collect();
+        let elsewhere = self.choose_auto(&Demand { tried: &tried, ..*demand }, now);
+        // The one that it leaves was left out: the record of the choice is to show all.
+        self.gathered = false;
+        if elsewhere.is_some() {
+            return (Placement::Moved, elsewhere);
+        }
+        match self.index_of(left).filter(|&home| self.obstacle(home, demand, now).is_none()) {
+            Some(home) => (Placement::Stayed, Some(home)),
+            None => (Placement::Moved, None),
         }
     }
 
@@ -77,7 +111,13 @@ impl Pool {
     ) -> Option<SessionId> {
         let id = self.session_that_counts(demand)?;
         match placement {
-            Placement::New | Placement::Moved => self.sessions.settle(id, key, now),
+            Placement::New => self.sessions.settle(id, key, now),
+            Placement::Moved => {
+                if let Some(session) = self.sessions.get(id, now) {
+                    self.outages.moved(id, session.home);
+                }
+                self.sessions.settle(id, key, now);
+            }
             Placement::Stayed => self.sessions.used(id, None, now),
             Placement::LentOut => self.sessions.used(id, Some(key), now),
             Placement::NoSession => return None,
@@ -90,6 +130,20 @@ impl Pool {
     pub(super) fn session_was_refused(&mut self, id: SessionId, key: Fingerprint, verdict: &Verdict) {
         if verdict.whose == Party::Key && verdict.action == Action::Nothing {
             self.sessions.leave(id, key);
+        }
+    }
+
+    /// Sessions left a key for a refusal that has been taken back: their contexts are in its cache. The last move is
+    /// taken back first.
+    pub(super) fn bring_home(
+        &mut self,
+        moves: impl IntoIterator<Item = (SessionId, Fingerprint)>,
+        now: Time,
+    ) {
+        for (id, home) in moves {
+            if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.state(now).serves()) {
+                self.sessions.come_back(id, home);
+            }
         }
     }
 

@@ -1,8 +1,7 @@
 //! The keys that can serve, as policies see them, and what a policy makes of them.
 
 use super::view::KeyState;
-use super::{Mode, Pool};
-use crate::key::Fingerprint;
+use super::{Demand, Mode, Pool};
 use crate::policy::{self, Candidate, Standing, Windows};
 use crate::time::Time;
 
@@ -11,16 +10,16 @@ const SMALL_PLAN: f64 = 20.0;
 
 impl Pool {
     /// By the policy, and the turn goes on.
-    pub(super) fn choose_auto(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
-        let chosen = self.choose(tried, &self.standing(), now)?;
+    pub(super) fn choose_auto(&mut self, demand: &Demand<'_>, now: Time) -> Option<usize> {
+        let chosen = self.choose(demand, &self.standing(), now)?;
         self.rotation_index = ((chosen + 1) % self.entries.len()) as u64;
         Some(chosen)
     }
 
     /// The key that follows the active one, which cannot serve. Round robin means the next in pool order here. A low
     /// window is no reason to pass a key over: the active one is not left for that either.
-    pub(super) fn next_after(&mut self, active: usize, tried: &[Fingerprint], now: Time) -> Option<usize> {
-        self.choose(tried, &self.standing_after(active), now)
+    pub(super) fn next_after(&mut self, active: usize, demand: &Demand<'_>, now: Time) -> Option<usize> {
+        self.choose(demand, &self.standing_after(active), now)
     }
 
     /// What a choice by the policy would be made with now.
@@ -40,10 +39,10 @@ impl Pool {
         Standing { turn: active + 1, current: self.current, include_warn: true }
     }
 
-    fn choose(&mut self, tried: &[Fingerprint], standing: &Standing, now: Time) -> Option<usize> {
+    fn choose(&mut self, demand: &Demand<'_>, standing: &Standing, now: Time) -> Option<usize> {
         self.standing = *standing;
         let mut candidates = std::mem::take(&mut self.candidates);
-        self.gather(tried, now, &mut candidates);
+        self.gather(demand, now, &mut candidates);
         let best = policy::best(self.rules.policy, &candidates, standing, now);
         self.candidates = candidates;
         self.gathered = true;
@@ -53,12 +52,12 @@ impl Pool {
     }
 
     /// The keys that nothing keeps from being leased.
-    pub(super) fn gather(&mut self, tried: &[Fingerprint], now: Time, candidates: &mut Vec<Candidate>) {
+    pub(super) fn gather(&mut self, demand: &Demand<'_>, now: Time, candidates: &mut Vec<Candidate>) {
         candidates.clear();
         let with_windows = self.rules.policy.needs_windows();
         let burn = if with_windows { self.ledger.burn(now) } else { 0.0 };
         for index in 0..self.entries.len() {
-            if self.obstacle(index, tried, now).is_some() {
+            if self.obstacle(index, demand, now).is_some() {
                 continue;
             }
             let entry = &self.entries[index];
@@ -70,7 +69,6 @@ impl Pool {
                 size: 1.0,
                 in_flight: entry.in_flight,
                 warn: entry.state(now) == KeyState::Warn,
-                last_used: entry.last_used,
             };
             if with_windows {
                 let polls_only = entry.quota_may_be_back(now);

@@ -7,7 +7,7 @@ use super::entry::HALF_OPEN;
 use super::outage::Down;
 use super::view::KeyState;
 use super::{Decision, Demand, Lease, Mode, Placement, Pool};
-use crate::key::Fingerprint;
+use crate::client::ClientId;
 use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
@@ -81,6 +81,8 @@ pub struct RefusedKey {
     pub until: Option<Time>,
     /// This request has tried it: it gets no second attempt there.
     pub tried: bool,
+    /// The breaker of its host is open for this request, whatever else keeps the key from serving.
+    pub upstream_down: bool,
 }
 
 impl RefusedKey {
@@ -122,26 +124,28 @@ impl Pool {
     /// When no key can serve, with the state of each.
     pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
         let (placement, chosen) = self.choose_for(demand, now);
-        let Some(index) = chosen else { return Err(self.refusal(demand.tried, now)) };
+        let Some(index) = chosen else { return Err(self.refusal(demand, now)) };
         let decision = self.explain(chosen, placement, demand, now);
         let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
-        Ok(Lease { decision, session, ..self.grant(index, now) })
+        Ok(Lease { decision, session, ..self.grant(index, demand.client, now) })
     }
 
     /// The session's own key, or what the mode says.
-    pub(super) fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
-        let tried = demand.tried;
+    fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         self.gathered = false;
         let (placement, kept) = self.place(demand, now);
+        if let Some(left) = self.left_by(demand, placement, now) {
+            return self.choose_anew(left, demand, now);
+        }
         let chosen = kept.or_else(|| match self.mode() {
-            Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, tried, now).is_none()),
-            Mode::Failover => self.choose_failover(tried, now),
-            Mode::Auto => self.choose_auto(tried, now),
+            Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, demand, now).is_none()),
+            Mode::Failover => self.choose_failover(demand, now),
+            Mode::Auto => self.choose_auto(demand, now),
         });
         (placement, chosen)
     }
 
-    fn grant(&mut self, index: usize, now: Time) -> Lease {
+    fn grant(&mut self, index: usize, client: Option<ClientId>, now: Time) -> Lease {
         let limit = self.rules.limit_per_key;
         self.leases += 1;
         self.begin_ramp(index, now);
@@ -155,7 +159,7 @@ impl Pool {
         let used_before = entry.last_used.replace(now);
         entry.rate.pass(limit, now);
         let key = entry.key.clone();
-        self.outages.leased(&key.base_url, self.leases, now);
+        self.outages.leased(&key.base_url, client, self.leases, now);
         Lease {
             key,
             probe,
@@ -165,6 +169,7 @@ impl Pool {
             decision: Decision::default(),
             tokens: Tokens::default(),
             session: None,
+            client,
             number: self.leases,
             told: false,
         }
@@ -172,13 +177,13 @@ impl Pool {
 
     /// The active key while it can serve; then the next by the policy, which becomes the active one. A key that is
     /// merely full for a moment stays active and lends this one request out.
-    fn choose_failover(&mut self, tried: &[Fingerprint], now: Time) -> Option<usize> {
+    fn choose_failover(&mut self, demand: &Demand<'_>, now: Time) -> Option<usize> {
         let active = self.active_index()?;
-        let obstacle = self.obstacle(active, tried, now);
+        let obstacle = self.obstacle(active, demand, now);
         if obstacle.is_none() {
             return Some(active);
         }
-        let next = self.next_after(active, tried, now)?;
+        let next = self.next_after(active, demand, now)?;
         if matches!(obstacle, Some(Obstacle::State | Obstacle::NoReading)) {
             self.activate(next);
         }
@@ -186,12 +191,12 @@ impl Pool {
     }
 
     /// What keeps a key from being leased now; the first that applies.
-    pub(super) fn obstacle(&mut self, index: usize, tried: &[Fingerprint], now: Time) -> Option<Obstacle> {
+    pub(super) fn obstacle(&mut self, index: usize, demand: &Demand<'_>, now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
         let slots = self.slots_of(index, now);
         // What blocked a key may be its account's doing: one request decides for all its keys.
         let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
-        let down = self.outages.bars(&self.entries[index].key.base_url, now).is_some();
+        let down = self.outages.bars(&self.entries[index].key.base_url, demand.client, now).is_some();
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
@@ -201,7 +206,7 @@ impl Pool {
             Some(Obstacle::NoReading)
         } else if down {
             Some(Obstacle::UpstreamDown)
-        } else if tried.contains(&entry.key.fingerprint) {
+        } else if demand.tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
         } else if half_open && probing {
             Some(Obstacle::Probing)
@@ -239,11 +244,12 @@ impl Pool {
         &mut self,
         index: usize,
         obstacle: Obstacle,
+        demand: &Demand<'_>,
         now: Time,
     ) -> (Option<&'static str>, Option<Time>) {
         let limit = self.rules.limit_per_key;
         let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
-        let answers_at = self.outages.bars(&self.entries[index].key.base_url, now);
+        let answers_at = self.outages.bars(&self.entries[index].key.base_url, demand.client, now);
         let entry = &mut self.entries[index];
         let (reason, state_until) = entry.reason(now);
         let until = match obstacle {
@@ -257,33 +263,45 @@ impl Pool {
         (reason, until)
     }
 
-    fn refusal(&mut self, tried: &[Fingerprint], now: Time) -> Refusal {
-        let mode = self.mode();
-        let considered: Vec<usize> = match (mode, self.active_index()) {
-            (Mode::Manual, Some(active)) => vec![active],
-            _ => (0..self.entries.len()).collect(),
-        };
+    fn refusal(&mut self, demand: &Demand<'_>, now: Time) -> Refusal {
         let mut down: Option<Down> = None;
-        let keys = considered
-            .into_iter()
-            .map(|index| {
-                let obstacle = self.obstacle(index, tried, now).unwrap_or(Obstacle::Tried);
-                let (reason, until) = self.reason_and_end(index, obstacle, now);
-                let entry = &self.entries[index];
-                if obstacle == Obstacle::UpstreamDown {
-                    let this = self.outages.down(&entry.key.base_url, now);
-                    down = down.take().into_iter().chain(this).min_by_key(|down| down.until);
-                }
-                RefusedKey {
-                    label: entry.key.label.clone(),
-                    state: entry.state(now),
-                    obstacle,
-                    reason,
-                    until,
-                    tried: tried.contains(&entry.key.fingerprint),
-                }
-            })
-            .collect();
-        Refusal { mode, keys, total: self.entries.len(), down }
+        let keys = self.may_serve().map(|index| {
+            let obstacle = self.obstacle(index, demand, now).unwrap_or(Obstacle::Tried);
+            if obstacle == Obstacle::UpstreamDown {
+                let this = self.outages.down(&self.entries[index].key.base_url, demand.client, now);
+                down = down.take().into_iter().chain(this).min_by_key(|down| down.until);
+            }
+            self.refused_key(index, obstacle, demand, now)
+        });
+        let keys = keys.collect();
+        Refusal { mode: self.mode(), keys, total: self.entries.len(), down }
+    }
+
+    /// The keys that might serve: in manual mode the active one only.
+    pub(super) fn may_serve(&self) -> std::ops::Range<usize> {
+        match (self.mode(), self.active_index()) {
+            (Mode::Manual, Some(active)) => active..active + 1,
+            _ => 0..self.entries.len(),
+        }
+    }
+
+    pub(super) fn refused_key(
+        &mut self,
+        index: usize,
+        obstacle: Obstacle,
+        demand: &Demand<'_>,
+        now: Time,
+    ) -> RefusedKey {
+        let (reason, until) = self.reason_and_end(index, obstacle, demand, now);
+        let entry = &self.entries[index];
+        RefusedKey {
+            label: entry.key.label.clone(),
+            state: entry.state(now),
+            obstacle,
+            reason,
+            until,
+            tried: demand.tried.contains(&entry.key.fingerprint),
+            upstream_down: self.outages.bars(&entry.key.base_url, demand.client, now).is_some(),
+        }
     }
 }

@@ -112,7 +112,7 @@ impl Decision {
 
     /// Keys that could have served.
     #[must_use]
-    pub fn able(&self) -> usize {
+    pub(crate) fn able(&self) -> usize {
         self.candidates.iter().filter(|considered| considered.obstacle.is_none()).count()
     }
 }
@@ -124,13 +124,13 @@ impl Pool {
         let demand = Demand::default();
         let before = (self.rotation_index, self.current);
         self.gathered = false;
-        let able = |pool: &mut Self, index: &usize| pool.obstacle(*index, &[], now).is_none();
+        let able = |pool: &mut Self, index: &usize| pool.obstacle(*index, &demand, now).is_none();
         let active = self.active_index();
         let chosen = match self.mode() {
-            Mode::Auto => self.choose_auto(&[], now),
+            Mode::Auto => self.choose_auto(&demand, now),
             Mode::Manual => active.filter(|index| able(self, index)),
             Mode::Failover => {
-                let next = |pool: &mut Self| pool.next_after(active?, &[], now);
+                let next = |pool: &mut Self| pool.next_after(active?, &demand, now);
                 active.filter(|index| able(self, index)).or_else(|| next(self))
             }
         };
@@ -158,7 +158,7 @@ impl Pool {
         let mode = self.mode();
         let mut candidates = std::mem::take(&mut self.candidates);
         if !std::mem::take(&mut self.gathered) {
-            self.gather(demand.tried, now, &mut candidates);
+            self.gather(demand, now, &mut candidates);
             self.standing = self.standing_now();
         }
         let mut ranked: Vec<Ranked> = std::mem::take(&mut self.ranked);
@@ -174,13 +174,14 @@ impl Pool {
                 Mode::Failover => Some("next"),
             };
             let score = rank.filter(|_| mode == Mode::Auto).map(|rank| rank.score);
-            listed.push(self.considered(index, None, reason, score, now));
+            listed.push(self.considered(index, None, reason, score, demand, now));
             listed[0].chosen = true;
         }
         if mode != Mode::Manual {
             for rank in ranked.iter().filter(|rank| chosen != Some(rank.index)) {
                 if listed.len() < MOST_LISTED {
-                    let one = self.considered(rank.index, None, Some(rank.reason), Some(rank.score), now);
+                    let one =
+                        self.considered(rank.index, None, Some(rank.reason), Some(rank.score), demand, now);
                     listed.push(one);
                 }
             }
@@ -193,8 +194,8 @@ impl Pool {
             if able && (mode != Mode::Manual || chosen == Some(index)) {
                 continue;
             }
-            let obstacle = self.obstacle(index, demand.tried, now);
-            let mut one = self.considered(index, obstacle, None, None, now);
+            let obstacle = self.obstacle(index, demand, now);
+            let mut one = self.considered(index, obstacle, None, None, demand, now);
             one.obstacle = one.obstacle.or(Some(NOT_ACTIVE));
             listed.push(one);
         }
@@ -209,12 +210,13 @@ impl Pool {
         obstacle: Option<Obstacle>,
         rank: Option<&'static str>,
         score: Option<f64>,
+        demand: &Demand<'_>,
         now: Time,
     ) -> Considered {
         let (reason, until) = match obstacle {
             None => (rank, None),
             Some(obstacle) => {
-                let (reason, until) = self.reason_and_end(index, obstacle, now);
+                let (reason, until) = self.reason_and_end(index, obstacle, demand, now);
                 (reason.filter(|_| obstacle == Obstacle::State), until)
             }
         };

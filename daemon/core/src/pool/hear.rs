@@ -2,6 +2,7 @@
 
 use super::outage::{Change, Judged, Met, Sign, Trouble, Undo, UpstreamView};
 use super::{Effect, Lease, Pool};
+use crate::client::ClientId;
 use crate::key::{Fingerprint, Key};
 use crate::outcome::Outcome;
 use crate::time::Time;
@@ -9,6 +10,7 @@ use crate::time::Time;
 /// An attempt that has ended.
 pub(super) struct Ended<'a> {
     pub(super) key: &'a Key,
+    pub(super) client: Option<ClientId>,
     pub(super) number: u64,
     /// Its answer has told already that the upstream works.
     pub(super) told: bool,
@@ -34,8 +36,8 @@ impl Pool {
         if std::mem::replace(&mut lease.told, true) {
             return Vec::new();
         }
-        let change = self.outages.works(&lease.key.base_url, lease.number, true);
-        change.map(effect).into_iter().collect()
+        let changes = self.outages.works(&lease.key.base_url, lease.number, true);
+        changes.into_iter().map(effect).collect()
     }
 
     /// Whether some upstream is in trouble, so that its answers matter.
@@ -46,12 +48,12 @@ impl Pool {
 
     /// Takes in what an outcome says about its upstream.
     pub(super) fn hear(&mut self, ended: &Ended<'_>, effects: &mut Vec<Effect>) -> Blame {
-        let &Ended { key, number, told, outcome, now, random } = ended;
+        let &Ended { key, client, number, told, outcome, now, random } = ended;
         let at = &key.base_url;
         let trouble = match Sign::of(outcome) {
             Sign::Works { .. } if told || self.outages.is_quiet() => return Blame::AsJudged,
             Sign::Works { proven } => {
-                effects.extend(self.outages.works(at, number, proven).map(effect));
+                effects.extend(self.outages.works(at, number, proven).into_iter().map(effect));
                 return Blame::AsJudged;
             }
             Sign::Trouble(trouble) => trouble,
@@ -62,15 +64,16 @@ impl Pool {
             }
         };
         let account = self.account_of(key);
-        let met = Met { at, key: key.fingerprint, account: &account, number, trouble, outcome };
-        let Judged { upstreams, undo, change } = self.outages.meets(&met, now, random);
+        let met = Met { at, key: key.fingerprint, account: &account, client, number, trouble, outcome };
+        let Judged { upstreams, undo, moved, changes } = self.outages.meets(&met, now, random);
         for undo in undo {
             let Some(entry) = self.entry_mut(undo.fingerprint) else { continue };
             if undo.restore(entry) {
                 effects.push(Effect::Restored { label: entry.key.label.clone() });
             }
         }
-        effects.extend(change.map(effect));
+        self.bring_home(moved, now);
+        effects.extend(changes.into_iter().map(effect));
         if upstreams { Blame::Upstreams } else { Blame::SoFar(trouble, account) }
     }
 

@@ -31,7 +31,9 @@ pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
 use self::snapshot::{KeyRecord, Snapshot};
 use self::view::{FigureView, KeyView, PoolView};
+pub use self::wait::Outlook;
 use crate::account::AccountId;
+use crate::client::ClientId;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::usage::Tokens;
 use crate::ledger::{Figure, Ledger, Source};
@@ -75,6 +77,8 @@ pub struct Demand<'a> {
     pub tried: &'a [Fingerprint],
     /// The session it belongs to, where its body names one.
     pub session: Option<SessionId>,
+    /// The program that sent it, where that is known.
+    pub client: Option<ClientId>,
 }
 
 /// The right to use one key for one attempt. Ends exactly once, in [`Pool::record`].
@@ -94,6 +98,7 @@ pub struct Lease {
     pub tokens: Tokens,
     /// The request's session, where sessions count.
     session: Option<SessionId>,
+    client: Option<ClientId>,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
     number: u64,
     granted_at: Time,

@@ -84,11 +84,11 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Lease { key, number, session, tokens, told, .. } = lease;
+        let Lease { key, client, number, session, tokens, told, .. } = lease;
         let (fingerprint, latest) = (key.fingerprint, self.leases);
         let mut effects = Vec::new();
         // Also when the key is gone: what it met is true of its host.
-        let blame = self.hear(&Ended { key: &key, number, told, outcome, now, random }, &mut effects);
+        let blame = self.hear(&Ended { key: &key, client, number, told, outcome, now, random }, &mut effects);
         let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
         let Some(entry) = self.entry_mut(fingerprint) else { return effects };
         entry.in_flight = entry.in_flight.saturating_sub(1);
@@ -101,10 +101,9 @@ impl Pool {
         }
         // What another host says of the key says nothing about this one.
         let elsewhere = entry.key.base_url != key.base_url;
+        entry.errors.count(outcome);
         match outcome {
             Outcome::Completed if elsewhere => {}
-            // What any key may ask shows neither that the key is good nor that there is room for more.
-            Outcome::Answered => {}
             Outcome::Completed => {
                 if number > entry.struck_after {
                     entry.strikes = 0;
@@ -126,8 +125,7 @@ impl Pool {
                     self.ledger.forgive(account);
                 }
             }
-            Outcome::Refused { status, verdict, retry_after } => {
-                entry.count_error(*status);
+            Outcome::Refused { verdict, retry_after, .. } => {
                 if decides && shows_key_good(verdict) && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
                 }
@@ -145,8 +143,8 @@ impl Pool {
                     self.session_was_refused(session, fingerprint, verdict);
                 }
             }
-            Outcome::Broke(_) => entry.errors.e5xx += 1,
-            Outcome::ClientLeft | Outcome::CutOff => {}
+            // What any key may ask shows neither that the key is good nor that there is room for more.
+            Outcome::Answered | Outcome::Broke(_) | Outcome::ClientLeft | Outcome::CutOff => {}
         }
         self.part(now);
         effects
@@ -304,16 +302,6 @@ fn shows_key_good(verdict: &Verdict) -> bool {
 }
 
 impl Entry {
-    fn count_error(&mut self, status: u16) {
-        match status {
-            401 => self.errors.e401 += 1,
-            402 | 403 => self.errors.e403 += 1,
-            429 => self.errors.e429 += 1,
-            500.. => self.errors.e5xx += 1,
-            _ => {}
-        }
-    }
-
     /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
     /// one strike, not many.
     fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {

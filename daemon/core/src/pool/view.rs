@@ -9,6 +9,7 @@ use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
 use crate::kimi::usage::Tokens;
 use crate::ledger::Figure;
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::pool::outage::UpstreamView;
 use crate::time::Time;
@@ -155,4 +156,21 @@ pub struct ErrorCounts {
     pub e429: u64,
     /// 5xx and transport failures
     pub e5xx: u64,
+}
+
+impl ErrorCounts {
+    /// Counts an attempt, where it failed. A break of the upstream counts as its failure.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Refused { status: 401, .. } => self.e401 += 1,
+            Outcome::Refused { status: 402 | 403, .. } => self.e403 += 1,
+            Outcome::Refused { status: 429, .. } => self.e429 += 1,
+            Outcome::Refused { status: 500.., .. } | Outcome::Broke(_) => self.e5xx += 1,
+            Outcome::Refused { .. }
+            | Outcome::Completed
+            | Outcome::Answered
+            | Outcome::ClientLeft
+            | Outcome::CutOff => {}
+        }
+    }
 }

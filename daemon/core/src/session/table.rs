@@ -80,6 +80,15 @@ impl Table {
         }
     }
 
+    /// A session goes back to an earlier home; where it was meanwhile, a part of its context may be.
+    pub(crate) fn come_back(&mut self, id: SessionId, home: Fingerprint) {
+        let Some(session) = self.sessions.peek_mut(&id) else { return };
+        let left = std::mem::replace(&mut session.home, home);
+        (session.lent_to, session.leaving) = (Some(left), false);
+        *self.residents.entry(home).or_default() += 1;
+        leave_home(&mut self.residents, left);
+    }
+
     /// Forgets all sessions.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

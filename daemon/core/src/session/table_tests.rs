@@ -72,6 +72,7 @@ enum Step {
     Settle(u32, u8),
     Used(u32, Option<u8>),
     Leave(u32, u8),
+    ComeBack(u32, u8),
     Pass(u64),
 }
 
@@ -80,7 +81,8 @@ fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (session.clone(), home.clone()).prop_map(|(session, home)| Step::Settle(session, home)),
         (session.clone(), prop::option::of(home.clone())).prop_map(|(session, to)| Step::Used(session, to)),
-        (session, home).prop_map(|(session, home)| Step::Leave(session, home)),
+        (session.clone(), home.clone()).prop_map(|(session, home)| Step::Leave(session, home)),
+        (session, home).prop_map(|(session, home)| Step::ComeBack(session, home)),
         (0..2000u64).prop_map(Step::Pass),
     ]
 }
@@ -118,6 +120,13 @@ proptest! {
                     table.leave(id(number), key(home));
                     for (known, session) in &mut list {
                         session.leaving |= *known == id(number) && session.home == key(home);
+                    }
+                }
+                Step::ComeBack(number, home) => {
+                    table.come_back(id(number), key(home));
+                    for (_, session) in list.iter_mut().filter(|(known, _)| *known == id(number)) {
+                        let left = std::mem::replace(&mut session.home, key(home));
+                        (session.lent_to, session.leaving) = (Some(left), false);
                     }
                 }
                 Step::Pass(more) => seconds += more,

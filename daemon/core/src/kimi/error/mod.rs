@@ -4,4 +4,5 @@ mod table;
 mod text;
 
 pub use table::{Row, classify};
-pub use text::{ErrorText, error_event, log_text, parse};
+pub(crate) use text::error_event;
+pub use text::{ErrorText, log_text, parse};

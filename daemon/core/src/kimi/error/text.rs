@@ -55,7 +55,7 @@ pub fn parse(body: &[u8]) -> Option<ErrorText> {
 /// An event of a healthy stream may carry `"error":null` and fields called `message`, `type` and `code` of its own,
 /// so only an `error` member counts, or `"type":"error"`.
 #[must_use]
-pub fn error_event(data: &[u8]) -> Option<ErrorText> {
+pub(crate) fn error_event(data: &[u8]) -> Option<ErrorText> {
     let data = data.strip_prefix(b"data:").unwrap_or(data);
     let top = object(data)?;
     match top.get("error") {

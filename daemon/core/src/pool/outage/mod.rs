@@ -12,6 +12,10 @@
 //!   answer), never a refusal.
 //!
 //! It closes when an answer to a request that was leased after the trouble began shows that the upstream works.
+//!
+//! The gate judges client programs, so that the same refusal of two accounts may be one client's own fault: the breaker
+//! that it opens stops that client alone. Where the gate is shut for everybody, every client finds out for itself, at
+//! the price of two refusals that touch no key; a request of any client that is served closes all of them.
 
 mod breaker;
 mod undo;
@@ -21,9 +25,11 @@ use std::time::Duration;
 use self::breaker::Breaker;
 pub use self::breaker::{BreakerState, LONGEST as LONGEST_OPEN, SHORTEST as SHORTEST_OPEN};
 pub(super) use self::undo::Undo;
+use crate::client::ClientId;
 use crate::key::{BaseUrl, Fingerprint};
 use crate::kimi::error::Row;
 use crate::outcome::{Fault, FaultKind, Outcome, Phase};
+use crate::session::SessionId;
 use crate::time::Time;
 
 /// Two accounts that meet the same trouble within this time show that it is neither's [issue: 10 s].
@@ -34,6 +40,10 @@ pub const FAILURES: u32 = 5;
 pub const IN_A_ROW: Duration = Duration::from_secs(60);
 /// Changes to keys that one sighting remembers. More only come together when refusals of many kinds alternate.
 const MOST_UNDO: usize = 4096;
+/// Sessions that left a key for one sighting, and are remembered. The others stay where they went.
+const MOST_MOVED: usize = 10_000;
+/// Clients that the gate refuses, and that are remembered: names come from outside. The one of longest standing goes.
+const MOST_CLIENTS: usize = 64;
 
 /// What several accounts can meet together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,6 +148,8 @@ pub struct Down {
     pub until: Time,
     /// What is given in place of an answer.
     pub last: LastAnswer,
+    /// Its gate refuses this request's client; others may pass.
+    pub only_for_client: bool,
 }
 
 /// One host's breaker, for readers.
@@ -168,12 +180,16 @@ struct Sighting {
     latest: Time,
     /// Oldest first.
     undo: Vec<Undo>,
+    /// Sessions that left a key for it, and which. Oldest first.
+    moved: Vec<(SessionId, Fingerprint)>,
 }
 
-/// What is known of one host: only while there is trouble.
+/// What is known of one host, for everybody or for one client: only while there is trouble.
 #[derive(Debug)]
 struct Host {
     at: BaseUrl,
+    /// The one that the gate refuses; all other trouble is everybody's.
+    client: Option<ClientId>,
     breaker: Breaker,
     sightings: Vec<Sighting>,
     /// Failures in a row, the first of them, and when the last was.
@@ -194,9 +210,17 @@ pub(super) struct Met<'a> {
     /// The keys that are known by now to share its account, itself included. A name of the account would not do: it
     /// may become known between two refusals.
     pub(super) account: &'a [Fingerprint],
+    pub(super) client: Option<ClientId>,
     pub(super) number: u64,
     pub(super) trouble: Trouble,
     pub(super) outcome: &'a Outcome,
+}
+
+impl Met<'_> {
+    /// Whom it concerns; `None` is everybody.
+    fn stops(&self) -> Option<ClientId> {
+        self.client.filter(|_| self.trouble == Trouble::Gate)
+    }
 }
 
 /// What trouble turned out to be.
@@ -206,7 +230,9 @@ pub(super) struct Judged {
     pub(super) upstreams: bool,
     /// What is to be taken back, in this order.
     pub(super) undo: Vec<Undo>,
-    pub(super) change: Option<Change>,
+    /// The sessions that left a key for it, with their homes until then, in this order.
+    pub(super) moved: Vec<(SessionId, Fingerprint)>,
+    pub(super) changes: Vec<Change>,
 }
 
 /// A change of a breaker, to be told.
@@ -233,19 +259,33 @@ impl Outages {
         self.hosts.retain(|host| wanted(&host.at));
     }
 
-    /// Until when no request may go there.
-    pub(super) fn bars(&self, at: &BaseUrl, now: Time) -> Option<Time> {
-        self.find(at)?.breaker.bars(now)
+    /// Until when no request of this client may go there.
+    pub(super) fn bars(&self, at: &BaseUrl, client: Option<ClientId>, now: Time) -> Option<Time> {
+        self.concerning(at, client).filter_map(|host| host.breaker.bars(now)).max()
     }
 
     /// What a request that may not go there is told.
-    pub(super) fn down(&self, at: &BaseUrl, now: Time) -> Option<Down> {
-        let host = self.find(at)?;
-        Some(Down { host: at.authority_text(), until: host.breaker.bars(now)?, last: host.last })
+    pub(super) fn down(&self, at: &BaseUrl, client: Option<ClientId>, now: Time) -> Option<Down> {
+        let until = |host: &&Host| host.breaker.bars(now);
+        let host = self.concerning(at, client).max_by_key(until)?;
+        Some(Down {
+            host: at.authority_text(),
+            until: until(&host)?,
+            last: host.last,
+            only_for_client: host.client.is_some(),
+        })
     }
 
+    /// The clients that the gate of this host refuses, as far as they are stopped for it now.
+    pub(super) fn refused_clients(&self, at: &BaseUrl, now: Time) -> impl Iterator<Item = ClientId> {
+        let here = self.hosts.iter().filter(move |host| host.is(at) && host.breaker.bars(now).is_some());
+        here.filter_map(|host| host.client)
+    }
+
+    /// What stops everybody is shown before what stops single clients.
     pub(super) fn view(&self, at: &BaseUrl, now: Time) -> UpstreamView {
-        let host = self.find(at).filter(|host| !host.breaker.is_closed());
+        let in_trouble = self.hosts.iter().filter(|host| host.is(at) && !host.breaker.is_closed());
+        let host = in_trouble.max_by_key(|host| (host.client.is_none(), host.breaker.bars(now)));
         UpstreamView {
             host: at.authority_text(),
             breaker: host.map_or(BreakerState::Closed, |host| host.breaker.state(now)),
@@ -256,58 +296,64 @@ impl Outages {
     }
 
     /// A request goes there: where the breaker is open, it decides.
-    pub(super) fn leased(&mut self, at: &BaseUrl, number: u64, now: Time) {
-        if let Some(host) = self.find_mut(at).filter(|host| !host.breaker.is_closed()) {
-            host.breaker.begin_probe(number, now);
+    pub(super) fn leased(&mut self, at: &BaseUrl, client: Option<ClientId>, number: u64, now: Time) {
+        for host in self.hosts.iter_mut().filter(|host| host.is(at) && host.concerns(client)) {
+            if !host.breaker.is_closed() {
+                host.breaker.begin_probe(number, now);
+            }
         }
     }
 
     /// Whether this request decides about the host.
     pub(super) fn decides(&self, at: &BaseUrl, number: u64) -> bool {
-        self.find(at).is_some_and(|host| host.breaker.is_probe(number))
+        self.hosts.iter().any(|host| host.is(at) && host.breaker.is_probe(number))
     }
 
     /// An answer showed that the upstream works. One to a request from before the trouble says nothing about it.
-    pub(super) fn works(&mut self, at: &BaseUrl, number: u64, proven: bool) -> Option<Change> {
-        let host = self.find_mut(at)?;
-        host.sightings.retain(|seen| {
-            let disproved = proven || seen.trouble == Trouble::Failure;
-            !disproved || seen.last >= number
-        });
-        if number > host.failing_from {
-            host.failures = 0;
-        }
-        // `/models` and refusals of the request come through a shut gate, too.
-        let disproves = proven || host.trouble == Trouble::Failure;
-        let closes = disproves && !host.breaker.is_closed() && number > host.since;
-        if !disproves && host.breaker.is_probe(number) {
-            host.breaker.probe_undecided();
-        }
-        if closes {
-            host.breaker.close();
-        }
-        if host.is_quiet() {
-            self.hosts.retain(|host| !host.is(at));
-        }
-        closes.then(|| Change::Closed { host: at.authority_text() })
+    pub(super) fn works(&mut self, at: &BaseUrl, number: u64, proven: bool) -> Vec<Change> {
+        let here = self.hosts.iter_mut().filter(|host| host.is(at));
+        let changes = here.filter_map(|host| host.works(number, proven)).collect();
+        self.hosts.retain(|host| !host.is_quiet());
+        changes
     }
 
     /// An attempt ended and said nothing.
     pub(super) fn undecided(&mut self, at: &BaseUrl, number: u64) {
-        if let Some(host) = self.find_mut(at).filter(|host| host.breaker.is_probe(number)) {
-            host.breaker.probe_undecided();
-        }
+        self.hosts.iter_mut().filter(|host| host.is(at)).for_each(|host| host.undecided(number));
     }
 
     /// An attempt met trouble. `random` is any number.
     pub(super) fn meets(&mut self, met: &Met<'_>, now: Time, random: u64) -> Judged {
         self.hosts.iter_mut().for_each(|host| host.forget(now));
         self.hosts.retain(|host| !host.is_quiet());
-        if self.find(met.at).is_none() {
+        let stops = met.stops();
+        let others = self.hosts.iter_mut().filter(|host| host.is(met.at) && host.client != stops);
+        let closed: Vec<Change> = others.filter_map(|host| host.heard_of(met)).collect();
+        if !self.hosts.iter().any(|host| host.is(met.at) && host.client == stops) {
+            self.make_room(stops);
             self.hosts.push(Host::new(met, now));
         }
-        let Some(host) = self.find_mut(met.at) else { return Judged::default() };
-        host.meets(met, now, random)
+        let own = self.hosts.iter_mut().find(|host| host.is(met.at) && host.client == stops);
+        let mut judged = own.map(|host| host.meets(met, now, random)).unwrap_or_default();
+        judged.changes.splice(0..0, closed);
+        judged
+    }
+
+    fn make_room(&mut self, client: Option<ClientId>) {
+        let clients = self.hosts.iter().filter(|host| host.client.is_some()).count();
+        if client.is_some() && clients >= MOST_CLIENTS {
+            let oldest = self.hosts.iter().position(|host| host.client.is_some());
+            oldest.map(|oldest| self.hosts.remove(oldest));
+        }
+    }
+
+    /// A session leaves a key that cannot serve it any more. Where that may be taken back, so may this be.
+    pub(super) fn moved(&mut self, session: SessionId, from: Fingerprint) {
+        let sightings = self.hosts.iter_mut().flat_map(|host| &mut host.sightings);
+        let of_this = |seen: &&mut Sighting| seen.undo.iter().any(|undo| undo.fingerprint == from);
+        for seen in sightings.filter(of_this).filter(|seen| seen.moved.len() < MOST_MOVED) {
+            seen.moved.push((session, from));
+        }
     }
 
     /// What the refusal that was just met did to keys, in case it turns out to be nobody's fault.
@@ -318,12 +364,9 @@ impl Outages {
         account: &[Fingerprint],
         undo: Vec<Undo>,
     ) {
-        let Some(host) = self.find_mut(at) else { return };
-        let seen = host
-            .sightings
-            .iter_mut()
-            .rev()
-            .find(|seen| seen.trouble == trouble && account.contains(&seen.key));
+        let here = self.hosts.iter_mut().filter(|host| host.is(at));
+        let mut sightings = here.flat_map(|host| host.sightings.iter_mut().rev());
+        let seen = sightings.find(|seen| seen.trouble == trouble && account.contains(&seen.key));
         let Some(seen) = seen else { return };
         for undo in undo.into_iter().filter(Undo::is_needed) {
             let earlier = seen.undo.iter_mut().rev().find(|known| known.fingerprint == undo.fingerprint);
@@ -333,12 +376,9 @@ impl Outages {
         }
     }
 
-    fn find(&self, at: &BaseUrl) -> Option<&Host> {
-        self.hosts.iter().find(|host| host.is(at))
-    }
-
-    fn find_mut(&mut self, at: &BaseUrl) -> Option<&mut Host> {
-        self.hosts.iter_mut().find(|host| host.is(at))
+    /// What stands between a client and a host.
+    fn concerning(&self, at: &BaseUrl, client: Option<ClientId>) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(move |host| host.is(at) && host.concerns(client))
     }
 }
 
@@ -346,6 +386,7 @@ impl Host {
     fn new(met: &Met<'_>, now: Time) -> Self {
         Self {
             at: met.at.clone(),
+            client: met.stops(),
             breaker: Breaker::default(),
             sightings: Vec::new(),
             failures: 0,
@@ -361,6 +402,10 @@ impl Host {
         self.at.shares_host(at)
     }
 
+    fn concerns(&self, client: Option<ClientId>) -> bool {
+        self.client.is_none() || self.client == client
+    }
+
     fn is_quiet(&self) -> bool {
         self.breaker.is_closed() && self.sightings.is_empty() && self.failures == 0
     }
@@ -370,6 +415,48 @@ impl Host {
         if !is_near(self.failed_at, now, IN_A_ROW) {
             self.failures = 0;
         }
+    }
+
+    fn works(&mut self, number: u64, proven: bool) -> Option<Change> {
+        self.sightings.retain(|seen| {
+            let disproved = proven || seen.trouble == Trouble::Failure;
+            !disproved || seen.last >= number
+        });
+        if number > self.failing_from {
+            self.failures = 0;
+        }
+        // `/models` and refusals of the request come through a shut gate, too.
+        let disproves = proven || self.trouble == Trouble::Failure;
+        if !disproves {
+            self.undecided(number);
+        }
+        (disproves && !self.breaker.is_closed() && number > self.since).then(|| self.close())
+    }
+
+    fn undecided(&mut self, number: u64) {
+        if self.breaker.is_probe(number) {
+            self.breaker.probe_undecided();
+        }
+    }
+
+    fn close(&mut self) -> Change {
+        self.breaker.close();
+        Change::Closed { host: self.at.authority_text() }
+    }
+
+    /// A request that was to decide met trouble that is not of this kind.
+    fn heard_of(&mut self, met: &Met<'_>) -> Option<Change> {
+        if !self.breaker.is_probe(met.number) {
+            return None;
+        }
+        if met.trouble == Trouble::Failure {
+            // It never came to the gate.
+            self.breaker.probe_undecided();
+            return None;
+        }
+        // Another refusal than the one that opened it: what was shut lets requests through again.
+        self.failures = 0;
+        Some(self.close())
     }
 
     fn meets(&mut self, met: &Met<'_>, now: Time, random: u64) -> Judged {
@@ -386,9 +473,8 @@ impl Host {
         }
         if self.breaker.is_probe(met.number) {
             // Another refusal than the one that opened it: the upstream works again, and this is for itself.
-            self.breaker.close();
             self.failures = 0;
-            change = Some(Change::Closed { host: self.at.authority_text() });
+            change = Some(self.close());
         }
         if met.trouble == Trouble::Failure {
             if self.failures == 0 {
@@ -402,7 +488,7 @@ impl Host {
             self.sightings.iter().any(|seen| seen.trouble == met.trouble && !met.account.contains(&seen.key));
         let in_a_row = met.trouble == Trouble::Failure && self.failures >= FAILURES;
         if !together && !in_a_row {
-            return Judged { change, ..Judged::default() };
+            return Judged { changes: change.into_iter().collect(), ..Judged::default() };
         }
         let since = if together { u64::MAX } else { self.failing_from };
         let seen: Vec<Sighting> = self.sightings.extract_if(.., |seen| seen.trouble == met.trouble).collect();
@@ -414,9 +500,14 @@ impl Host {
             self.failures = 0;
             change = Some(Change::Opened { host: self.at.authority_text(), until, trouble: met.trouble });
         }
-        // The newest change first: each is taken back to what it found.
-        let undo = seen.into_iter().rev().flat_map(|seen| seen.undo.into_iter().rev()).collect();
-        Judged { upstreams: true, undo, change }
+        // The newest first: each is taken back to what it found.
+        let mut judged =
+            Judged { upstreams: true, changes: change.into_iter().collect(), ..Judged::default() };
+        for seen in seen.into_iter().rev() {
+            judged.undo.extend(seen.undo.into_iter().rev());
+            judged.moved.extend(seen.moved.into_iter().rev());
+        }
+        judged
     }
 
     fn see(&mut self, met: &Met<'_>, now: Time) {
@@ -438,6 +529,7 @@ impl Host {
                 began: now,
                 latest: now,
                 undo: Vec::new(),
+                moved: Vec::new(),
             }),
         }
     }

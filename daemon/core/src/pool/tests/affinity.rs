@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::pool::Placement::{LentOut, Moved, New, NoSession, Stayed};
+use crate::pool::outage::TOGETHER;
 
 pub(super) fn id(number: u8) -> SessionId {
     SessionId([number; 8])
@@ -12,7 +13,9 @@ pub(super) fn id(number: u8) -> SessionId {
 impl Bench {
     fn lease_for(&mut self, session: u8, tried: &[&str]) -> Lease {
         let tried: Vec<Fingerprint> = tried.iter().map(|label| key(label).fingerprint).collect();
-        self.pool.lease(&Demand { tried: &tried, session: Some(id(session)) }, self.now).unwrap()
+        self.pool
+            .lease(&Demand { tried: &tried, session: Some(id(session)), ..Demand::default() }, self.now)
+            .unwrap()
     }
 
     /// One request of a session: who served it, and why.
@@ -21,6 +24,11 @@ impl Bench {
         let got = (lease.key.label.to_string(), lease.decision.placement);
         self.end(lease, outcome);
         got
+    }
+
+    /// One whose client leaves before there is an answer.
+    fn asks_unanswered(&mut self, session: u8) -> (String, Placement) {
+        self.ask(session, &Outcome::ClientLeft)
     }
 
     fn asks(&mut self, session: u8) -> (String, Placement) {
@@ -82,6 +90,65 @@ fn a_lasting_obstacle_moves_for_good() {
         assert_eq!(bench.asks(1), at("beta", Stayed), "{outcome:?}");
         assert_eq!(bench.view("alpha").sessions, 0);
     }
+}
+
+#[test]
+fn a_session_that_leaves_a_key_does_not_go_back_to_it() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    assert_eq!(bench.ask(1, &refused(404, Row::ModelNotFound)), at("alpha", New));
+    // Its client gave up then; by turns the next new session would go to alpha.
+    assert_eq!(&*bench.serve(), "beta");
+    let lease = bench.lease_for(1, &[]);
+    assert_eq!((&*lease.key.label, lease.decision.placement), ("beta", Moved));
+    assert_eq!(lease.decision.able(), 2, "alpha serves others");
+    bench.end(lease, &Outcome::Completed);
+    assert_eq!(bench.asks(1), at("beta", Stayed));
+}
+
+#[test]
+fn where_only_the_key_that_it_leaves_can_serve_it_stays_for_that_request() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    bench.ask(1, &refused(404, Row::ModelNotFound));
+    bench.left("beta", 0.0);
+    assert_eq!(bench.asks(1), at("alpha", Stayed));
+    bench.left("alpha", 0.0);
+    let demand = Demand { session: Some(id(1)), ..Demand::default() };
+    assert!(bench.pool.lease(&demand, bench.now).is_err());
+    bench.left("alpha", 50.0);
+    bench.left("beta", 50.0);
+    assert_eq!(bench.asks(1), at("beta", Moved), "it goes on leaving");
+}
+
+#[test]
+fn what_is_taken_back_brings_the_sessions_home() {
+    for (outcome, wait) in [(unpaid(), 0), (refused_for(429, Row::RateLimited, 1152), 0), (unpaid(), 11)] {
+        let mut bench = Bench::auto(failover(), &ABC);
+        assert_eq!((bench.asks(1), bench.asks(2)), (at("alpha", New), at("beta", New)));
+        bench.ask(1, &outcome);
+        assert_eq!(bench.asks_unanswered(1), at("gamma", Moved), "{outcome:?}");
+        bench.pass(wait);
+        bench.ask(2, &outcome);
+        if wait > 0 {
+            assert_eq!(bench.asks(1), at("gamma", Stayed), "two accounts with troubles of their own");
+            continue;
+        }
+        assert_eq!(["alpha", "beta", "gamma"].map(|label| bench.view(label).sessions), [1, 1, 0]);
+        bench.pass(2);
+        assert_eq!(bench.asks(1), at("alpha", Stayed), "{outcome:?}");
+        assert_eq!(bench.asks(2), at("beta", Stayed), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_home_that_cannot_serve_for_another_reason_calls_nobody_back() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    bench.asks(1);
+    bench.ask(1, &unpaid());
+    assert_eq!(bench.asks_unanswered(1), at("beta", Moved));
+    bench.left("alpha", 0.0);
+    assert_eq!(bench.ask(1, &unpaid()), at("beta", Stayed));
+    bench.pass(2);
+    assert_eq!(bench.asks(1), at("beta", Stayed));
 }
 
 #[test]
@@ -189,7 +256,7 @@ fn a_session_that_finds_no_key_keeps_its_home() {
     let mut bench = Bench::auto(failover(), &["alpha"]);
     bench.asks(1);
     bench.left("alpha", 0.0);
-    assert!(bench.pool.lease(&Demand { tried: &[], session: Some(id(1)) }, bench.now).is_err());
+    assert!(bench.pool.lease(&Demand { session: Some(id(1)), ..Demand::default() }, bench.now).is_err());
     bench.left("alpha", 50.0);
     assert_eq!(bench.asks(1), at("alpha", Stayed));
 }
@@ -240,6 +307,8 @@ fn tokens_are_counted_by_key_and_kept() {
 #[derive(Debug, Default)]
 pub(super) struct Homes {
     homes: BTreeMap<SessionId, (Fingerprint, Time)>,
+    /// Moves, the last of each session from each key.
+    moves: BTreeMap<(SessionId, Fingerprint), Time>,
     /// Sessions that were idle for too long at some time, by a clock that may have been set back since: they may be
     /// forgotten.
     doubtful: BTreeSet<SessionId>,
@@ -272,6 +341,8 @@ impl Homes {
             Stayed => assert_eq!(home, Some(key)),
             LentOut => assert!(home.is_some_and(|home| home != key) && !out_for_good, "{view:?}"),
             Moved => {
+                assert_ne!(home, Some(key), "it goes where it came from");
+                self.moves.extend(home.map(|home| ((session, home), now)));
                 let paused = half_open && view.is_some_and(|view| view.until.is_some());
                 assert!(home.is_some() && (out_for_good || paused), "{view:?}");
             }
@@ -285,6 +356,20 @@ impl Homes {
         self.doubtful.remove(&session);
         self.homes.insert(session, (home, now));
         self.leases.insert(lease.number, session);
+    }
+
+    /// What a refusal had done to keys was taken back: sessions that had left them for it are home again.
+    pub(super) fn taken_back(&mut self, pool: &Pool, restored: &[Fingerprint], now: Time) {
+        for (id, (home, _)) in &mut self.homes {
+            let Some(session) = pool.sessions.get(*id, now) else { continue };
+            if session.home != *home {
+                let moved_at = self.moves.get(&(*id, session.home)).copied().unwrap();
+                assert!(now.since(moved_at).max(moved_at.since(now)) <= TOGETHER);
+                assert!(restored.contains(&session.home), "its key was at fault");
+                *home = session.home;
+                self.unfit.remove(id);
+            }
+        }
     }
 
     /// A lease ends.

@@ -46,7 +46,7 @@ fn manual_mode_names_the_active_key_and_failover_the_next() {
     );
     let mut bench = Bench::new(failover(), LABELS);
     let tried = [key("alpha").fingerprint];
-    let lease = bench.pool.lease(&Demand { tried: &tried, session: None }, bench.now).unwrap();
+    let lease = bench.pool.lease(&Demand { tried: &tried, ..Demand::default() }, bench.now).unwrap();
     assert_eq!(words(&lease.decision)[0], ("beta", true, None, Some("next")));
     assert_eq!(words(&lease.decision)[2], ("alpha", false, Some("tried"), None));
     assert_eq!(lease.decision.short(), "failover; no_session; next; 2/3");

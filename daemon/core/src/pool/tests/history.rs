@@ -21,6 +21,9 @@ struct Counted {
     probe: Option<usize>,
 }
 
+/// Programs that ask; a session is one's, and who names no session names no program.
+const CLIENTS: [&str; 2] = ["kimi-cli", "curl"];
+
 /// A pool, and a bystander who counts.
 struct History {
     bench: Bench,
@@ -139,9 +142,19 @@ impl History {
     fn lease(&mut self, tried: &[Fingerprint], session: Option<SessionId>) {
         let (before, now) = (self.views(), self.now());
         let (mode, active) = (self.bench.pool.mode(), self.bench.pool.active);
-        let lease = match self.bench.pool.lease(&Demand { tried, session }, now) {
-            Ok(lease) => lease,
+        let client =
+            session.and_then(|SessionId(bytes)| client(CLIENTS[usize::from(bytes[0]) % CLIENTS.len()]));
+        let demand = Demand { tried, session, client };
+        let outlook = self.bench.pool.outlook(now);
+        let lease = match self.bench.pool.lease(&demand, now) {
+            Ok(lease) => {
+                assert!(!outlook.waits(&demand, now + secs(DAY)), "it could have been served at once");
+                lease
+            }
             Err(refusal) => {
+                for deadline in [0, 1, 30, HOUR].map(|wait| now + secs(wait)) {
+                    assert_eq!(outlook.waits(&demand, deadline), refusal.may_end_by(deadline), "{refusal:?}");
+                }
                 self.check_refusal(&refusal, tried, &before);
                 return self.check_wake_up(&refusal);
             }
@@ -243,22 +256,17 @@ impl History {
     fn end(&mut self, index: usize, outcome: &Outcome, random: u64) {
         let (number, lease) = self.out.swap_remove(index);
         let counted = self.counted.get_mut(&lease.key.fingerprint).unwrap();
-        let errors = &mut counted.errors;
-        match outcome {
-            Outcome::Refused { status: 401, .. } => errors.e401 += 1,
-            Outcome::Refused { status: 402 | 403, .. } => errors.e403 += 1,
-            Outcome::Refused { status: 429, .. } => errors.e429 += 1,
-            Outcome::Refused { status: 500.., .. } | Outcome::Broke(_) => errors.e5xx += 1,
-            Outcome::Refused { .. }
-            | Outcome::Completed
-            | Outcome::Answered
-            | Outcome::ClientLeft
-            | Outcome::CutOff => {}
-        }
+        counted.errors.count(outcome);
         counted.probe = counted.probe.filter(|probe| *probe != number);
         let now = self.now();
         self.homes.refused(&lease, outcome);
         let effects = self.bench.pool.record(lease, outcome, now, random);
+        let restored = effects.iter().filter_map(|effect| match effect {
+            Effect::Restored { label } => Some(super::key(label).fingerprint),
+            _ => None,
+        });
+        let restored: Vec<Fingerprint> = restored.collect();
+        self.homes.taken_back(&self.bench.pool, &restored, now);
         if !matches!(outcome.whose(), Some(Party::Key | Party::Account)) {
             let punishes = |effect: &Effect| {
                 matches!(effect, Effect::Cooled { .. } | Effect::Blocked { .. } | Effect::ReadQuota(_))

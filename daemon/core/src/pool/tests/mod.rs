@@ -47,17 +47,7 @@ fn secs(seconds: u64) -> Duration {
 
 fn key(label: &str) -> Key {
     let secret = Secret::new(&format!("sk-kimi-0123456789-{label}"));
-    Key {
-        label: label.into(),
-        fingerprint: Fingerprint::of(&secret),
-        secret,
-        base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
-        priority: 0,
-        disabled: false,
-        email: None,
-        source: format!("{label}.env"),
-        revision: 1,
-    }
+    Key::new(label, secret, BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap())
 }
 
 fn keys(labels: &[&str]) -> Vec<Key> {
@@ -81,6 +71,11 @@ fn quota(account: &str, windows: &[(&str, f64, u64)], now: Time) -> Quota {
     };
     let account = (!account.is_empty()).then(|| account.to_owned());
     Quota { account, windows: windows.iter().map(window).collect(), ..Quota::default() }
+}
+
+/// A program that names itself so.
+fn client(name: &'static str) -> Option<ClientId> {
+    Some(ClientId::of(&http::HeaderMap::from_iter([(http::header::USER_AGENT, name.parse().unwrap())])))
 }
 
 fn refused(status: u16, row: Row) -> Outcome {
@@ -124,7 +119,7 @@ impl Bench {
     }
 
     fn try_lease(&mut self) -> Result<Lease, Refusal> {
-        self.pool.lease(&Demand { tried: &[], session: None }, self.now)
+        self.pool.lease(&Demand::default(), self.now)
     }
 
     fn lease(&mut self) -> Lease {

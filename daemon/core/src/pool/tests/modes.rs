@@ -38,7 +38,7 @@ fn manual_has_no_second_key_for_a_request() {
     let mut bench = Bench::new(Rules::default(), &["alpha", "beta"]);
     let refusal = bench
         .pool
-        .lease(&Demand { tried: &[key("alpha").fingerprint], session: None }, bench.now)
+        .lease(&Demand { tried: &[key("alpha").fingerprint], ..Demand::default() }, bench.now)
         .unwrap_err();
     assert_eq!(refusal.keys[0].obstacle, Obstacle::Tried);
     assert!(refusal.has_tried("alpha") && !refusal.has_tried("beta"));
@@ -80,8 +80,10 @@ fn failover_stays_until_the_active_key_cannot_serve_then_the_next_that_can() {
 #[test]
 fn failover_lends_a_request_when_only_this_request_tried_the_active_key() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
-    let lease =
-        bench.pool.lease(&Demand { tried: &[key("alpha").fingerprint], session: None }, bench.now).unwrap();
+    let lease = bench
+        .pool
+        .lease(&Demand { tried: &[key("alpha").fingerprint], ..Demand::default() }, bench.now)
+        .unwrap();
     assert_eq!(&*lease.key.label, "beta");
     assert_eq!(&*bench.active(), "alpha");
 }
@@ -122,7 +124,7 @@ fn auto_leaves_out_keys_that_the_request_tried() {
     let mut bench = Bench::auto(Rules::default(), &["alpha", "beta", "gamma"]);
     let tried = [key("alpha").fingerprint, key("beta").fingerprint];
     assert_eq!(
-        &*bench.pool.lease(&Demand { tried: &tried, session: None }, bench.now).unwrap().key.label,
+        &*bench.pool.lease(&Demand { tried: &tried, ..Demand::default() }, bench.now).unwrap().key.label,
         "gamma"
     );
 }

@@ -256,6 +256,110 @@ fn while_it_is_open_one_request_at_a_time_decides() {
     let _both = [bench.lease(), bench.lease()];
 }
 
+/// One request of a client, by turns with any key.
+fn ask(bench: &mut Bench, name: &'static str, outcome: &Outcome) {
+    let lease = lease_for(bench, name).unwrap();
+    bench.end(lease, outcome);
+}
+
+fn lease_for(bench: &mut Bench, name: &'static str) -> Result<Lease, Refusal> {
+    bench.pool.lease(&Demand { client: client(name), ..Demand::default() }, bench.now)
+}
+
+fn gate() -> Outcome {
+    refused(403, Row::ClientRefused)
+}
+
+/// Two refusals, each of another account.
+fn shut_the_gate_for(bench: &mut Bench, name: &'static str) {
+    ask(bench, name, &gate());
+    assert!(lease_for(bench, name).map(|lease| bench.end(lease, &gate())).is_ok());
+    let refusal = lease_for(bench, name).unwrap_err();
+    assert!(refusal.down.as_ref().is_some_and(|down| down.only_for_client));
+    assert!(!refusal.may_end_by(bench.now + secs(60)), "it has its answer at once");
+}
+
+#[test]
+fn the_gate_stops_the_client_that_it_refuses_and_no_other() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    shut_the_gate_for(&mut bench, "curl");
+    assert_eq!(bench.upstream().trouble, Some(Trouble::Gate));
+    let outlook = bench.pool.outlook(bench.now);
+    assert!(!outlook.waits(&Demand { client: client("curl"), ..Demand::default() }, bench.now + secs(60)));
+    // Another client is not refused for it, nor does its request decide about the first one's.
+    let good = lease_for(&mut bench, "kimi-cli").unwrap();
+    assert!(lease_for(&mut bench, "curl").is_err());
+    // Its answer shows that the gate is open, whoever was refused.
+    bench.end(good, &Outcome::Completed);
+    assert!(!bench.pool.has_trouble());
+    ask(&mut bench, "curl", &Outcome::Completed);
+}
+
+#[test]
+fn a_gate_that_is_shut_for_all_is_found_out_by_each_client_and_costs_no_key() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    for name in ["kimi-cli", "kimi-code"] {
+        shut_the_gate_for(&mut bench, name);
+    }
+    bench.pass(1);
+    for name in ["kimi-cli", "kimi-code"] {
+        let probe = lease_for(&mut bench, name).unwrap();
+        assert!(lease_for(&mut bench, name).is_err(), "one of each client at a time");
+        bench.end(probe, &gate());
+        assert!(lease_for(&mut bench, name).is_err());
+    }
+    assert_eq!((bench.state("alpha"), bench.state("beta")), (KeyState::Ready, KeyState::Ready));
+    bench.wait();
+    ask(&mut bench, "kimi-code", &Outcome::Completed);
+    ask(&mut bench, "kimi-cli", &Outcome::Completed);
+    assert!(!bench.pool.has_trouble());
+}
+
+#[test]
+fn what_a_client_meets_that_may_ask_the_gate_again() {
+    for (met, passes) in
+        [(gate(), false), (down(), false), (Outcome::Answered, false), (limited(), true), (dead(), false)]
+    {
+        let mut bench = Bench::auto(failover(), &["alpha", "beta", "gamma"]);
+        shut_the_gate_for(&mut bench, "curl");
+        bench.pass(1);
+        ask(&mut bench, "curl", &met);
+        assert_eq!(lease_for(&mut bench, "curl").is_ok(), passes, "{met:?}");
+        assert!(lease_for(&mut bench, "kimi-cli").is_ok(), "{met:?}");
+    }
+}
+
+#[test]
+fn an_outage_stops_a_client_that_the_gate_refuses_like_all_others() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    shut_the_gate_for(&mut bench, "curl");
+    for _ in 0..2 {
+        ask(&mut bench, "kimi-cli", &down());
+    }
+    assert_eq!(bench.upstream().trouble, Some(Trouble::Failure), "what stops all is shown first");
+    for name in ["curl", "kimi-cli"] {
+        assert!(lease_for(&mut bench, name).is_err());
+    }
+    bench.pass(1);
+    // It decides about both. A gate that answers shows that the outage is over.
+    ask(&mut bench, "curl", &gate());
+    assert!(lease_for(&mut bench, "curl").is_err());
+    ask(&mut bench, "kimi-cli", &Outcome::Completed);
+    assert!(!bench.pool.has_trouble());
+}
+
+#[test]
+fn clients_with_ever_new_names_do_not_fill_the_memory() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    for number in 0..1000 {
+        let name: &'static str = format!("client {number}").leak();
+        shut_the_gate_for(&mut bench, name);
+    }
+    let refused = bench.pool.outages.refused_clients(&key("alpha").base_url, bench.now).count();
+    assert_eq!(refused, 64);
+    assert!(lease_for(&mut bench, "client 999").is_err(), "the last ones are known");
+}
+
 #[test]
 fn what_the_deciding_request_may_meet() {
     for (opened_by, met, closes) in [

@@ -161,9 +161,31 @@ fn waiting_helps_only_for_what_ends_by_itself_in_time_and_was_not_tried() {
     assert!(!refusal.may_end_by(bench.now + secs(29)));
     assert_eq!(bench.pool.next_change(bench.now), Some(bench.now + secs(30)));
     let tried = [key("alpha").fingerprint];
-    let refusal = bench.pool.lease(&Demand { tried: &tried, session: None }, bench.now).unwrap_err();
+    let refusal = bench.pool.lease(&Demand { tried: &tried, ..Demand::default() }, bench.now).unwrap_err();
     assert!(!refusal.may_end_by(bench.now + secs(30)));
     bench.pool.unblock(None, bench.now);
     bench.meet("alpha", &unpaid());
     assert!(!bench.refusal().may_end_by(bench.now + secs(2 * HOUR)), "a block is no pause");
+}
+
+#[test]
+fn nobody_waits_for_a_key_whose_upstream_is_down_though_it_only_cools() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.meet("alpha", &refused_for(429, Row::RateLimited, 20));
+    let soon = bench.now + secs(30);
+    for _ in 0..crate::pool::outage::FAILURES {
+        bench.meet("beta", &refused(503, Row::UpstreamError));
+    }
+    let refusal = bench.refusal();
+    let obstacles: Vec<Obstacle> = refusal.keys.iter().map(|key| key.obstacle).collect();
+    assert_eq!(obstacles, [Obstacle::State, Obstacle::UpstreamDown]);
+    assert!(refusal.down.is_some() && !refusal.may_end_by(soon));
+    assert!(!bench.pool.outlook(bench.now).waits(&Demand::default(), soon));
+    // When one request may ask the upstream again, a pause is a pause again.
+    bench.pass(1);
+    let probe = bench.lease();
+    bench.end(probe, &Outcome::Completed);
+    let tried = [key("beta").fingerprint];
+    let refusal = bench.pool.lease(&Demand { tried: &tried, ..Demand::default() }, bench.now).unwrap_err();
+    assert!(refusal.may_end_by(soon));
 }
