@@ -141,3 +141,40 @@ async fn kimi_runs_the_named_program_with_the_persons_model() {
     let ran = run("/nonexistent/kimi").await;
     assert!(ran.code == 1 && ran.err.contains("KMI_KIMI_BIN"), "{ran:?}");
 }
+
+#[tokio::test]
+async fn kimi_looks_into_the_config_of_kimi_cli() {
+    use std::os::unix::fs::PermissionsExt;
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    let script = "#!/bin/sh\n# imports kimi_cli\nenv | grep ^KIMI_ | sort\n";
+    let fake = daemon.home.write("elsewhere/kimi", script);
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let kmi = kmi_tests::harness::binaries::binaries().kmi.display().to_string();
+    let run = async |config: Option<String>| {
+        if let Some(config) = config {
+            daemon.home.write(".kimi/config.toml", config);
+        }
+        let script = format!("KMI_KIMI_BIN='{}' exec '{kmi}' kimi", fake.display());
+        cli::run(&daemon.home, std::path::Path::new("/bin/sh"), &["-c", &script], "").await
+    };
+    let url = url(&daemon);
+    let wired = format!("KIMI_API_KEY=kmi\nKIMI_BASE_URL={url}\n");
+    let with_model = format!("{wired}KIMI_MODEL_NAME=kimi-for-coding\n");
+    assert_eq!(run(None).await.out, with_model);
+    // as kimi-cli leaves it behind after a run without one
+    assert_eq!(run(Some("default_model = \"\"\n[models]\n[providers]\n".into())).await.out, with_model);
+    let managed = config();
+    let elsewhere = wired.replace("KIMI_BASE_URL", &format!("KIMI_CODE_BASE_URL={url}\nKIMI_BASE_URL"));
+    let mut lines: Vec<&str> = elsewhere.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(run(Some(managed.clone())).await.out.lines().collect::<Vec<_>>(), lines);
+    assert_eq!(run(Some(managed.replace("managed:kimi-code", "mine"))).await.out, wired);
+
+    // It listens to no KIMI_BASE_URL, so it would go past the proxy with the key in its file.
+    let anthropic = managed.replace("type = 'kimi'", "type = 'anthropic'");
+    let ran = run(Some(anthropic)).await;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(ran.err.contains("anthropic") && ran.err.contains("kmi connect kimi-cli"), "{ran:?}");
+    assert_eq!(daemon.kmi(&["connect", "kimi-cli"]).await.code, 0);
+    assert_eq!(run(None).await.code, 0, "now its config leads to kmid");
+}

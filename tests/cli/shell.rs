@@ -5,18 +5,11 @@ use std::process::Command;
 
 use kmi_tests::harness::cli;
 use kmi_tests::harness::home::Home;
-use kmi_tests::harness::{Daemon, Setup};
+use kmi_tests::harness::{Daemon, Setup, needs};
 
 /// Whether a program is there. A machine that lacks it skips, unless all has to be tested.
-#[allow(clippy::print_stderr, reason = "a skipped step has to be seen")]
 fn is_there(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    let required = std::env::var_os("KMI_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(found || !required, "{program} is not installed, and KMI_TEST_REQUIRE_ALL=1");
-    if !found {
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
+    needs::present(program, Command::new(program).arg("--version").output().is_ok())
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::wait::eventually;
-use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::harness::{Daemon, Request, Setup, needs};
 use rustix::process::Signal;
 
 /// A terminal of its own server, which ends with the value.
@@ -65,15 +65,9 @@ impl Drop for Tmux {
 }
 
 /// Whether there is a tmux; where everything is required, its lack is a failure.
-#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn has_tmux() -> bool {
     let there = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
-    let required = std::env::var_os("KMI_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(there || !required, "tmux is missing, and KMI_TEST_REQUIRE_ALL=1");
-    if !there {
-        eprintln!("skipped: tmux is missing, so kmi trace was not seen on a terminal");
-    }
-    there
+    needs::present("tmux (so kmi trace is not seen on a terminal)", there)
 }
 
 /// `kmi ARGS`, between two looks at the terminal's settings.

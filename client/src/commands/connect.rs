@@ -170,9 +170,14 @@ fn snippets(url: &str, token: bool) -> Vec<(&'static str, &'static str, String)>
         (
             "Claude Code",
             "claude_code",
+            // The last three are for its aliases, which sub-agents and small tasks use: without them it asks for models
+            // that Kimi does not have (seen with 2.1, 2026-11).
             format!(
                 "export ANTHROPIC_BASE_URL={bare}\nexport ANTHROPIC_AUTH_TOKEN={key}\n\
-                 export ANTHROPIC_MODEL=kimi-for-coding\nclaude"
+                 export ANTHROPIC_MODEL=kimi-for-coding\n\
+                 export ANTHROPIC_DEFAULT_OPUS_MODEL=kimi-for-coding\n\
+                 export ANTHROPIC_DEFAULT_SONNET_MODEL=kimi-for-coding\n\
+                 export ANTHROPIC_DEFAULT_HAIKU_MODEL=kimi-for-coding\nclaude"
             ),
         ),
         (

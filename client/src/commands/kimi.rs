@@ -16,6 +16,7 @@ use crate::args::KimiArgs;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::Caller;
+use crate::output::style::clean;
 use crate::{settings, tr};
 
 /// The model when the upstream names none (kimi-upstream.md, 2026-11).
@@ -44,17 +45,26 @@ pub(crate) fn run(app: &App, args: &KimiArgs) -> Outcome {
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     // Without the list there is still the upstream's.
     let clients = daemon.ask::<typed::KeysList>(&ListParams::default()).map(|list| list.clients);
+    let clients = clients.unwrap_or_default();
     drop(daemon);
+    let cli = CliConfig::of(&clients);
+    if let Some(kind) = cli.unreachable.as_ref().filter(|_| generation == Generation::Cli) {
+        return Err(Failure::new(Exit::Failed, tr!(app.messages, "kimi-other-provider", kind = clean(kind)))
+            .next(tr!(app.messages, "kimi-other-provider-next"))
+            .into());
+    }
     let token = settings::access(status.daemon.env_file.as_deref()).token;
     let key = token.as_ref().map_or(PLACEHOLDER, |token| token.expose()).to_owned();
     let model = || match std::env::var("KIMI_MODEL_NAME") {
         // The person's own choice stands.
         Ok(name) if !name.is_empty() => Model { id: name, context_length: None },
-        _ => configured(&clients.unwrap_or_default())
+        _ => configured(&clients)
             .unwrap_or_else(|| model(&Caller::new(MODELS_TIMEOUT, token.clone()), &status.proxy.url)),
     };
+    let own_type = std::env::var("KIMI_MODEL_PROVIDER_TYPE").unwrap_or_default();
+    let proxy = Proxy { url: &status.proxy.url, key: &key };
     let mut command = Command::new(&program);
-    command.args(&args.args).envs(environment(generation, &status.proxy.url, &key, !cli_has_config(), model));
+    command.args(&args.args).envs(environment(generation, &proxy, &cli, &own_type, model));
     become_program(app, command)
 }
 
@@ -153,36 +163,79 @@ fn judge(path: &Path, head: &str) -> Generation {
     }
 }
 
-/// Whether kimi-cli has a config file, and with it a model: without one it ends with "LLM not set" unless
-/// `KIMI_MODEL_NAME` names one (seen with 1.50, 2026-11).
-fn cli_has_config() -> bool {
-    let share = std::env::var_os("KIMI_SHARE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let share = share.or_else(|| Some(std::env::home_dir()?.join(".kimi")));
-    share.is_some_and(|dir| dir.join("config.toml").exists())
+/// What kimi-cli's config file means for the variables.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct CliConfig {
+    /// No model is set: it ends with "LLM not set" unless `KIMI_MODEL_NAME` names one. So it does after a first run
+    /// without a config, because it writes one with `default_model = ""` (seen with 1.50, 2026-11).
+    needs_model: bool,
+    /// Its provider is the managed one, whose models it asks for at `KIMI_CODE_BASE_URL`, whatever `base_url` says.
+    managed: bool,
+    /// The type of a provider that listens to no `KIMI_BASE_URL`, and is not kmid by its config either.
+    unreachable: Option<String>,
 }
 
-/// The variables that point a client at the proxy.
+impl CliConfig {
+    fn of(clients: &[ConfiguredClient]) -> Self {
+        let share = std::env::var_os("KIMI_SHARE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let share = share.or_else(|| Some(std::env::home_dir()?.join(".kimi")));
+        let Some(path) = share.map(|dir| dir.join("config.toml")).filter(|path| path.exists()) else {
+            return Self { needs_model: true, ..Self::default() };
+        };
+        // The daemon may have been started with another KIMI_SHARE_DIR: then nothing is known of this file.
+        let known =
+            clients.iter().find(|client| client.client == "kimi-cli" && Path::new(&client.path) == path);
+        known.map(Self::read).unwrap_or_default()
+    }
+
+    fn read(client: &ConfiguredClient) -> Self {
+        Self {
+            needs_model: client.model.is_none(),
+            managed: client.provider.as_deref() == Some("managed:kimi-code"),
+            unreachable: client.provider_type.clone().filter(|kind| kind != "kimi" && !client.points_at_kmid),
+        }
+    }
+}
+
+/// Where requests are to go.
+struct Proxy<'a> {
+    url: &'a str,
+    /// Its token, or a placeholder.
+    key: &'a str,
+}
+
+/// The variables that point a client at the proxy. `own_type` is the person's KIMI_MODEL_PROVIDER_TYPE.
 fn environment(
     generation: Generation,
-    url: &str,
-    key: &str,
-    cli_needs_model: bool,
+    proxy: &Proxy<'_>,
+    cli: &CliConfig,
+    own_type: &str,
     model: impl FnOnce() -> Model,
 ) -> Vec<(&'static str, OsString)> {
+    let Proxy { url, key } = *proxy;
     let mut variables: Vec<(&'static str, OsString)> = Vec::new();
     if generation != Generation::Code {
         variables.push(("KIMI_BASE_URL", url.into()));
         variables.push(("KIMI_API_KEY", key.into()));
     }
-    if generation == Generation::Cli && cli_needs_model {
+    if generation == Generation::Cli && cli.managed {
+        variables.push(("KIMI_CODE_BASE_URL", url.into()));
+    }
+    if generation == Generation::Cli && cli.needs_model {
         variables.push(("KIMI_MODEL_NAME", model().id.into()));
     } else if generation != Generation::Cli {
         let model = model();
         variables.push(("KIMI_MODEL_NAME", model.id.into()));
         variables.push(("KIMI_MODEL_API_KEY", key.into()));
-        variables.push(("KIMI_MODEL_BASE_URL", url.into()));
-        // Only this type sends the identity headers that the upstream checks (kimi-upstream.md, 2026-11).
-        variables.push(("KIMI_MODEL_PROVIDER_TYPE", "kimi".into()));
+        // Only the type kimi sends the identity headers that the upstream checks (kimi-upstream.md, 2026-11), but a
+        // person's own choice stands. The Anthropic wire adds /v1/messages by itself.
+        let anthropic = own_type.trim().eq_ignore_ascii_case("anthropic");
+        let base = url.strip_suffix("/v1").filter(|_| anthropic).unwrap_or(url);
+        variables.push(("KIMI_MODEL_BASE_URL", base.into()));
+        variables.push((
+            "KIMI_MODEL_PROVIDER_TYPE",
+            if own_type.trim().is_empty() { "kimi" } else { own_type }.into(),
+        ));
         if let Some(length) = model.context_length {
             variables.push(("KIMI_MODEL_MAX_CONTEXT_SIZE", length.to_string().into()));
         }
@@ -253,12 +306,13 @@ mod tests {
 
     #[test]
     fn each_generation_gets_its_variables() {
-        let names = |generation, needs_model| {
+        let all = |generation, cli: &CliConfig, own_type| {
             let model = || Model { id: "k3".into(), context_length: Some(262_144) };
-            environment(generation, "http://p", "token", needs_model, model)
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect::<Vec<_>>()
+            environment(generation, &Proxy { url: "http://p/v1", key: "token" }, cli, own_type, model)
+        };
+        let names = |generation, needs_model| {
+            let cli = CliConfig { needs_model, ..CliConfig::default() };
+            all(generation, &cli, "").into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
         let cli = ["KIMI_BASE_URL", "KIMI_API_KEY"];
         let code = [
@@ -272,6 +326,36 @@ mod tests {
         assert_eq!(names(Generation::Cli, true), [cli[0], cli[1], "KIMI_MODEL_NAME"]);
         assert_eq!(names(Generation::Code, false), code);
         assert_eq!(names(Generation::Unknown, false), [&cli[..], &code[..]].concat());
+
+        let managed = CliConfig { managed: true, ..CliConfig::default() };
+        assert!(all(Generation::Cli, &managed, "").contains(&("KIMI_CODE_BASE_URL", "http://p/v1".into())));
+        for (own, base, wire) in [
+            ("", "http://p/v1", "kimi"),
+            ("Anthropic", "http://p", "Anthropic"),
+            ("openai", "http://p/v1", "openai"),
+        ] {
+            let variables = all(Generation::Code, &CliConfig::default(), own);
+            assert!(variables.contains(&("KIMI_MODEL_BASE_URL", base.into())), "{own}: {variables:?}");
+            assert!(variables.contains(&("KIMI_MODEL_PROVIDER_TYPE", wire.into())), "{own}: {variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_config_of_kimi_cli_asks_for() {
+        let read = |model: Option<&str>, kind: Option<&str>, provider: &str, points_at_kmid: bool| {
+            let listed = serde_json::json!({"client": "kimi-cli", "path": "/c", "provider": provider,
+                "fingerprint": null, "points_at_kmid": points_at_kmid, "model": model, "provider_type": kind,
+                "problem": null});
+            CliConfig::read(&serde_json::from_value(listed).unwrap())
+        };
+        let managed = "managed:kimi-code";
+        let usual = CliConfig { managed: true, ..CliConfig::default() };
+        assert_eq!(read(Some("k3"), Some("kimi"), managed, false), usual);
+        assert_eq!(read(Some("k3"), Some("kimi"), "mine", false), CliConfig::default());
+        // as kimi-cli writes it by itself
+        assert_eq!(read(None, None, "", false), CliConfig { needs_model: true, ..CliConfig::default() });
+        assert_eq!(read(Some("k3"), Some("anthropic"), "a", false).unreachable.as_deref(), Some("anthropic"));
+        assert_eq!(read(Some("k3"), Some("anthropic"), "a", true).unreachable, None);
     }
 
     #[test]

@@ -407,6 +407,8 @@ kimi-bin-unusable = KMI_KIMI_BIN names { $path }, which is no program
 kimi-bin-unusable-next = correct KMI_KIMI_BIN, or unset it to take the kimi on PATH
 kimi-stub = { $path } is kimi-cli { $version }, whose program only downloads an installer; it was not started
 kimi-stub-next = install kimi-code (`npm install -g @moonshot-ai/kimi-code`) or `kimi-cli==1.50.0`, or name another program in KMI_KIMI_BIN
+kimi-other-provider = kimi-cli is set to a provider of the type { $kind }, which takes no address from the environment; it was not started
+kimi-other-provider-next = point its config at kmid with `kmi connect kimi-cli`, or choose a Kimi model as default_model in it
 kimi-not-found-next = install one, for example `npm install -g @moonshot-ai/kimi-code`, or add its folder to PATH
 
 ## kmi connect, kmi disconnect

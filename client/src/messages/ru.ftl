@@ -428,6 +428,8 @@ kimi-bin-unusable = KMI_KIMI_BIN указывает на { $path }, а это н
 kimi-bin-unusable-next = исправьте KMI_KIMI_BIN или уберите его, чтобы взять kimi из PATH
 kimi-stub = { $path } — это kimi-cli { $version }, программа которого только скачивает установщик; она не запущена
 kimi-stub-next = установите kimi-code (`npm install -g @moonshot-ai/kimi-code`) или `kimi-cli==1.50.0`, или укажите другую программу в KMI_KIMI_BIN
+kimi-other-provider = kimi-cli настроен на провайдера типа { $kind }, который не берёт адрес из окружения; он не запущен
+kimi-other-provider-next = направьте его настройки на kmid командой `kmi connect kimi-cli` или выберите в них модель Kimi как default_model
 kimi-not-found-next = установите его, например `npm install -g @moonshot-ai/kimi-code`, или добавьте его папку в PATH
 
 ## kmi connect, kmi disconnect

@@ -95,7 +95,12 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
             outcome: if changed { Outcome::Connected } else { Outcome::AlreadyConnected },
             changes: if changed { wired.changes } else { Vec::new() },
             original: Some(original_path(&path)).filter(|original| original.exists()),
-            warnings: wired.left_alone.iter().map(|(part, why)| format!("{part} {why}")).collect(),
+            warnings: wired
+                .left_alone
+                .iter()
+                .map(|(part, why)| format!("{part} {why}"))
+                .chain(asked_elsewhere(client, &wired.provider, wiring))
+                .collect(),
             path,
         },
         Ok(None) => left_alone(
@@ -109,6 +114,18 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
             left_alone(path, why.to_string())
         }
     }
+}
+
+/// kimi-cli asks for the models of the managed provider at its start, with the provider's key, and not at the
+/// provider's `base_url` [kimi-cli 1.50: auth/platforms.py, 2026-11].
+fn asked_elsewhere(client: Client, provider: &str, wiring: &Wiring) -> Option<String> {
+    (client == Client::KimiCli && provider == "managed:kimi-code").then(|| {
+        format!(
+            "kimi-cli asks for the models of {provider} at KIMI_CODE_BASE_URL, whatever its file says; where you start \
+             it, set KIMI_CODE_BASE_URL={}",
+            wiring.url
+        )
+    })
 }
 
 /// Undoes [`connect`]; what somebody else wrote meanwhile stays. With `dry_run` nothing is written.

@@ -173,3 +173,19 @@ fn the_mode_stays_and_what_lies_beside_is_private() {
     place.disconnect();
     assert_eq!(mode(&place.path), 0o640);
 }
+
+#[test]
+fn what_kimi_cli_asks_elsewhere_is_said() {
+    let place = place(FILE);
+    let cli = place.dir.path().join(".kimi/config.toml");
+    fs::create_dir(cli.parent().unwrap()).unwrap();
+    let wiring = Wiring { url: "http://127.0.0.1:1/kmi-rotor/v1".to_owned(), key: Secret::new(PLACEHOLDER) };
+    for (name, warned) in [("mine", false), ("managed:kimi-code", true)] {
+        fs::write(&cli, FILE.replace("'p'", &format!("'{name}'")).replace(".p]", &format!(".'{name}']")))
+            .unwrap();
+        let done = connect(&place.homes, Client::KimiCli, &wiring, true);
+        assert_eq!(done.outcome, Outcome::Connected, "{done:?}");
+        let says = format!("KIMI_CODE_BASE_URL={}", wiring.url);
+        assert_eq!(done.warnings.iter().any(|warning| warning.contains(&says)), warned, "{done:?}");
+    }
+}

@@ -158,6 +158,8 @@ pub(super) struct Current {
     /// The upstream's name of the model in use, unless the provider is somebody else's.
     pub(super) model: Option<String>,
     pub(super) max_context_size: Option<u64>,
+    /// The `type` of the provider that the default model leads to.
+    pub(super) provider_type: Option<String>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) points_at_kmid: bool,
 }
@@ -172,6 +174,7 @@ pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, L
         .or_else(|| text(table(provider, "env")?, "KIMI_API_KEY"));
     let points_at_kmid = model.is_some_and(|model| points_at(model, own)) || points_at(provider, own);
     let ours = points_at_kmid || check_provider(&InUse { name, provider, model }, |_| false).is_ok();
+    let provider_type = model.and_then(|_| text(provider, "type")).map(str::to_owned);
     let model = model.filter(|_| ours);
     Ok(Current {
         model: model.and_then(|model| text(model, "model")).map(str::to_owned),
@@ -179,6 +182,7 @@ pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, L
             .and_then(|model| model.get("max_context_size")?.as_integer())
             .and_then(|size| u64::try_from(size).ok()),
         provider: name.to_owned(),
+        provider_type,
         fingerprint: key.map(|key| Fingerprint::of(&Secret::new(key))),
         points_at_kmid,
     })

@@ -248,6 +248,9 @@ fn current_settings() {
     assert_eq!(now.provider, "managed:kimi-code");
     assert_eq!(now.fingerprint, Some(Fingerprint::of(&Secret::new("sk-old"))));
     assert!(!now.points_at_kmid);
+    assert_eq!(now.provider_type.as_deref(), Some("kimi"));
+    let no_model = "default_model = ''\n[providers.p]\ntype = 'anthropic'\napi_key = 'x'\n";
+    assert_eq!(current(no_model, &own()).unwrap().provider_type, None, "no model leads to it");
     let through =
         KIMI_CLI.replacen("https://api.kimi.com/coding/v1", "http://localhost:54123/kmi-rotor/v1", 1);
     assert!(current(&through, &own()).unwrap().points_at_kmid);

@@ -139,6 +139,8 @@ pub struct Configured {
     pub model: Option<String>,
     /// How many tokens the model takes, as the file says.
     pub max_context_size: Option<u64>,
+    /// The `type` of the provider that the default model leads to.
+    pub provider_type: Option<String>,
     /// Why nothing can be said, if so.
     pub problem: Option<String>,
 }
@@ -159,6 +161,7 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
                 connected,
                 model: current.model,
                 max_context_size: current.max_context_size,
+                provider_type: current.provider_type,
                 path,
                 provider: Some(current.provider),
                 fingerprint: current.fingerprint,
@@ -170,6 +173,7 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
                 connected,
                 model: None,
                 max_context_size: None,
+                provider_type: None,
                 path,
                 provider: None,
                 fingerprint: None,

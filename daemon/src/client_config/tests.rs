@@ -147,6 +147,7 @@ fn what_the_clients_are_set_to() {
             connected: false,
             model: None,
             max_context_size: None,
+            provider_type: Some("kimi".into()),
             problem: None,
         }]
     );

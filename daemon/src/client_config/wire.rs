@@ -46,6 +46,8 @@ pub struct ValueChange {
 /// A text that points at kmid.
 pub(super) struct Wired {
     pub(super) text: String,
+    /// The name of the provider in use.
+    pub(super) provider: String,
     pub(super) replaced: Vec<Replaced>,
     pub(super) changes: Vec<ValueChange>,
     /// Services that stay as they were.
@@ -90,6 +92,7 @@ pub(super) fn wire(text: &str, wiring: &Wiring) -> Result<Wired, (Part, LeftAlon
     edit.changes.sort_by_key(|change| change.line);
     Ok(Wired {
         text: apply(text, bom, edit.splices),
+        provider: in_use.name.to_owned(),
         replaced: edit.replaced,
         changes: edit.changes,
         left_alone,

@@ -185,6 +185,7 @@ pub(super) fn key_list(
         connected: client.connected,
         model: client.model,
         max_context_size: client.max_context_size,
+        provider_type: client.provider_type,
         problem: client.problem,
     });
     KeyList {

@@ -49,6 +49,9 @@ pub struct ConfiguredClient {
     /// How many tokens that model takes, as the file says.
     #[serde(default)]
     pub max_context_size: Option<u64>,
+    /// The `type` of the provider that the default model leads to, as the file says.
+    #[serde(default)]
+    pub provider_type: Option<String>,
     /// Why nothing can be said, if so.
     pub problem: Option<String>,
 }

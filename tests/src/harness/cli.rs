@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use super::binaries::binaries;
 use super::home::Home;
-use super::wait::within;
+use super::wait::{DEADLINE, DEADLINE_OF_CLIENTS, within_at_most};
 
 /// What a program printed and how it ended.
 #[derive(Debug)]
@@ -45,6 +46,18 @@ pub async fn kmid(home: &Home, args: &[&str]) -> Ran {
 /// # Panics
 /// When it cannot be started or does not end.
 pub async fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Ran {
+    run_within(DEADLINE, home, program, args, input).await
+}
+
+/// Runs a program that is not ours, such as a client, in a HOME; it finds nothing to read.
+///
+/// # Panics
+/// When it cannot be started or does not end.
+pub async fn run_client(home: &Home, program: &Path, args: &[&str]) -> Ran {
+    run_within(DEADLINE_OF_CLIENTS, home, program, args, "").await
+}
+
+async fn run_within(deadline: Duration, home: &Home, program: &Path, args: &[&str], input: &str) -> Ran {
     let mut command = home.command(program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -53,8 +66,8 @@ pub async fn run(home: &Home, program: &Path, args: &[&str], input: &str) -> Ran
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
     let guard = EndByDrop(pid);
-    let output: Output =
-        within(format!("the end of {} {args:?}", program.display()), ended).await.unwrap().unwrap();
+    let what = format!("the end of {} {args:?}", program.display());
+    let output: Output = within_at_most(deadline, what, ended).await.unwrap().unwrap();
     std::mem::forget(guard);
     Ran {
         code: output.status.code().unwrap_or(-1),

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Long enough for a loaded machine; a test that reaches it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Long enough for the programs of others, which take seconds to start, several of them at a time.
+pub const DEADLINE_OF_CLIENTS: Duration = Duration::from_secs(180);
+
 /// How often something is asked again that cannot tell by itself when it changes: a file or a socket of another
 /// process.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
@@ -18,11 +21,24 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// At the deadline.
 #[track_caller]
 pub fn within<F: Future>(what: impl Display, event: F) -> impl Future<Output = F::Output> {
+    within_at_most(DEADLINE, what, event)
+}
+
+/// The same with a deadline of its own.
+///
+/// # Panics
+/// At the deadline.
+#[track_caller]
+pub fn within_at_most<F: Future>(
+    deadline: Duration,
+    what: impl Display,
+    event: F,
+) -> impl Future<Output = F::Output> {
     let (caller, what) = (Location::caller(), what.to_string());
     async move {
-        match tokio::time::timeout(DEADLINE, event).await {
+        match tokio::time::timeout(deadline, event).await {
             Ok(value) => value,
-            Err(_) => panic!("{caller}: waited {DEADLINE:?} for {what}"),
+            Err(_) => panic!("{caller}: waited {deadline:?} for {what}"),
         }
     }
 }
