@@ -227,7 +227,6 @@ fn snippets(url: &str, token: bool) -> Vec<(&'static str, &'static str, String)>
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

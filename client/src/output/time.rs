@@ -81,7 +81,6 @@ pub(crate) fn millis(ms: u64) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use jiff::tz::TimeZone;
 

@@ -285,6 +285,5 @@ fn over(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "draw_tests.rs"]
 mod tests;

@@ -133,7 +133,6 @@ fn open_to_others(_folder: &Path, _key_folder: Option<&Path>) -> Vec<(PathBuf, u
 }
 
 #[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
