@@ -21,7 +21,7 @@ use ratatui::crossterm::event;
 use crate::app::App;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::tr;
+use crate::{rehearsal, tr};
 use feed::Update;
 use model::Model;
 use terminal::Screen;
@@ -69,6 +69,7 @@ fn watch(app: &App, screen: &mut Screen, updates: &Receiver<Update>, ended: &Ato
             screen.draw(|frame| bottom = draw::draw(frame, &model, &view))?;
             model.scroll_at_most(bottom);
             drawn = Some(view.now.as_second());
+            rehearsal::panic_at("screen");
         }
         changed = take_in(&mut model, updates)?;
         // While much comes in, the keyboard is looked at, but not waited for.
