@@ -9,7 +9,6 @@ use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::style::{Paint, Span};
-use crate::output::time::millis;
 use crate::output::{decision, flow};
 use crate::tr;
 
@@ -40,7 +39,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
             Span::plain(format!("{} {}", entry.method, entry.endpoint)),
             Span::new(Paint::of_status(entry.status), status),
             Span::plain(view.word("outcome", &entry.outcome)),
-            Span::plain(millis(entry.latency_ms)),
+            Span::plain(view.millis(entry.latency_ms)),
         ],
     );
     if let Some(session) = &entry.session {
@@ -78,7 +77,7 @@ fn render_attempt(view: &View<'_>, number: usize, attempt: &TraceAttempt) -> Str
         met = met
     );
     let paint = if attempt.outcome == "completed" { Paint::Good } else { Paint::Warn };
-    let took = Span::new(Paint::Faint, millis(attempt.ms));
+    let took = Span::new(Paint::Faint, view.millis(attempt.ms));
     let mut text = flow::spans(view.look, "", 2, &[Span::new(paint, title), took]);
     match &attempt.decision {
         Some(choice) => {

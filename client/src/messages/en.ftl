@@ -80,6 +80,13 @@ span-h = { $h } h
 span-h-m = { $h } h { $m } min
 span-d = { $d } d
 span-d-h = { $d } d { $h } h
+unit-ms = { $value } ms
+unit-s = { $value } s
+unit-b = { $value } B
+unit-kb = { $value } KB
+unit-mb = { $value } MB
+unit-gb = { $value } GB
+unit-tb = { $value } TB
 
 ## Words from the daemon
 

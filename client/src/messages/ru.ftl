@@ -80,6 +80,13 @@ span-h = { $h } ч
 span-h-m = { $h } ч { $m } мин
 span-d = { $d } дн
 span-d-h = { $d } дн { $h } ч
+unit-ms = { $value } мс
+unit-s = { $value } с
+unit-b = { $value } Б
+unit-kb = { $value } КБ
+unit-mb = { $value } МБ
+unit-gb = { $value } ГБ
+unit-tb = { $value } ТБ
 
 ## Слова от kmid
 
@@ -225,12 +232,15 @@ requests-total = { $count ->
    *[other] { $count } запросов
 }
 requests-in-flight = { $count } в работе
-requests-waiting = { $count } ждут ключа
+requests-waiting = { $count ->
+    [one] { $count } ждёт ключа
+   *[other] { $count } ждут ключа
+}
 requests-failed = { $count } с ошибкой
 sessions-count = { $count ->
-    [one] { $count } сессия
-    [few] { $count } сессии
-   *[other] { $count } сессий
+    [one] { $count } сеанс
+    [few] { $count } сеанса
+   *[other] { $count } сеансов
 }
 sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
@@ -255,7 +265,10 @@ health-no-errors = без ошибок
 health-errors = ошибки: { $list }
 health-last-used = использован { $when }
 health-never-used = не использовался
-health-serving = могут работать { $count } из { $total }
+health-serving = { $count ->
+    [one] может работать { $count } из { $total }
+   *[other] могут работать { $count } из { $total }
+}
 health-first-reset = первое окно обновится { $when }
 health-left = осталось в среднем: { $list }
 health-empty-at = при таком темпе пул опустеет { $when }

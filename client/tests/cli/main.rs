@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test")]
 
 mod daemon;
+mod fixed;
 mod kmi;
+mod pty;
 
 mod connecting;
 mod data;
 mod logs;
+mod outputs;
 mod programs;
