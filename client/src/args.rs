@@ -327,7 +327,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
     /// Which client
-    #[arg(value_enum, required_unless_present = "show")]
+    #[arg(value_enum, required_unless_present = "show", value_name = "kimi-code|kimi-cli")]
     pub(crate) client: Option<Client>,
     /// Show what would change, and change nothing
     #[arg(long)]
@@ -341,7 +341,7 @@ pub(crate) struct ConnectArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DisconnectArgs {
     /// Which client; without it every one that is connected
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "kimi-code|kimi-cli")]
     pub(crate) client: Option<Client>,
     /// Show what would change, and change nothing
     #[arg(long)]

@@ -6,13 +6,17 @@ use kmi_proto::methods::requests::{GetParams, TraceAttempt, TraceEntry};
 use crate::app::App;
 use crate::args::WhyArgs;
 use crate::connect::{self, Start};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
-use crate::output::style::{Paint, Span};
+use crate::output::style::{Paint, Span, clean};
 use crate::output::{decision, flow};
 use crate::tr;
 
 pub(crate) fn run(app: &App, args: &WhyArgs) -> Outcome {
+    if !is_id(&args.request_id) {
+        let what = tr!(app.messages, "why-bad-id", text = clean(&args.request_id).into_owned());
+        return Err(Failure::new(Exit::Usage, what).next(tr!(app.messages, "why-bad-id-next")).into());
+    }
     let mut daemon = connect::require(app, Start::OnDemand)?;
     let entry = daemon
         .ask::<typed::RequestsGet>(&GetParams { request_id: args.request_id.clone() })
@@ -23,6 +27,12 @@ pub(crate) fn run(app: &App, args: &WhyArgs) -> Outcome {
         app.print(&render(&app.view(), &entry))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What the daemon takes for a request's id.
+fn is_id(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The request, then each attempt with the choice that led to it.

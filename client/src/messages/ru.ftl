@@ -50,8 +50,11 @@ refused-other = kmid отказал: { $said }
 refused-retry = Может получиться { $moment }.
 refused-policy = настройки этого не разрешают
 refused-policy-next = задайте KMI_AUTO_ROTATE_ALLOWED=1, если kmid должен сам менять ключи, затем `kmi proxy-restart`
-refused-unknown-label = ключа с таким именем нет
-refused-unknown-label-next = имена ключей покажет `kmi health`
+refused-unknown-label = ключа с такой меткой нет
+refused-unknown-label-next = метки ключей покажет `kmi health`
+refused-unknown-request = следов этого запроса нет
+refused-unknown-request-next = `kmi trace --no-follow --json` показывает последние запросы и их номера
+refused-invalid-params = значение не понято
 refused-no-keys = ключей нет
 refused-no-keys-next = положите файл с ключом в папку ключей; какая используется, покажет `kmi doctor`
 refused-disabled = ключ выключен в своём файле
@@ -323,6 +326,8 @@ restart-done = kmid снова работает (pid { $pid }): { $url }
 
 ## kmi trace, e2e
 
+why-bad-id = «{ $text }» — не номер запроса
+why-bad-id-next = укажите шестнадцатеричное число из x-kmi-request-id ответа; последние показывает `kmi trace --no-follow --json`
 why-session = сеанс { $session }
 why-attempt = попытка { $number }: { $key }, { $met }
 why-chosen = выбор: { $how }
@@ -421,6 +426,8 @@ e2e-passed = ПРОЙДЕНО  равномерно: уверенность { $p
 e2e-uneven = ПРОВАЛ  неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
 e2e-no-answer = ПРОВАЛ  ни на один запрос не ответил ни один ключ
 e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
+e2e-plain = прокси говорит по простому HTTP, а не по HTTPS
+e2e-plain-next = уберите --scheme
 e2e-https = прокси говорит по TLS, а kmi e2e в этой версии — только по простому HTTP
 e2e-https-next = запустите его с прокси без KMI_PROXY_TLS_CERT
 
@@ -610,6 +617,8 @@ keys-bad-characters = в ключе пробелы, кавычки, управл
 keys-bad-label = это не метка: до 64 символов без кавычек, обратных косых черт и управляющих символов, и не сам ключ
 keys-bad-url = базовый адрес не принят: { $why }
 keys-same-key = этот ключ уже есть: { $label } ({ $source })
+keys-bad-url-next = укажите адрес API, например https://api.kimi.ai/coding/v1
+keys-same-label-next = выберите другое имя в --label; занятые показывает `kmi keys`
 keys-same-label = метка { $label } уже у другого ключа ({ $source })
 keys-not-taken = kmid не принимает { $path }, поэтому файл снова удалён: { $why }
 keys-add-unseen = { $path } записан, но kmid не принял его за 5 с
@@ -644,4 +653,5 @@ man-written = { $count ->
    *[many] { $count } страниц записано в { $dir }
 }
 man-try = прочесть: `man { $dir }/kmi.1`
+man-unwritten-next = назовите папку, в которую можно писать
 man-unwritten = страницы нельзя записать в { $dir }: { $why }

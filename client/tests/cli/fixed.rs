@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Answer, Daemon, end, item, key, status};
+use crate::daemon::{Answer, Daemon, end, hello, item, key, status};
 use crate::data::proxy;
 use crate::kmi::{Home, private};
 
@@ -25,6 +25,29 @@ pub(crate) fn nobody(_: &Home) {}
 /// Three keys in three scripts and states, traffic, an alert.
 pub(crate) fn running(home: &Home) {
     daemon(home).listen(&home.socket());
+}
+
+/// The same, but it refuses what this table's commands ask for.
+pub(crate) fn refusing(home: &Home) {
+    daemon(home)
+        .on("requests.get", Answer::Refusal(-32014, "unknown_request"))
+        .on("usage.get", Answer::Refusal(-32602, "invalid_params"))
+        .on("rotation.rotate", Answer::Refusal(-32011, "unknown_label"))
+        .on("rotation.auto", Answer::Refusal(-32010, "policy"))
+        .on("rotation.plan", Answer::Refusal(-32099, "kind_of_tomorrow"))
+        .on("clients.connect", Answer::Refusal(-32010, "policy"))
+        .listen(&home.socket());
+}
+
+/// One of another version, and one that speaks another protocol.
+pub(crate) fn older(home: &Home) {
+    let hello = hello("0.0.1", kmi_proto::hello::PROTOCOL);
+    daemon(home).on("daemon.hello", Answer::Result(hello)).listen(&home.socket());
+}
+
+pub(crate) fn of_tomorrow(home: &Home) {
+    let hello = hello("99.0.0", kmi_proto::hello::PROTOCOL + 1);
+    daemon(home).on("daemon.hello", Answer::Result(hello)).listen(&home.socket());
 }
 
 /// The same, and the proxy answers, with one key and then the other.

@@ -58,6 +58,38 @@ const TABLE: [(&str, &str, World); 39] = [
     ("man", "man pages", fixed::nobody),
 ];
 
+/// What goes wrong: the command line, what it runs among.
+const ERRORS: [(&str, World); 28] = [
+    ("statsu", fixed::nobody),
+    ("--status --health", fixed::nobody),
+    ("keys remvoe alpha", fixed::nobody),
+    ("connect", fixed::nobody),
+    ("connect claude", fixed::nobody),
+    ("completions tcsh", fixed::nobody),
+    ("usage --by week", fixed::nobody),
+    ("usage --since yesterday", fixed::nobody),
+    ("trace --since 5x", fixed::nobody),
+    ("e2e -n 0", fixed::nobody),
+    ("why not-hexadecimal", fixed::nobody),
+    ("man input", fixed::nobody),
+    ("report --output input", fixed::nobody),
+    ("keys add --base-url http://x", fixed::nobody),
+    ("keys add --label a'b", fixed::running),
+    ("keys add --label ALPHA", fixed::running),
+    ("keys enable nobody", fixed::running),
+    ("keys remove alpha", fixed::running),
+    ("keys disable 月之暗面", fixed::running),
+    ("e2e --scheme https", fixed::running),
+    ("why 0123456789abcdef", fixed::refusing),
+    ("usage", fixed::refusing),
+    ("rotate --to nobody", fixed::refusing),
+    ("rotate auto", fixed::refusing),
+    ("plan", fixed::refusing),
+    ("connect kimi-code", fixed::refusing),
+    ("plan", fixed::older),
+    ("plan", fixed::of_tomorrow),
+];
+
 /// Its output is a shell's to read and the same in every look.
 const FOR_SHELLS: &str = "completions";
 
@@ -203,6 +235,31 @@ fn third_quarter() {
 #[test]
 fn last_quarter() {
     rows(3);
+}
+
+#[test]
+fn whatever_goes_wrong() {
+    let mut parts = Vec::new();
+    for (line, world) in ERRORS {
+        for look in LOOKS.into_iter().filter(|(name, ..)| ["piped", "ru"].contains(name)) {
+            let text = part(line, world, look);
+            let (home, json) = run(line, world, (look.0, None, &["--json"], look.3));
+            // Programs read the exit status: nothing but words is told, and those beside standard output.
+            if json.code != 0 {
+                let first = in_words(json.err.lines().next().unwrap(), home.path());
+                assert!(
+                    text.contains(&first) && text.contains(&format!("(exit {})", json.code)),
+                    "{first}: {text}"
+                );
+                assert_eq!(json.out, "", "kmi --json {line}");
+            }
+            let text = text.replacen("== ", &format!("== kmi {line}, "), 1);
+            parts.push(text);
+        }
+    }
+    insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("kmi-errors", parts.join("\n"));
+    });
 }
 
 /// A command that is new needs a row.
