@@ -85,14 +85,19 @@ impl Drop for Tmux {
     }
 }
 
-/// Whether there is a tmux; where everything is required, its lack is a failure.
-#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+/// Whether there is a tmux.
 pub(super) fn has_tmux() -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
+    is_there("tmux")
+}
+
+/// Whether a program is there. A machine that lacks it skips; where everything is required, its lack is a failure.
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub(super) fn is_there(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
     let required = std::env::var_os("KMI_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(there || !required, "tmux is missing, and KMI_TEST_REQUIRE_ALL=1");
+    assert!(there || !required, "{program} is not installed, and KMI_TEST_REQUIRE_ALL=1");
     if !there {
-        eprintln!("skipped: tmux is missing, so nothing was seen on a terminal");
+        eprintln!("skipped: {program} is not installed");
     }
     there
 }
