@@ -56,6 +56,12 @@ pub(crate) fn serving(home: &Home) {
     daemon(home).on("daemon.status", Answer::Result(status)).listen(&home.socket());
 }
 
+/// The same, and the stream of requests stays open.
+pub(crate) fn streaming(home: &Home) {
+    let events = requests().into_iter().map(item).collect();
+    daemon(home).on("requests.tail", Answer::Stream(events)).listen(&home.socket());
+}
+
 /// The same, and a key that is seen as soon as its file is there.
 pub(crate) fn adding(home: &Home) {
     let mut new = key("work", "ready");
@@ -238,8 +244,9 @@ fn requests() -> Vec<Value> {
     let request = |id: &str, ts: &str, label: &str, status: u16, outcome: &str| {
         json!({"ts": format!("2026-11-23 {ts} +0300"), "request_id": id, "method": "POST",
             "endpoint": "/chat/completions", "status": status, "latency_ms": 12_340, "ttfb_ms": 420,
-            "key_label": label, "key_hash": "0123456789ab", "rotation_index": 1, "attempts": [], "session": null,
-            "queue_ms": null, "prompt_hint": "", "prompt_head": "", "tokens": null, "bytes_up": 51_200,
+            "key_label": label, "key_hash": "0123456789ab", "rotation_index": 1, "session": null, "queue_ms": null,
+            "attempts": [{"key_label": label, "status": (status > 0).then_some(status), "outcome": outcome,
+                "ms": 12_340}], "prompt_hint": "", "prompt_head": "", "tokens": null, "bytes_up": 51_200,
             "bytes_down": 2048, "error_code": null, "outcome": outcome, "schema_version": 2})
     };
     let mut first = request("36096089eefd36b0", "11:59:40.000", "alpha", 200, "completed");

@@ -6,6 +6,7 @@ mod daemon;
 mod fixed;
 mod kmi;
 mod pty;
+mod screen;
 
 mod connecting;
 mod data;
