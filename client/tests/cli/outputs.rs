@@ -15,6 +15,9 @@ use crate::pty;
 /// What a command runs among.
 type World = fn(&Home);
 
+/// Name, columns of the terminal (without one it is a pipe), options, language.
+type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
+
 /// The snapshot's name, the command line, what it runs among.
 const TABLE: [(&str, &str, World); 39] = [
     ("help", "--help", fixed::nobody),
@@ -96,8 +99,7 @@ const FOR_SHELLS: &str = "completions";
 /// Its lines are code and stay whole.
 const TO_PASTE: [&str; 1] = ["connect --show"];
 
-/// Name, columns of the terminal (without one it is a pipe), options, language.
-const LOOKS: [(&str, Option<u16>, &[&str], &str); 8] = [
+const LOOKS: [Look; 8] = [
     ("piped", None, &[], "en"),
     ("json", None, &["--json"], "en"),
     ("plain", Some(100), &["--plain"], "en"),
@@ -111,7 +113,7 @@ const LOOKS: [(&str, Option<u16>, &[&str], &str); 8] = [
 /// Columns of every HOME's path: where lines break must not hang on the folder for temporary files.
 const HOME_COLUMNS: usize = 60;
 
-fn run(line: &str, world: World, look: (&str, Option<u16>, &[&str], &str)) -> (Home, Run) {
+fn run(line: &str, world: World, look: Look) -> (Home, Run) {
     let (_, columns, options, locale) = look;
     let home = Home::of_length(HOME_COLUMNS);
     world(&home);
@@ -131,7 +133,7 @@ fn run(line: &str, world: World, look: (&str, Option<u16>, &[&str], &str)) -> (H
 }
 
 /// One part of a snapshot.
-fn part(line: &str, world: World, look: (&str, Option<u16>, &[&str], &str)) -> String {
+fn part(line: &str, world: World, look: Look) -> String {
     let (home, run) = run(line, world, look);
     let out = if look.0 == "json" { settled_json(&run.out) } else { settled(&run.out) };
     let mut text = format!("== {} (exit {})\n{out}", look.0, run.code);
@@ -211,7 +213,8 @@ fn in_words(text: &str, home: &Path) -> String {
 fn rows(rest: usize) {
     for (name, line, world) in TABLE.iter().skip(rest).step_by(4) {
         let parts: Vec<String> = LOOKS.into_iter().map(|look| part(line, *world, look)).collect();
-        insta::with_settings!({description => format!("kmi {line}"), omit_expression => true, prepend_module_to_snapshot => false}, {
+        let about = format!("kmi {line}");
+        insta::with_settings!({description => about, omit_expression => true, prepend_module_to_snapshot => false}, {
             insta::assert_snapshot!(format!("kmi-{name}"), parts.join("\n"));
         });
     }
