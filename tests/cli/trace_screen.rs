@@ -105,6 +105,27 @@ async fn left_while_the_daemon_is_gone() {
     left_well(&tmux, "ended with 0").await;
 }
 
+#[tokio::test]
+async fn it_ends_with_its_terminal() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = Setup::dry_run().keys(&["alpha"]).env("KMI_LOCALE", "en").start().await;
+    let kmi = kmi_tests::harness::binaries::binaries().kmi.display();
+    // In place of the shell, so that the pane's process is the one to look at.
+    let tmux = Tmux::run(&daemon.home, &format!("exec '{kmi}' trace --no-start"));
+    tmux.shows("● live").await;
+    let pane = String::from_utf8(tmux.tell(&["display-message", "-p", "#{pane_pid}"]).stdout).unwrap();
+    let status = format!("/proc/{}/status", pane.trim());
+    assert!(std::fs::read_to_string(&status).unwrap().starts_with("Name:\tkmi\n"));
+    drop(tmux);
+    kmi_tests::harness::wait::eventually("the end of kmi trace", || async {
+        let gone = std::fs::read_to_string(&status).map_or(true, |text| text.contains("State:\tZ"));
+        gone.then_some(())
+    })
+    .await;
+}
+
 /// A panic where frames are drawn, and one in a thread that reads: only a debug build lets a test ask for them.
 #[cfg(debug_assertions)]
 #[tokio::test]

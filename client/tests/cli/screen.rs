@@ -63,6 +63,7 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
+        self.tell(&["send-keys", "q"]);
         self.tell(&["kill-server"]);
     }
 }
