@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::commands::completions::labels;
@@ -327,7 +327,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
     /// Which client
-    #[arg(value_enum, required_unless_present = "show")]
+    #[arg(value_enum, required_unless_present = "show", value_name = "kimi-code|kimi-cli")]
     pub(crate) client: Option<Client>,
     /// Show what would change, and change nothing
     #[arg(long)]
@@ -341,7 +341,7 @@ pub(crate) struct ConnectArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DisconnectArgs {
     /// Which client; without it every one that is connected
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "kimi-code|kimi-cli")]
     pub(crate) client: Option<Client>,
     /// Show what would change, and change nothing
     #[arg(long)]
@@ -426,7 +426,12 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
+    let args: Vec<std::ffi::OsString> = args.into_iter().map(Into::into).collect();
     let mut definition = definition();
+    // The help is printed before these options could be read.
+    if args.iter().any(|word| word == "--no-color" || word == "--plain") {
+        definition = definition.color(ColorChoice::Never);
+    }
     let matches = definition.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
     match (cli.command, cli.modes.command()) {

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 fn line(text: &str) -> Result<(Global, Option<Command>), clap::Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use interprocess::local_socket::prelude::*;
 use interprocess::local_socket::{GenericFilePath, Stream};
 use kmi_proto::client::{Client, ClientError};
-use kmi_proto::error::RpcError;
+use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::hello::{PROTOCOL, Skew, skew};
 use kmi_proto::method::typed;
 use kmi_proto::methods::daemon::{Hello, HelloParams};
@@ -113,7 +113,7 @@ fn greet(app: &App, daemon: &mut Daemon) -> Outcome<()> {
     let hello = match hello(daemon) {
         Ok(hello) => hello,
         // The hello is optional: a peer without it is judged by its answers.
-        Err(ClientError::Rpc(error)) if error.is(kmi_proto::error::Kind::MethodNotFound) => return Ok(()),
+        Err(ClientError::Rpc(error)) if error.is(Kind::MethodNotFound) => return Ok(()),
         Err(error) => return Err(failure(app, error).into()),
     };
     let theirs = hello.version.as_str();
@@ -181,7 +181,9 @@ fn refused(app: &App, error: &RpcError) -> Failure {
         what.push(' ');
         what.push_str(&tr!(messages, "refused-retry", moment = app.view().moment(time)));
     }
-    let failure = Failure::new(Exit::Failed, what);
+    // What the daemon does not take as a value was mistyped.
+    let exit = if error.is(Kind::InvalidParams) { Exit::Usage } else { Exit::Failed };
+    let failure = Failure::new(exit, what);
     match messages.find(&format!("refused-{}-next", error.kind.replace('_', "-"))) {
         Some(next) => failure.next(next),
         None => failure,

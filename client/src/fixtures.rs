@@ -137,12 +137,17 @@ pub(crate) fn keys() -> KeyList {
         json!({"path": path, "provider": "kimi-for-coding", "fingerprint": fingerprint,
             "points_at_kmid": points_at_kmid, "problem": problem})
     };
+    // It was connected, and holds alpha again.
+    let mut drifted = client("/home/d/.kimi-code/config.toml", "0123456789ab", false, None);
+    drifted["client"] = json!("kimi-code");
+    drifted["connected"] = json!(true);
     // gamma stands in a config that goes through kmid: it is not marked.
     let clients = [
         client("/home/a/.kimi/config.toml", "0123456789ab", false, None),
         client("/home/a/.kimi-code/config.toml", "bbbbbbbbbbbb", true, None),
         client("/home/b/config.toml", "dddddddddddd", false, None),
         client("/home/c/config.toml", "", false, Some("it does not parse as TOML")),
+        drifted,
     ];
     serde_json::from_value(json!({"keys": [alpha, beta, gamma], "issues": [issue()], "clients": clients}))
         .expect("keys")

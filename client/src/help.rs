@@ -1,6 +1,11 @@
 //! The help of `kmi`: its commands in groups.
 
+use std::io::{self, IsTerminal};
+
 use clap::Command;
+
+use crate::output::flow;
+use crate::output::style::{Look, Span};
 
 /// Headings with the commands below them, in this order. A command that stands nowhere comes under [`OTHERS`].
 const GROUPS: [(&str, &[&str]); 3] = [
@@ -33,7 +38,17 @@ pub(crate) fn grouped(mut command: Command) -> Command {
 /// The examples, for below the help.
 pub(crate) fn examples() -> String {
     let widest = EXAMPLES.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
-    EXAMPLES.iter().map(|(line, what)| format!("  {line:widest$}  {what}\n")).collect()
+    let line = |(line, what): &(&str, &str)| beside(&format!("  {line:widest$}  "), what);
+    EXAMPLES.iter().map(line).collect()
+}
+
+/// A text beside a name, below itself where it needs more lines.
+fn beside(name: &str, text: &str) -> String {
+    // As wide as clap makes the rest; see `max_term_width`.
+    const WIDEST: u16 = 100;
+    let columns = terminal_size::terminal_size().map(|(width, _)| width.0.min(WIDEST));
+    let look = Look::new(io::stdout().is_terminal(), columns, true, true);
+    flow::spans(look, name, name.len(), &[Span::plain(text)])
 }
 
 fn groups(command: &Command) -> String {
@@ -41,7 +56,7 @@ fn groups(command: &Command) -> String {
     let widest = shown().map(|one| one.get_name().len()).max().unwrap_or(0);
     let line = |one: &Command| {
         let about = one.get_about().map(ToString::to_string).unwrap_or_default();
-        format!("  {:widest$}  {about}\n", one.get_name())
+        beside(&format!("  {:widest$}  ", one.get_name()), &about)
     };
     let mut text = String::new();
     for (title, names) in GROUPS {

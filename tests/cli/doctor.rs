@@ -87,3 +87,38 @@ async fn without_a_daemon_its_settings_and_key_files_are_looked_at() {
     let document = cli::kmi(&home, &["doctor", "--json"]).await.json();
     assert!(matches!(named(&document, "key_files")[..], [("ok", _)]), "{document}");
 }
+
+#[tokio::test]
+async fn a_connected_client_that_points_elsewhere_is_drift() {
+    let url = "https://api.kimi.com/coding/v1";
+    let config = format!(
+        "default_model = 'k'\n[models.k]\nprovider = 'p'\nmodel = 'kimi-k3'\nmax_context_size = 131072\n\
+         [providers.p]\ntype = 'kimi'\nbase_url = '{url}'\napi_key = '{}'\n",
+        kmi_tests::harness::daemon::key_of("alpha")
+    );
+    let daemon = Setup::dry_run().keys(&["alpha"]).file(".kimi-code/config.toml", &config).start().await;
+    let path = daemon.home.path().join(".kimi-code/config.toml");
+    let clients = async || {
+        let ran = daemon.kmi(&["doctor", "--json"]).await;
+        assert_eq!(ran.code, 0, "a warning is no failure: {ran:?}");
+        let checks = ran.json()["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "clients").unwrap()
+    };
+    assert_eq!(clients().await["level"], "ok", "it holds a key of the pool, and was never connected");
+    assert_eq!(daemon.kmi(&["connect", "kimi-code"]).await.code, 0);
+    let connected = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(clients().await["level"], "ok");
+
+    // Another program writes the old file back.
+    std::fs::write(&path, &config).unwrap();
+    let check = clients().await;
+    assert_eq!(check["level"], "warn", "{check}");
+    assert!(check["detail"].as_str().unwrap().contains("past the proxy"), "{check}");
+    let fix = check["fix"].as_str().unwrap();
+    assert!(fix.contains("`kmi disconnect kimi-code`"), "{check}");
+    // The first command of the fix is one that works as it stands.
+    let pasted: Vec<&str> = fix.split('`').nth(1).unwrap().split(' ').skip(1).collect();
+    assert_eq!(daemon.kmi(&pasted).await.code, 0, "{pasted:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), connected);
+    assert_eq!(clients().await["level"], "ok");
+}

@@ -5,12 +5,9 @@ use std::process::Command;
 
 use kmi_tests::harness::cli;
 use kmi_tests::harness::home::Home;
-use kmi_tests::harness::{Daemon, Setup, needs};
+use kmi_tests::harness::{Daemon, Setup};
 
-/// Whether a program is there. A machine that lacks it skips, unless all has to be tested.
-fn is_there(program: &str) -> bool {
-    needs::present(program, Command::new(program).arg("--version").output().is_ok())
-}
+use super::tmux::{Tmux, has_tmux, is_there};
 
 #[tokio::test]
 async fn the_scripts_are_good_shell() {
@@ -33,6 +30,38 @@ async fn the_scripts_are_good_shell() {
     }
     assert_eq!(cli::kmi(&home, &["completions", "tcsh"]).await.code, 2);
     assert!(!home.state_dir().exists(), "completions left files behind");
+}
+
+/// How each shell is started without a person's own files, and what such a file would say. PowerShell is not among
+/// them: Debian has no package of it, and so nobody can be asked to have it.
+const SHELLS: [(&str, &str, &str); 4] = [
+    ("bash", "bash --norc --noprofile", "eval \"$(kmi completions bash)\""),
+    ("zsh", "zsh -f", "autoload -Uz compinit; compinit -D; source <(kmi completions zsh)"),
+    ("fish", "fish --no-config", "kmi completions fish | source"),
+    ("elvish", "elvish -norc", "eval (kmi completions elvish | slurp)"),
+];
+
+#[tokio::test]
+async fn the_tab_key_in_every_shell() {
+    let daemon: Daemon = Setup::dry_run().keys(&["alpha", "beta"]).start().await;
+    let folder = kmi_tests::harness::binaries::binaries().kmi.parent().unwrap().display();
+    for (shell, start, setup) in SHELLS {
+        if !is_there(shell) || !has_tmux() {
+            continue;
+        }
+        let tmux = Tmux::run(&daemon.home, &format!("export PATH='{folder}':\"$PATH\"; {start}"));
+        // In pieces, so that what is typed is not taken for what it prints.
+        tmux.types(&format!("{setup}; echo re'ad'y"));
+        tmux.press(&["Enter"]);
+        tmux.until("the shell", |screen| screen.lines().any(|line| line.trim() == "ready")).await;
+        tmux.types("kmi keys ena");
+        tmux.press(&["Tab"]);
+        tmux.shows("kmi keys enable").await;
+        tmux.press(&["C-u"]);
+        tmux.types("kmi keys disable al");
+        tmux.press(&["Tab"]);
+        tmux.shows("kmi keys disable alpha").await;
+    }
 }
 
 /// What bash would offer for a command line, by the script itself.

@@ -1,90 +1,14 @@
-//! `kmi trace` on the whole screen, in a real pseudo-terminal (tmux).
+//! `kmi trace` on the whole screen, in a real pseudo-terminal.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
-use kmi_tests::harness::binaries::binaries;
-use kmi_tests::harness::wait::eventually;
-use kmi_tests::harness::{Daemon, Request, Setup, needs};
+use kmi_tests::harness::{Request, Setup};
 use rustix::process::Signal;
 
-/// A terminal of its own server, which ends with the value.
-struct Tmux {
-    socket: PathBuf,
-}
-
-impl Tmux {
-    /// Runs a shell script in 120 columns and 24 rows, then holds the terminal open.
-    fn run(daemon: &Daemon, script: &str) -> Self {
-        let tmux = Self { socket: daemon.home.path().join("tmux.sock") };
-        let mut command = daemon.home.command(std::path::Path::new("tmux"));
-        // The server takes its environment from its first client, and so the pane has the HOME's.
-        command.arg("-S").arg(&tmux.socket).args(["-u", "-f", "/dev/null", "new-session", "-d"]);
-        command.env("LC_ALL", "C.UTF-8").args(["-x", "120", "-y", "24", &format!("{script}; exec cat")]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        tmux
-    }
-
-    fn tell(&self, args: &[&str]) -> Output {
-        Command::new("tmux").arg("-S").arg(&self.socket).arg("-u").args(args).output().unwrap()
-    }
-
-    fn press(&self, keys: &[&str]) {
-        assert!(self.tell(&[&["send-keys"], keys].concat()).status.success());
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8(self.tell(&["capture-pane", "-p"]).stdout).unwrap()
-    }
-
-    /// Waits until the screen is as wanted.
-    async fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        eventually(format!("{what} on the screen"), || async {
-            let screen = self.screen();
-            wanted(&screen).then_some(screen)
-        })
-        .await
-    }
-
-    async fn shows(&self, text: &str) -> String {
-        self.until(text, |screen| screen.contains(text)).await
-    }
-
-    /// `1` while a program has the alternate screen, then whether the cursor is shown.
-    fn flags(&self) -> String {
-        let told = self.tell(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-        String::from_utf8(told.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        let _ = self.tell(&["kill-server"]);
-    }
-}
-
-/// Whether there is a tmux; where everything is required, its lack is a failure.
-fn has_tmux() -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
-    needs::present("tmux (so kmi trace is not seen on a terminal)", there)
-}
-
-/// `kmi ARGS`, between two looks at the terminal's settings.
-fn between_stty(args: &str) -> String {
-    let kmi = binaries().kmi.display();
-    format!("stty -g > before; '{kmi}' {args}; echo \"ended with $?\"; stty -g > after")
-}
+use super::tmux::{Tmux, between_stty, has_tmux};
 
 /// Waits for its end, and finds the terminal as it was.
-async fn restored(tmux: &Tmux, daemon: &Daemon, ended: &str) {
-    let screen = tmux.shows(ended).await;
+async fn left_well(tmux: &Tmux, ended: &str) {
+    let screen = tmux.restored(ended).await;
     assert!(!screen.contains("─"), "something is left: {screen}");
-    assert_eq!(tmux.flags(), "0 1", "alternate screen and cursor");
-    let setting = |name: &str| std::fs::read_to_string(daemon.home.work_dir().join(name)).unwrap_or_default();
-    eventually("the settings afterwards", || async { (!setting("after").is_empty()).then_some(()) }).await;
-    assert!(setting("before").len() > 10);
-    assert_eq!(setting("before"), setting("after"));
 }
 
 #[tokio::test]
@@ -95,7 +19,7 @@ async fn requests_keys_help_detail_and_filters() {
     let daemon = Setup::dry_run().keys(&["alpha", "beta"]).env("KMI_LOCALE", "en").start().await;
     daemon.quotas_read().await;
     daemon.send(Request::get("/models")).await;
-    let tmux = Tmux::run(&daemon, &between_stty("top"));
+    let tmux = Tmux::run(&daemon.home, &between_stty("top"));
     let screen = tmux.shows("GET /models").await;
     assert!(screen.contains("● live") && screen.contains("requests: 1 of 1"), "{screen}");
     assert_eq!(tmux.flags(), "1 0");
@@ -123,7 +47,7 @@ async fn requests_keys_help_detail_and_filters() {
     })
     .await;
     tmux.press(&["q"]);
-    restored(&tmux, &daemon, "ended with 0").await;
+    left_well(&tmux, "ended with 0").await;
 }
 
 #[tokio::test]
@@ -134,7 +58,7 @@ async fn a_daemon_that_dies_and_comes_back() {
     let mut daemon = Setup::dry_run().keys(&["alpha"]).env("KMI_LOCALE", "en").start().await;
     daemon.send(Request::get("/models")).await;
     daemon.traces(1).await;
-    let tmux = Tmux::run(&daemon, &between_stty("trace --no-start"));
+    let tmux = Tmux::run(&daemon.home, &between_stty("trace --no-start"));
     tmux.shows("requests: 1 of 1").await;
     daemon.signal(Signal::KILL);
     daemon.ended().await;
@@ -150,7 +74,7 @@ async fn a_daemon_that_dies_and_comes_back() {
     let kmi = kmi_tests::harness::process::children(pane.trim().parse().unwrap());
     assert_eq!(kmi.len(), 1);
     kmi_tests::harness::process::signal(kmi[0], Signal::TERM);
-    restored(&tmux, &daemon, "ended with 0").await;
+    left_well(&tmux, "ended with 0").await;
 }
 
 #[tokio::test]
@@ -160,8 +84,77 @@ async fn lines_where_lines_were_asked_for() {
     }
     let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
     daemon.send(Request::get("/models")).await;
-    let tmux = Tmux::run(&daemon, &between_stty("trace --plain"));
+    let tmux = Tmux::run(&daemon.home, &between_stty("trace --plain"));
     tmux.shows("GET /models").await;
     assert_eq!(tmux.flags(), "0 1");
     tmux.press(&["C-c"]);
+}
+
+#[tokio::test]
+async fn left_while_the_daemon_is_gone() {
+    if !has_tmux() {
+        return;
+    }
+    let mut daemon = Setup::dry_run().keys(&["alpha"]).env("KMI_LOCALE", "en").start().await;
+    let tmux = Tmux::run(&daemon.home, &between_stty("trace --no-start"));
+    tmux.shows("● live").await;
+    daemon.signal(Signal::KILL);
+    daemon.ended().await;
+    tmux.shows("kmid is gone; trying again each second").await;
+    tmux.press(&["q"]);
+    left_well(&tmux, "ended with 0").await;
+}
+
+#[tokio::test]
+async fn it_ends_with_its_terminal() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = Setup::dry_run().keys(&["alpha"]).env("KMI_LOCALE", "en").start().await;
+    let kmi = kmi_tests::harness::binaries::binaries().kmi.display();
+    // In place of the shell, so that the pane's process is the one to look at.
+    let tmux = Tmux::run(&daemon.home, &format!("exec '{kmi}' trace --no-start"));
+    tmux.shows("● live").await;
+    let pane = String::from_utf8(tmux.tell(&["display-message", "-p", "#{pane_pid}"]).stdout).unwrap();
+    let status = format!("/proc/{}/status", pane.trim());
+    assert!(std::fs::read_to_string(&status).unwrap().starts_with("Name:\tkmi\n"));
+    drop(tmux);
+    kmi_tests::harness::wait::eventually("the end of kmi trace", || async {
+        let gone = std::fs::read_to_string(&status).map_or(true, |text| text.contains("State:\tZ"));
+        gone.then_some(())
+    })
+    .await;
+}
+
+/// A panic where frames are drawn, and one in a thread that reads: only a debug build lets a test ask for them.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_panic_gives_the_terminal_back_and_is_read() {
+    if !has_tmux() {
+        return;
+    }
+    let daemon = Setup::dry_run().keys(&["alpha"]).env("KMI_LOCALE", "en").start().await;
+    for (point, code) in [("screen", 101), ("feed", 1)] {
+        for name in ["before", "after"] {
+            let _ = std::fs::remove_file(daemon.home.work_dir().join(name));
+        }
+        let run = between_stty("trace --no-start");
+        // What the terminal is told is kept, to see that the screen had been taken.
+        let tmux = Tmux::run(&daemon.home, &format!("export _KMI_PANIC={point}; read -r _; {run}"));
+        let told = daemon.home.work_dir().join(format!("told-{point}"));
+        assert!(tmux.tell(&["pipe-pane", &format!("cat > '{}'", told.display())]).status.success());
+        tmux.press(&["Enter"]);
+        let screen = tmux.restored(&format!("ended with {code}")).await;
+        assert!(screen.contains(&format!("rehearsed at {point}")), "{screen}");
+        assert!(!screen.contains("─"), "something is left: {screen}");
+        let told = kmi_tests::harness::wait::eventually("what the terminal was told", || async {
+            let told = std::fs::read(&told).unwrap_or_default();
+            String::from_utf8_lossy(&told).contains("ended with").then_some(told)
+        })
+        .await;
+        let told = String::from_utf8_lossy(&told);
+        let place = |part: &str| told.find(part).unwrap_or_else(|| panic!("{part:?} is missing: {told:?}"));
+        let (taken, given_back) = (place("\x1b[?1049h"), place("\x1b[?1049l"));
+        assert!(taken < given_back && given_back < place("rehearsed at"), "{told:?}");
+    }
 }

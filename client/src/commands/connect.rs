@@ -105,10 +105,9 @@ pub(crate) fn render(view: &View<'_>, change: &ClientChange, dry_run: bool) -> S
     text.push_str(&flow::spans(view.look, "", 2, &[Span::new(paint, headline)]));
     for value in &change.changes {
         let (line, place) = (value.line, clean(&value.place).into_owned());
-        let lead = format!("{line:>4} ");
         for (sign, paint, value) in [('-', Paint::Bad, &value.from), ('+', Paint::Good, &value.to)] {
-            let span = Span::new(paint, format!("{sign} {place} = \"{}\"", clean(value)));
-            text.push_str(&flow::spans(view.look, &lead, 7, &[span]));
+            let span = Span::new(paint, format!("{place} = \"{}\"", clean(value)));
+            text.push_str(&flow::spans(view.look, &format!("{line:>4} {sign} "), 7, &[span]));
         }
     }
     if let Some(original) = change.original.as_deref().filter(|_| !dry_run) {
@@ -232,7 +231,6 @@ fn snippets(url: &str, token: bool) -> Vec<(&'static str, &'static str, String)>
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -109,6 +109,11 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
 fn target(app: &App, url: &str, args: &E2eArgs) -> Outcome<String> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     // A flag that contradicts the daemon would only fail later and less clearly.
+    if scheme == "http" && args.scheme == "https" {
+        return Err(Failure::new(Exit::Usage, tr!(app.messages, "e2e-plain"))
+            .next(tr!(app.messages, "e2e-plain-next"))
+            .into());
+    }
     let scheme = if scheme == "https" { "https" } else { args.scheme.as_str() };
     if scheme == "https" {
         return Err(Failure::new(Exit::Failed, tr!(app.messages, "e2e-https"))

@@ -274,7 +274,6 @@ fn choose(body: &str) -> Option<Model> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

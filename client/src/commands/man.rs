@@ -23,6 +23,7 @@ pub(crate) fn run(app: &App, dir: &Path) -> Outcome {
             Exit::Failed,
             tr!(app.messages, "man-unwritten", dir = dir.display().to_string(), why = why),
         )
+        .next(tr!(app.messages, "man-unwritten-next"))
     })?;
     if app.json {
         app.print_json(&json!({"dir": folder, "pages": count}))?;

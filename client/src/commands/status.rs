@@ -10,7 +10,6 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
-use crate::output::time::bytes;
 use crate::tr;
 
 pub(crate) fn run(app: &App) -> Outcome {
@@ -196,7 +195,7 @@ fn daemon(view: &View<'_>, status: &Status) -> Vec<Span> {
         Span::plain(tr!(messages, "daemon-up", span = view.span(daemon.uptime_seconds))),
     ];
     if daemon.rss_bytes > 0 {
-        spans.push(Span::plain(bytes(daemon.rss_bytes)));
+        spans.push(Span::plain(view.bytes(daemon.rss_bytes)));
     }
     spans
 }

@@ -15,7 +15,6 @@ use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, cut, width};
 use crate::output::table::{self, Column};
-use crate::output::time::millis;
 use crate::{tr, trace_view};
 
 pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
@@ -131,7 +130,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
         Span::new(Paint::Strong, padded(&cut(label, 16), 10)),
         Span::new(Paint::Faint, format!("{share:>5}")),
         Span::new(Paint::of_status(entry.status), status),
-        Span::plain(format!("{:>8}", millis(entry.latency_ms))),
+        Span::plain(format!("{:>8}", view.millis(entry.latency_ms))),
         Span::plain(format!("{} {}", entry.method, entry.endpoint)),
     ];
     if let Some(tokens) = &entry.tokens {
@@ -144,7 +143,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
         )));
     }
     if let Some(queued) = entry.queue_ms {
-        spans.push(Span::new(Paint::Faint, tr!(messages, "trace-queued", time = millis(queued))));
+        spans.push(Span::new(Paint::Faint, tr!(messages, "trace-queued", time = view.millis(queued))));
     }
     if entry.outcome != "completed" {
         spans.push(Span::new(Paint::Warn, view.word("outcome", &entry.outcome)));

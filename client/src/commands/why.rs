@@ -6,14 +6,17 @@ use kmi_proto::methods::requests::{GetParams, TraceAttempt, TraceEntry};
 use crate::app::App;
 use crate::args::WhyArgs;
 use crate::connect::{self, Start};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
-use crate::output::style::{Paint, Span};
-use crate::output::time::millis;
+use crate::output::style::{Paint, Span, clean};
 use crate::output::{decision, flow};
 use crate::tr;
 
 pub(crate) fn run(app: &App, args: &WhyArgs) -> Outcome {
+    if !is_id(&args.request_id) {
+        let what = tr!(app.messages, "why-bad-id", text = clean(&args.request_id).into_owned());
+        return Err(Failure::new(Exit::Usage, what).next(tr!(app.messages, "why-bad-id-next")).into());
+    }
     let mut daemon = connect::require(app, Start::OnDemand)?;
     let entry = daemon
         .ask::<typed::RequestsGet>(&GetParams { request_id: args.request_id.clone() })
@@ -24,6 +27,12 @@ pub(crate) fn run(app: &App, args: &WhyArgs) -> Outcome {
         app.print(&render(&app.view(), &entry))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What the daemon takes for a request's id.
+fn is_id(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The request, then each attempt with the choice that led to it.
@@ -40,7 +49,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
             Span::plain(format!("{} {}", entry.method, entry.endpoint)),
             Span::new(Paint::of_status(entry.status), status),
             Span::plain(view.word("outcome", &entry.outcome)),
-            Span::plain(millis(entry.latency_ms)),
+            Span::plain(view.millis(entry.latency_ms)),
         ],
     );
     if let Some(session) = &entry.session {
@@ -78,7 +87,7 @@ fn render_attempt(view: &View<'_>, number: usize, attempt: &TraceAttempt) -> Str
         met = met
     );
     let paint = if attempt.outcome == "completed" { Paint::Good } else { Paint::Warn };
-    let took = Span::new(Paint::Faint, millis(attempt.ms));
+    let took = Span::new(Paint::Faint, view.millis(attempt.ms));
     let mut text = flow::spans(view.look, "", 2, &[Span::new(paint, title), took]);
     match &attempt.decision {
         Some(choice) => {

@@ -52,6 +52,9 @@ refused-policy = the settings do not allow it
 refused-policy-next = set KMI_AUTO_ROTATE_ALLOWED=1 if you want kmid to switch keys by itself, then `kmi proxy-restart`
 refused-unknown-label = no key has this label
 refused-unknown-label-next = `kmi health` lists the labels
+refused-unknown-request = there is no trace of this request
+refused-unknown-request-next = `kmi trace --no-follow --json` shows the newest requests with their ids
+refused-invalid-params = a value is not understood
 refused-no-keys = there are no keys
 refused-no-keys-next = put a key file into the key directory; `kmi doctor` shows which one is in use
 refused-disabled = the key is switched off in its file
@@ -80,6 +83,13 @@ span-h = { $h } h
 span-h-m = { $h } h { $m } min
 span-d = { $d } d
 span-d-h = { $d } d { $h } h
+unit-ms = { $value } ms
+unit-s = { $value } s
+unit-b = { $value } B
+unit-kb = { $value } KB
+unit-mb = { $value } MB
+unit-gb = { $value } GB
+unit-tb = { $value } TB
 
 ## Words from the daemon
 
@@ -293,6 +303,8 @@ restart-done = kmid runs again (pid { $pid }) at { $url }
 
 ## kmi trace, e2e
 
+why-bad-id = "{ $text }" is no id of a request
+why-bad-id-next = give the hexadecimal number of an answer's x-kmi-request-id; `kmi trace --no-follow --json` shows the newest
 why-session = session { $session }
 why-attempt = attempt { $number }: { $key }, { $met }
 why-chosen = chosen: { $how }
@@ -388,6 +400,8 @@ e2e-passed = PASS  even: confidence { $percent } % (at least { $least } % wanted
 e2e-uneven = FAIL  not even: confidence { $percent } % (at least { $least } % wanted)
 e2e-no-answer = FAIL  no request was answered by a key
 e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.
+e2e-plain = the proxy speaks plain HTTP, not HTTPS
+e2e-plain-next = leave out --scheme
 e2e-https = the proxy speaks TLS, and this version of kmi e2e speaks plain HTTP only
 e2e-https-next = run it against a proxy without KMI_PROXY_TLS_CERT
 
@@ -510,6 +524,8 @@ doctor-proxy-status = { $url }/models answered { $status }
 doctor-proxy-status-fix = `kmi trace --no-follow` shows why
 doctor-proxy-down = { $url } does not answer: { $why }
 doctor-client-proxy = { $path } points at kmid
+doctor-client-drift = { $path } was pointed at kmid by `kmi connect`, but points elsewhere now: its requests go past the proxy
+doctor-client-drift-fix = `kmi connect { $client }` points it at kmid again; `kmi disconnect { $client }` takes back the rest of the connection
 doctor-client-key = { $path } holds the key { $key }
 doctor-client-problem = { $path } tells nothing: { $why }
 doctor-client-problem-fix = `kmi kimi` runs the client through the proxy whatever its config says
@@ -575,6 +591,8 @@ keys-bad-characters = the key has blanks, quotes, control or non-ASCII character
 keys-bad-label = this is no label: use up to 64 characters without quotes, backslashes and control characters, and not the key
 keys-bad-url = the base URL is refused: { $why }
 keys-same-key = this key is there already, as { $label } ({ $source })
+keys-bad-url-next = give the address of an API, such as https://api.kimi.ai/coding/v1
+keys-same-label-next = choose another name with --label; `kmi keys` lists those in use
 keys-same-label = another key has the label { $label } ({ $source })
 keys-not-taken = kmid does not take { $path }, so it was removed again: { $why }
 keys-add-unseen = { $path } is written, but kmid has not taken it within 5 s
@@ -608,4 +626,5 @@ man-written = { $count ->
    *[other] { $count } pages written to { $dir }
 }
 man-try = read one with `man { $dir }/kmi.1`
+man-unwritten-next = name a folder that you may write to
 man-unwritten = the pages cannot be written to { $dir }: { $why }

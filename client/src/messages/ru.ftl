@@ -50,8 +50,11 @@ refused-other = kmid отказал: { $said }
 refused-retry = Может получиться { $moment }.
 refused-policy = настройки этого не разрешают
 refused-policy-next = задайте KMI_AUTO_ROTATE_ALLOWED=1, если kmid должен сам менять ключи, затем `kmi proxy-restart`
-refused-unknown-label = ключа с таким именем нет
-refused-unknown-label-next = имена ключей покажет `kmi health`
+refused-unknown-label = ключа с такой меткой нет
+refused-unknown-label-next = метки ключей покажет `kmi health`
+refused-unknown-request = следов этого запроса нет
+refused-unknown-request-next = `kmi trace --no-follow --json` показывает последние запросы и их номера
+refused-invalid-params = значение не понято
 refused-no-keys = ключей нет
 refused-no-keys-next = положите файл с ключом в папку ключей; какая используется, покажет `kmi doctor`
 refused-disabled = ключ выключен в своём файле
@@ -80,6 +83,13 @@ span-h = { $h } ч
 span-h-m = { $h } ч { $m } мин
 span-d = { $d } дн
 span-d-h = { $d } дн { $h } ч
+unit-ms = { $value } мс
+unit-s = { $value } с
+unit-b = { $value } Б
+unit-kb = { $value } КБ
+unit-mb = { $value } МБ
+unit-gb = { $value } ГБ
+unit-tb = { $value } ТБ
 
 ## Слова от kmid
 
@@ -225,12 +235,15 @@ requests-total = { $count ->
    *[other] { $count } запросов
 }
 requests-in-flight = { $count } в работе
-requests-waiting = { $count } ждут ключа
+requests-waiting = { $count ->
+    [one] { $count } ждёт ключа
+   *[other] { $count } ждут ключа
+}
 requests-failed = { $count } с ошибкой
 sessions-count = { $count ->
-    [one] { $count } сессия
-    [few] { $count } сессии
-   *[other] { $count } сессий
+    [one] { $count } сеанс
+    [few] { $count } сеанса
+   *[other] { $count } сеансов
 }
 sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
@@ -255,7 +268,10 @@ health-no-errors = без ошибок
 health-errors = ошибки: { $list }
 health-last-used = использован { $when }
 health-never-used = не использовался
-health-serving = могут работать { $count } из { $total }
+health-serving = { $count ->
+    [one] может работать { $count } из { $total }
+   *[other] могут работать { $count } из { $total }
+}
 health-first-reset = первое окно обновится { $when }
 health-left = осталось в среднем: { $list }
 health-empty-at = при таком темпе пул опустеет { $when }
@@ -311,6 +327,8 @@ restart-done = kmid снова работает (pid { $pid }): { $url }
 
 ## kmi trace, e2e
 
+why-bad-id = «{ $text }» — не номер запроса
+why-bad-id-next = укажите шестнадцатеричное число из x-kmi-request-id ответа; последние показывает `kmi trace --no-follow --json`
 why-session = сеанс { $session }
 why-attempt = попытка { $number }: { $key }, { $met }
 why-chosen = выбор: { $how }
@@ -409,6 +427,8 @@ e2e-passed = ПРОЙДЕНО  равномерно: уверенность { $p
 e2e-uneven = ПРОВАЛ  неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
 e2e-no-answer = ПРОВАЛ  ни на один запрос не ответил ни один ключ
 e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
+e2e-plain = прокси говорит по простому HTTP, а не по HTTPS
+e2e-plain-next = уберите --scheme
 e2e-https = прокси говорит по TLS, а kmi e2e в этой версии — только по простому HTTP
 e2e-https-next = запустите его с прокси без KMI_PROXY_TLS_CERT
 
@@ -532,6 +552,8 @@ doctor-proxy-status = { $url }/models отвечает { $status }
 doctor-proxy-status-fix = причину покажет `kmi trace --no-follow`
 doctor-proxy-down = { $url } не отвечает: { $why }
 doctor-client-proxy = { $path } указывает на kmid
+doctor-client-drift = `kmi connect` направил { $path } на kmid, но теперь этот файл указывает на другой адрес: запросы идут мимо прокси
+doctor-client-drift-fix = `kmi connect { $client }` снова направит его на kmid; `kmi disconnect { $client }` уберёт остатки подключения
 doctor-client-key = в { $path } ключ { $key }
 doctor-client-problem = из { $path } ничего не узнать: { $why }
 doctor-client-problem-fix = `kmi kimi` запускает клиента через прокси, что бы ни было в его настройках
@@ -598,6 +620,8 @@ keys-bad-characters = в ключе пробелы, кавычки, управл
 keys-bad-label = это не метка: до 64 символов без кавычек, обратных косых черт и управляющих символов, и не сам ключ
 keys-bad-url = базовый адрес не принят: { $why }
 keys-same-key = этот ключ уже есть: { $label } ({ $source })
+keys-bad-url-next = укажите адрес API, например https://api.kimi.ai/coding/v1
+keys-same-label-next = выберите другое имя в --label; занятые показывает `kmi keys`
 keys-same-label = метка { $label } уже у другого ключа ({ $source })
 keys-not-taken = kmid не принимает { $path }, поэтому файл снова удалён: { $why }
 keys-add-unseen = { $path } записан, но kmid не принял его за 5 с
@@ -632,4 +656,5 @@ man-written = { $count ->
    *[many] { $count } страниц записано в { $dir }
 }
 man-try = прочесть: `man { $dir }/kmi.1`
+man-unwritten-next = назовите папку, в которую можно писать
 man-unwritten = страницы нельзя записать в { $dir }: { $why }

@@ -12,15 +12,18 @@ pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> St
     let mut fresh = true;
     for span in spans.iter().filter(|span| !span.text.is_empty()) {
         let gap = if fresh { 0 } else { 2 };
-        if !fresh && column + gap + width(&span.text) > room {
+        let mut shown = span.text.as_str();
+        if !fresh && column + gap + width(shown) > room {
             newline(&mut text, indent);
             column = indent;
+            // Blanks before a figure line it up with those above and below it, which a new line has none of.
+            shown = shown.trim_start();
         } else {
             text.push_str(&" ".repeat(gap));
             column += gap;
         }
         for (index, line) in
-            wrap(&span.text, room.saturating_sub(column), room.saturating_sub(indent)).into_iter().enumerate()
+            wrap(shown, room.saturating_sub(column), room.saturating_sub(indent)).into_iter().enumerate()
         {
             if index > 0 {
                 newline(&mut text, indent);
@@ -41,24 +44,40 @@ fn newline(text: &mut String, indent: usize) {
 }
 
 /// Breaks a text between words into a first line of `first` columns and others of `rest`. A word that is longer
-/// than a line stays whole: paths and addresses are there to be copied.
+/// than a line stays whole: paths and addresses are there to be copied, and so is a command between backticks.
 fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     if width(text) <= first {
         return vec![text.to_owned()];
     }
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
+    for word in words(text) {
         let room = if lines.is_empty() { first } else { rest };
-        if !line.is_empty() && width(&line) + 1 + width(word) > room {
+        if !line.is_empty() && width(&line) + 1 + width(&word) > room {
             lines.push(std::mem::take(&mut line));
         } else if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
     }
     lines.push(line);
     lines
+}
+
+/// What stands between blanks, but a text between backticks as one.
+fn words(text: &str) -> Vec<String> {
+    let paired = text.matches('`').count().is_multiple_of(2);
+    let mut words: Vec<String> = Vec::new();
+    for piece in text.split(' ') {
+        match words.last_mut() {
+            Some(word) if paired && !word.matches('`').count().is_multiple_of(2) => {
+                word.push(' ');
+                word.push_str(piece);
+            }
+            _ => words.push(piece.to_owned()),
+        }
+    }
+    words
 }
 
 /// Names on the left, values on the right, each value flowing in its own column.
@@ -113,6 +132,21 @@ mod tests {
     fn breaks_a_long_span_between_words() {
         let parts = [Span::plain("alpha beta gamma delta")];
         assert_eq!(spans(look(14), "", 2, &parts), "alpha beta\n  gamma delta\n");
+    }
+
+    #[test]
+    fn a_command_stays_whole() {
+        let parts = [Span::plain("then `kmi proxy-restart -f`, please"), Span::plain("a ` alone is text")];
+        assert_eq!(
+            spans(look(16), "", 2, &parts),
+            "then\n  `kmi proxy-restart -f`,\n  please\n  a ` alone is\n  text\n"
+        );
+    }
+
+    #[test]
+    fn a_figure_on_a_new_line_is_not_lined_up() {
+        let parts = [Span::plain("12:00:00"), Span::plain("   85 ms")];
+        assert_eq!(spans(look(14), "", 2, &parts), "12:00:00\n  85 ms\n");
     }
 
     #[test]

@@ -66,6 +66,5 @@ macro_rules! tr {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "locale_tests.rs"]
 mod tests;

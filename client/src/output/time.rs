@@ -58,30 +58,38 @@ impl View<'_> {
             None => text.to_owned(),
         }
     }
-}
 
-/// Bytes as people read them.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut name = "B";
-    for unit in UNITS {
-        if value < 1000.0 {
-            break;
+    /// Bytes as people read them: `9.2 MB`.
+    pub(crate) fn bytes(&self, count: u64) -> String {
+        let messages = self.messages;
+        let mut value = count as f64;
+        let mut thousands = 0;
+        while value >= 1000.0 && thousands < 4 {
+            value /= 1000.0;
+            thousands += 1;
         }
-        value /= 1000.0;
-        name = unit;
+        let value =
+            if thousands == 0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") };
+        match thousands {
+            0 => tr!(messages, "unit-b", value = value),
+            1 => tr!(messages, "unit-kb", value = value),
+            2 => tr!(messages, "unit-mb", value = value),
+            3 => tr!(messages, "unit-gb", value = value),
+            _ => tr!(messages, "unit-tb", value = value),
+        }
     }
-    if name == "B" || value >= 100.0 { format!("{value:.0} {name}") } else { format!("{value:.1} {name}") }
-}
 
-/// Milliseconds as people read them: `850 ms`, `12.3 s`.
-pub(crate) fn millis(ms: u64) -> String {
-    if ms < 1000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1000.0) }
+    /// Milliseconds as people read them: `850 ms`, `12.3 s`.
+    pub(crate) fn millis(&self, ms: u64) -> String {
+        if ms < 1000 {
+            tr!(self.messages, "unit-ms", value = ms.to_string())
+        } else {
+            tr!(self.messages, "unit-s", value = format!("{:.1}", ms as f64 / 1000.0))
+        }
+    }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use jiff::tz::TimeZone;
 
@@ -126,10 +134,14 @@ mod tests {
 
     #[test]
     fn sizes_and_durations() {
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(9_200_000), "9.2 MB");
-        assert_eq!(bytes(123_400_000), "123 MB");
-        assert_eq!(millis(850), "850 ms");
-        assert_eq!(millis(12_340), "12.3 s");
+        let (en, ru) = (Messages::new(Locale::En), Messages::new(Locale::Ru));
+        for (count, english, russian) in
+            [(999, "999 B", "999 Б"), (9_200_000, "9.2 MB", "9.2 МБ"), (123_400_000, "123 MB", "123 МБ")]
+        {
+            assert_eq!((view(&en).bytes(count), view(&ru).bytes(count)), (english.into(), russian.into()));
+        }
+        for (ms, english, russian) in [(850, "850 ms", "850 мс"), (12_340, "12.3 s", "12.3 с")] {
+            assert_eq!((view(&en).millis(ms), view(&ru).millis(ms)), (english.into(), russian.into()));
+        }
     }
 }

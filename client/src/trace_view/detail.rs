@@ -7,7 +7,6 @@ use crate::commands::why;
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Look, Span};
-use crate::output::time::{bytes, millis};
 use crate::tr;
 
 /// The text, laid out for so many columns.
@@ -18,10 +17,10 @@ pub(super) fn text(view: &View<'_>, entry: &TraceEntry, columns: usize) -> Text<
     let messages = view.messages;
     let mut figures = Vec::new();
     if let Some(ms) = entry.ttfb_ms {
-        figures.push(tr!(messages, "trace-first-byte", time = millis(ms)));
+        figures.push(tr!(messages, "trace-first-byte", time = view.millis(ms)));
     }
     if let Some(queued) = entry.queue_ms {
-        figures.push(tr!(messages, "trace-queued", time = millis(queued)));
+        figures.push(tr!(messages, "trace-queued", time = view.millis(queued)));
     }
     if let Some(tokens) = &entry.tokens {
         figures.push(tr!(
@@ -32,7 +31,12 @@ pub(super) fn text(view: &View<'_>, entry: &TraceEntry, columns: usize) -> Text<
             output = tokens.output.to_string(),
         ));
     }
-    figures.push(tr!(messages, "trace-bytes", up = bytes(entry.bytes_up), down = bytes(entry.bytes_down)));
+    figures.push(tr!(
+        messages,
+        "trace-bytes",
+        up = view.bytes(entry.bytes_up),
+        down = view.bytes(entry.bytes_down)
+    ));
     if let Some(code) = &entry.error_code {
         figures.push(tr!(messages, "trace-error-code", code = code.as_str()));
     }

@@ -14,7 +14,6 @@ use super::{detail, keys};
 use crate::commands::trace::clock;
 use crate::output::View;
 use crate::output::style::{Paint, Span, cut, width};
-use crate::output::time::millis;
 use crate::tr;
 
 /// From so many columns on everything has a column of its own.
@@ -212,16 +211,18 @@ fn request(view: &View<'_>, shown: &Rc<Shown>, wide: bool) -> Row<'static> {
         Span::new(Paint::Strong, cut(label, usize::from(label_columns(wide)))),
         Span::new(Paint::of_status(entry.status), status),
         Span::plain(if wide {
-            format!("{:>8}", millis(entry.latency_ms))
+            format!("{:>8}", view.millis(entry.latency_ms))
         } else {
-            format!("{:>7}", millis(entry.latency_ms))
+            format!("{:>7}", view.millis(entry.latency_ms))
         }),
     ];
     if wide {
         let tokens = entry.tokens.map_or_else(String::new, |tokens| {
             format!("{}/{}/{}", short(tokens.input), short(tokens.cached), short(tokens.output))
         });
-        spans.push(Span::plain(entry.ttfb_ms.map_or_else(String::new, |ms| format!("{:>8}", millis(ms)))));
+        spans.push(Span::plain(
+            entry.ttfb_ms.map_or_else(String::new, |ms| format!("{:>8}", view.millis(ms))),
+        ));
         spans.push(Span::plain(tokens));
     }
     let mut what = if wide { format!("{} {}", entry.method, entry.endpoint) } else { entry.endpoint.clone() };
@@ -285,6 +286,5 @@ fn over(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "draw_tests.rs"]
 mod tests;

@@ -16,6 +16,7 @@ use kmi_proto::methods::keys::{KeyList, ListParams};
 use kmi_proto::methods::requests::{TailParams, TraceEntry};
 
 use crate::connect::{self, Daemon};
+use crate::rehearsal;
 
 /// How often keys and status are asked for, and how long after a loss it is tried again.
 const PACE: Duration = Duration::from_secs(1);
@@ -103,6 +104,7 @@ fn tail(address: &Path, params: &TailParams, updates: &SyncSender<Update>) -> Re
         Err(error) => return Ok(Lost::from(error)),
     };
     send(Update::Live)?;
+    rehearsal::panic_at("feed");
     for event in events {
         match event {
             Ok(Event::Item(item)) => match serde_json::from_value(item) {

@@ -21,13 +21,17 @@ use ratatui::crossterm::event;
 use crate::app::App;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::tr;
+use crate::{rehearsal, tr};
 use feed::Update;
 use model::Model;
 use terminal::Screen;
 
 /// How long a key is waited for before the daemon is listened to again.
 const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// How long the screen may take to end by itself after a signal.
+#[cfg(unix)]
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Updates taken in between two looks at the keyboard.
 const AT_ONCE: usize = 1000;
@@ -69,6 +73,7 @@ fn watch(app: &App, screen: &mut Screen, updates: &Receiver<Update>, ended: &Ato
             screen.draw(|frame| bottom = draw::draw(frame, &model, &view))?;
             model.scroll_at_most(bottom);
             drawn = Some(view.now.as_second());
+            rehearsal::panic_at("screen");
         }
         changed = take_in(&mut model, updates)?;
         // While much comes in, the keyboard is looked at, but not waited for.
@@ -99,8 +104,20 @@ fn take_in(model: &mut Model, updates: &Receiver<Update>) -> io::Result<bool> {
 fn signals() -> io::Result<Arc<AtomicBool>> {
     let ended = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT])?;
+        let told = Arc::clone(&ended);
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                told.store(true, Ordering::SeqCst);
+                // When the terminal is gone crossterm 0.29 reads its end for ever and nobody looks any more.
+                std::thread::sleep(GRACE);
+                terminal::give_back();
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        })?;
     }
     Ok(ended)
 }

@@ -323,6 +323,5 @@ impl Model {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "model_tests.rs"]
 pub(super) mod tests;

@@ -67,7 +67,7 @@ impl Drop for Screen {
 }
 
 /// Leaves the terminal as it was, once.
-fn give_back() {
+pub(super) fn give_back() {
     if OURS.swap(false, Ordering::SeqCst) {
         // There is nothing more to be done for a terminal that is gone.
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 pub(crate) enum Answer {
     /// A result.
     Result(Value),
+    /// Results, one a call; the last one stays.
+    InTurn(Vec<Value>),
     /// An error of this code and kind.
     Refusal(i64, &'static str),
     /// A stream of these notifications after its subscription.
@@ -53,6 +55,7 @@ impl Daemon {
     /// Listens until the test ends.
     pub(crate) fn listen(&self, socket: &Path) {
         let listener = UnixListener::bind(socket).unwrap();
+        std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let daemon = self.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -96,6 +99,10 @@ impl Daemon {
         };
         match self.answers.get(call["method"].as_str().unwrap()) {
             Some(Answer::Result(value)) => (vec![result(value.clone())], true),
+            Some(Answer::InTurn(values)) => {
+                let heard = self.heard(call["method"].as_str().unwrap()).len();
+                (vec![result(values[heard.min(values.len()) - 1].clone())], true)
+            }
             Some(Answer::Refusal(code, kind)) => (vec![refusal(*code, kind)], true),
             Some(Answer::Goodbye) => (vec![result(json!({}))], false),
             Some(Answer::Stream(events)) => {

@@ -73,7 +73,7 @@ fn rotate_says_what_happened() {
 }
 
 /// An HTTP server that names a key of the list in each answer, one after the other.
-fn proxy(labels: &'static [&'static str]) -> String {
+pub(crate) fn proxy(labels: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

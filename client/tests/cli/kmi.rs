@@ -50,6 +50,15 @@ impl Home {
         Self { folder }
     }
 
+    /// One whose path has so many columns.
+    pub(crate) fn of_length(columns: usize) -> Self {
+        let room = columns - std::env::temp_dir().join("home-").display().to_string().len();
+        let folder = tempfile::Builder::new().prefix("home-").rand_bytes(room).tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".kmi")).unwrap();
+        private(&folder.path().join(".kmi"));
+        Self { folder }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -80,6 +89,26 @@ impl Home {
         let _alone = programs();
         std::fs::create_dir_all(self.path().join("bin")).unwrap();
         std::fs::copy(env!("CARGO_BIN_EXE_kmi"), &path).unwrap();
+        path
+    }
+
+    /// The same without the bytes, where the file system allows that.
+    pub(crate) fn link(&self) -> PathBuf {
+        let path = self.path().join("bin").join("kmi");
+        std::fs::create_dir_all(self.path().join("bin")).unwrap();
+        match std::fs::hard_link(env!("CARGO_BIN_EXE_kmi"), &path) {
+            Ok(()) => path,
+            Err(_) => self.copy(),
+        }
+    }
+
+    /// A file for this person only.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         path
     }
 

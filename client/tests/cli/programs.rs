@@ -74,3 +74,13 @@ fn proxy_in_the_foreground_becomes_the_daemon() {
     let run = Run::of(output(&mut home.command_of(&kmi, ["proxy", "--foreground"]))).code(65);
     assert_eq!(run.out, "args: \n");
 }
+
+/// What a test may impose on the program must not be in what people run.
+#[test]
+fn only_a_debug_build_can_be_rehearsed() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_kmi")).unwrap();
+    for name in ["_KMI_CLOCK", "_KMI_PANIC"] {
+        let is_there = program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        assert_eq!(is_there, cfg!(debug_assertions), "{name}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What kmid costs when little happens, and at its worst: memory, idle CPU, start, `kmi status`.
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub(crate) async fn measure(upstream: &upstream::Process, options: &Options, rep
     start(upstream, options, report).await;
     let (target, daemon) = start_kmid("kmid", setup(upstream)).await;
     idle(&daemon, options, report).await;
-    status(&daemon, options, report);
+    client(&daemon, options, report);
     connections(&target, &daemon, options, report).await;
     drop(daemon);
     let (target, daemon) = start_kmid("kmid", setup(upstream)).await;
@@ -59,16 +60,45 @@ async fn idle(daemon: &Daemon, options: &Options, report: &mut Report) {
     report.limit("idle CPU, us a second", spent.as_secs_f64() * 1e6 / span.as_secs_f64(), 100.0);
 }
 
-fn status(daemon: &Daemon, options: &Options, report: &mut Report) {
+/// What a person waits for and pays with each look: time, memory, and the program's size on the disk.
+fn client(daemon: &Daemon, options: &Options, report: &mut Report) {
+    let status = || {
+        let mut command = daemon.home.command(&binaries().kmi);
+        command.arg("status").stdout(Stdio::null());
+        command
+    };
     let mut times = Vec::new();
     for _ in 0..options.count(50) {
-        let mut command = daemon.home.command(&binaries().kmi);
-        command.args(["status", "--json"]).stdout(Stdio::null());
         let started = Instant::now();
-        assert!(command.status().unwrap().success());
+        assert!(status().status().unwrap().success());
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     report.limit("kmi status, ms", median(&times), 10.0);
+    let peaks: Vec<f64> = (0..options.count(10)).map(|_| peak(&mut status()) as f64 / 1e6).collect();
+    report.limit("kmi status, peak RSS, MB", median(&peaks), 8.0);
+    match stripped_size(&binaries().kmi) {
+        Some(size) => report.limit("kmi, stripped, MB", size as f64 / 1e6, 6.0),
+        None => report.note("strip is not installed: the size of kmi was not measured".into()),
+    }
+}
+
+/// The largest resident memory of a program, which only grows: it is read until there is nothing more to read.
+fn peak(command: &mut Command) -> u64 {
+    let mut child = command.spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(process::peak_rss(child.id()));
+    }
+    peak
+}
+
+/// Bytes of the program without its symbols, as packages ship it.
+fn stripped_size(program: &Path) -> Option<u64> {
+    let folder = tempfile::tempdir().unwrap();
+    let stripped = folder.path().join("kmi");
+    let done = Command::new("strip").arg("-o").arg(&stripped).arg(program).status().ok()?;
+    assert!(done.success());
+    Some(std::fs::metadata(&stripped).unwrap().len())
 }
 
 async fn connections(target: &Target, daemon: &Daemon, options: &Options, report: &mut Report) {

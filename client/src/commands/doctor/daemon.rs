@@ -202,6 +202,11 @@ fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList) -> Chec
     let own = list.keys.iter().find(|key| client.fingerprint.as_ref() == Some(&key.fingerprint));
     if client.points_at_kmid {
         Check::ok("clients", tr!(messages, "doctor-client-proxy", path = path))
+    } else if client.connected && client.problem.is_none() {
+        // Whatever it holds now, even one of kmid's keys: the person wanted it to go through the proxy.
+        let name = client.client.as_str();
+        let detail = tr!(messages, "doctor-client-drift", path = path);
+        Check::warn("clients", detail, tr!(messages, "doctor-client-drift-fix", client = name))
     } else if let Some(key) = own {
         Check::ok("clients", tr!(messages, "doctor-client-key", path = path, key = key.label.as_str()))
     } else if let Some(why) = &client.problem {

@@ -36,7 +36,8 @@ pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
                         mode = format!("{mode:o}")
                     );
                     let right = if path.is_dir() { "700" } else { "600" };
-                    Check::warn("permissions", detail, format!("chmod {right} {}", quoted(&path)))
+                    let fix = format!("chmod {right} {}", quoted(&path));
+                    Check::warn("permissions", detail, fix).with_command()
                 })
                 .collect()
         }
@@ -69,7 +70,7 @@ pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Check {
     let fix = format!(
         "install -d -m 700 {folder} && (umask 077; printf 'KMI_API_KEY=' > {folder}/alpha.env) && \"${{EDITOR:-vi}}\" {folder}/alpha.env"
     );
-    Check::warn("key_files", detail, fix)
+    Check::warn("key_files", detail, fix).with_command()
 }
 
 /// Files of the key directory and one level of folders below it, as kmid reads them; 1000 at most.
@@ -133,7 +134,6 @@ fn open_to_others(_folder: &Path, _key_folder: Option<&Path>) -> Vec<(PathBuf, u
 }
 
 #[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::{Check, quoted};
 use crate::app::App;
 use crate::output::View;
-use crate::output::time::bytes;
 use crate::tr;
 
 /// With less, old traces and logs may soon not be written any more.
@@ -38,7 +37,7 @@ fn socket(app: &App, running: bool) -> Option<Check> {
         Some(false) => {
             let detail = tr!(messages, "doctor-socket-other", path = path);
             let old = quoted(&socket.with_extension("old"));
-            Some(Check::fail("socket", detail, format!("mv {} {old}", quoted(socket))))
+            Some(Check::fail("socket", detail, format!("mv {} {old}", quoted(socket))).with_command())
         }
     }
 }
@@ -59,11 +58,11 @@ fn is_socket(_path: &Path) -> Option<bool> {
 
 pub(super) fn disk(view: &View<'_>, folder: &Path, free: u64) -> Check {
     let path = folder.display().to_string();
-    let detail = tr!(view.messages, "doctor-disk", path = path, free = bytes(free));
+    let detail = tr!(view.messages, "doctor-disk", path = path, free = view.bytes(free));
     let fix = || format!("du -sh {}/* | sort -h", quoted(folder));
     match free {
-        ..NOTHING => Check::fail("disk", detail, fix()),
-        NOTHING..LITTLE => Check::warn("disk", detail, fix()),
+        ..NOTHING => Check::fail("disk", detail, fix()).with_command(),
+        NOTHING..LITTLE => Check::warn("disk", detail, fix()).with_command(),
         _ => Check::ok("disk", detail),
     }
 }

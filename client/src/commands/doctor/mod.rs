@@ -44,19 +44,27 @@ pub(crate) struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
+    /// The fix is a command as it stands.
+    #[serde(skip)]
+    is_command: bool,
 }
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, level: Level::Ok, detail: detail.into(), fix: None }
+        Self { name, level: Level::Ok, detail: detail.into(), fix: None, is_command: false }
     }
 
     fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, level: Level::Warn, detail: detail.into(), fix: Some(fix.into()) }
+        Self { name, level: Level::Warn, detail: detail.into(), fix: Some(fix.into()), is_command: false }
     }
 
     fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, level: Level::Fail, detail: detail.into(), fix: Some(fix.into()) }
+        Self { level: Level::Fail, ..Self::warn(name, detail, fix) }
+    }
+
+    /// Its fix is a command, which is never broken into lines: it is there to be pasted.
+    fn with_command(self) -> Self {
+        Self { is_command: true, ..self }
     }
 }
 
@@ -196,7 +204,12 @@ pub(crate) fn render(view: &View<'_>, checks: &[Check]) -> String {
         text.push_str(&flow::spans(view.look, "", 6, &spans));
         if let Some(fix) = check.fix.as_deref().filter(|fix| !fix.is_empty()) {
             let line = tr!(messages, "doctor-fix", fix = fix);
-            text.push_str(&flow::spans(view.look, "      ", 8, &[Span::new(Paint::Faint, line)]));
+            let line = Span::new(Paint::Faint, line);
+            if check.is_command {
+                text.push_str(&format!("      {}\n", view.look.paint(line.paint, &line.text)));
+            } else {
+                text.push_str(&flow::spans(view.look, "      ", 8, &[line]));
+            }
         }
     }
     let count = |level| checks.iter().filter(|check| check.level == level).count();

@@ -73,9 +73,11 @@ fn of_upstream(view: &View<'_>, upstream: &UpstreamCheck) -> Vec<Check> {
         if skew.abs() <= CLOCK_TOLERANCE {
             Check::ok("clock", tr!(messages, "doctor-clock-ok", host = host, span = span))
         } else if skew > 0 {
-            Check::warn("clock", tr!(messages, "doctor-clock-ahead", host = host, span = span), CLOCK_FIX)
+            let detail = tr!(messages, "doctor-clock-ahead", host = host, span = span);
+            Check::warn("clock", detail, CLOCK_FIX).with_command()
         } else {
-            Check::warn("clock", tr!(messages, "doctor-clock-behind", host = host, span = span), CLOCK_FIX)
+            let detail = tr!(messages, "doctor-clock-behind", host = host, span = span);
+            Check::warn("clock", detail, CLOCK_FIX).with_command()
         }
     }));
     checks

@@ -103,7 +103,7 @@ fn base_url(app: &App, text: &str) -> Outcome<String> {
         Ok(_) => Ok(text.trim().to_owned()),
         Err(why) => {
             let what = tr!(app.messages, "keys-bad-url", why = why.to_string());
-            Err(Failure::new(Exit::Usage, what).into())
+            Err(Failure::new(Exit::Usage, what).next(tr!(app.messages, "keys-bad-url-next")).into())
         }
     }
 }
@@ -123,6 +123,7 @@ fn label_is_free(app: &App, known: &[Known], label: &str) -> Outcome<()> {
     let Some(twin) = known.iter().find(|known| known.label.to_lowercase() == lower) else { return Ok(()) };
     let (label, source) = (clean(&twin.label).into_owned(), clean(&twin.source).into_owned());
     Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-same-label", label = label, source = source))
+        .next(tr!(app.messages, "keys-same-label-next"))
         .into())
 }
 

@@ -41,7 +41,7 @@ pub(super) fn key(app: &App) -> Outcome<Secret> {
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next"))
     };
     let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password(format!("{} ", tr!(app.messages, "keys-ask-key"))).map_err(unread)?
+        hidden(&format!("{} ", tr!(app.messages, "keys-ask-key"))).map_err(unread)?
     } else {
         let mut text = String::new();
         io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(unread)?;
@@ -52,4 +52,28 @@ pub(super) fn key(app: &App) -> Outcome<Secret> {
         let what = app.messages.find(&id).unwrap_or(id);
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next")).into()
     })
+}
+
+/// A line of the terminal, typed without being shown.
+fn hidden(question: &str) -> io::Result<String> {
+    #[cfg(unix)]
+    {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        use signal_hook::consts::SIGINT;
+
+        // At Ctrl-C rpassword 7.5 raises the signal before it lets the terminal show again what is typed: held back
+        // until the prompt is over, it cannot end us in between.
+        let over = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&over))?;
+        let typed = rpassword::prompt_password(question);
+        over.store(true, Ordering::SeqCst);
+        if typed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            signal_hook::low_level::raise(SIGINT)?;
+        }
+        typed
+    }
+    #[cfg(not(unix))]
+    rpassword::prompt_password(question)
 }

@@ -16,6 +16,8 @@ use crate::app::App;
 use crate::args::{DoctorArgs, ReportArgs};
 use crate::connect::{self, Start, VERSION};
 use crate::exit::{Exit, Failure, Outcome, Stop};
+use crate::output::flow;
+use crate::output::style::Span;
 use crate::{settings, tr};
 
 /// The newest lines of each log.
@@ -41,7 +43,8 @@ pub(crate) fn run(app: &App, args: &ReportArgs) -> Outcome {
     if app.json {
         app.print_json(&json!({"path": shown, "bytes": text.len()}))?;
     } else {
-        app.print(&format!("{}\n", tr!(app.messages, "report-written", path = shown)))?;
+        let done = Span::plain(tr!(app.messages, "report-written", path = shown));
+        app.print(&flow::spans(app.view().look, "", 2, &[done]))?;
     }
     Ok(Exit::Ok)
 }

@@ -1,0 +1,294 @@
+//! What every command prints, in every look: the real program, a daemon with fixed data, a clock that stands still.
+//!
+//! A row of [`TABLE`] is a command line and its surroundings; each row has one snapshot, with a part for each of
+//! [`LOOKS`]. The clock can be stopped in debug builds only, and so this is not tested in others.
+#![cfg(debug_assertions)]
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::fixed::{self, KEY, NOW};
+use crate::kmi::{Home, Run, output};
+use crate::pty;
+
+/// What a command runs among.
+type World = fn(&Home);
+
+/// Name, columns of the terminal (without one it is a pipe), options, language.
+type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
+
+/// The snapshot's name, the command line, what it runs among.
+const TABLE: [(&str, &str, World); 39] = [
+    ("help", "--help", fixed::nobody),
+    ("version", "--version", fixed::nobody),
+    ("status", "status", fixed::running),
+    ("status-stopped", "status", fixed::nobody),
+    ("health", "health", fixed::running),
+    ("health-current", "health --current", fixed::running),
+    ("usage", "usage --by key", fixed::running),
+    ("usage-csv", "usage --by key --csv", fixed::running),
+    ("trace", "trace --no-follow", fixed::running),
+    ("why", "why 36096089eefd36b0", fixed::running),
+    ("plan", "plan", fixed::running),
+    ("proxy-logs", "proxy-logs --no-follow", fixed::running),
+    ("proxy-logs-app", "proxy-logs --no-follow --app", fixed::logging),
+    ("doctor", "doctor", fixed::serving),
+    ("doctor-stopped", "doctor", fixed::nobody),
+    ("report", "report", fixed::running),
+    ("proxy", "proxy", fixed::running),
+    ("proxy-stop", "proxy-stop -y", fixed::running),
+    ("proxy-stop-stopped", "proxy-stop -y", fixed::nobody),
+    ("proxy-restart", "proxy-restart", fixed::restarting),
+    ("rotate", "rotate", fixed::running),
+    ("rotate-auto", "rotate auto", fixed::serving),
+    ("kimi", "kimi -p hello", fixed::with_client),
+    ("kimi-missing", "kimi -p hello", fixed::running),
+    ("e2e", "e2e -n 4 --pause 0", fixed::serving),
+    ("e2e-uneven", "e2e -n 3 --pause 0", fixed::serving),
+    ("keys", "keys", fixed::running),
+    ("keys-stopped", "--no-start keys", fixed::nobody),
+    ("keys-add", "keys add --label work", fixed::adding),
+    ("keys-add-stopped", "--no-start keys add", fixed::nobody),
+    ("keys-remove", "keys remove -y alpha", fixed::removing),
+    ("keys-disable", "keys disable alpha", fixed::disabling),
+    ("keys-enable", "keys enable alpha", fixed::running),
+    ("keys-test", "keys test", fixed::running),
+    ("connect", "connect kimi-code", fixed::running),
+    ("connect-dry-run", "connect kimi-code --dry-run", fixed::running),
+    ("connect-show", "connect --show", fixed::running),
+    ("disconnect", "disconnect", fixed::running),
+    ("man", "man pages", fixed::nobody),
+];
+
+/// What goes wrong: the command line, what it runs among.
+const ERRORS: [(&str, World); 28] = [
+    ("statsu", fixed::nobody),
+    ("--status --health", fixed::nobody),
+    ("keys remvoe alpha", fixed::nobody),
+    ("connect", fixed::nobody),
+    ("connect claude", fixed::nobody),
+    ("completions tcsh", fixed::nobody),
+    ("usage --by week", fixed::nobody),
+    ("usage --since yesterday", fixed::nobody),
+    ("trace --since 5x", fixed::nobody),
+    ("e2e -n 0", fixed::nobody),
+    ("why not-hexadecimal", fixed::nobody),
+    ("man input", fixed::nobody),
+    ("report --output input", fixed::nobody),
+    ("keys add --base-url http://x", fixed::nobody),
+    ("keys add --label a'b", fixed::running),
+    ("keys add --label ALPHA", fixed::running),
+    ("keys enable nobody", fixed::running),
+    ("keys remove alpha", fixed::running),
+    ("keys disable 月之暗面", fixed::running),
+    ("e2e --scheme https", fixed::running),
+    ("why 0123456789abcdef", fixed::refusing),
+    ("usage", fixed::refusing),
+    ("rotate --to nobody", fixed::refusing),
+    ("rotate auto", fixed::refusing),
+    ("plan", fixed::refusing),
+    ("connect kimi-code", fixed::refusing),
+    ("plan", fixed::older),
+    ("plan", fixed::of_tomorrow),
+];
+
+/// Its output is a shell's to read and the same in every look.
+const FOR_SHELLS: &str = "completions";
+
+/// Its lines are code and stay whole.
+const TO_PASTE: [&str; 1] = ["connect --show"];
+
+const LOOKS: [Look; 8] = [
+    ("piped", None, &[], "en"),
+    ("json", None, &["--json"], "en"),
+    ("plain", Some(100), &["--plain"], "en"),
+    ("colour", Some(100), &[], "en"),
+    ("ru", Some(100), &["--no-color"], "ru"),
+    ("narrow", Some(40), &["--no-color"], "en"),
+    ("narrow, ru", Some(40), &["--no-color"], "ru"),
+    ("wide", Some(200), &["--no-color"], "en"),
+];
+
+/// Columns of every HOME's path: where lines break must not hang on the folder for temporary files.
+const HOME_COLUMNS: usize = 60;
+
+fn run(line: &str, world: World, look: Look) -> (Home, Run) {
+    let (_, columns, options, locale) = look;
+    let home = Home::of_length(HOME_COLUMNS);
+    world(&home);
+    // Beside the original lies the real kmid, which must not be found.
+    let program = home.link();
+    let words = options.iter().copied().chain(line.split(' '));
+    let mut command = home.command_of(&program, words);
+    command.current_dir(home.path()).env("_KMI_CLOCK", NOW).env("KMI_TIMEZONE", "Europe/Moscow");
+    command.env("KMI_LOCALE", locale).env("TERM", "xterm-256color");
+    let input = home.write("input", KEY);
+    command.stdin(std::fs::File::open(input).unwrap());
+    let run = match columns {
+        Some(columns) => pty::run(&mut command, columns),
+        None => Run::of(output(&mut command)),
+    };
+    (home, run)
+}
+
+/// One part of a snapshot.
+fn part(line: &str, world: World, look: Look) -> String {
+    let (home, run) = run(line, world, look);
+    let out = if look.0 == "json" { settled_json(&run.out) } else { settled(&run.out) };
+    let mut text = format!("== {} (exit {})\n{out}", look.0, run.code);
+    if !run.err.is_empty() {
+        text.push_str(&format!("-- stderr\n{}", run.err));
+    }
+    let wide = look.1.map(|columns| too_wide(&out, columns)).unwrap_or_default();
+    assert!(wide.is_empty() || TO_PASTE.contains(&line), "kmi {line}, {}, is too wide: {wide:#?}", look.0);
+    in_words(&text, home.path())
+}
+
+/// Lines that are wider than their terminal, but for what is there to be copied whole: what has a long word (a path,
+/// an address), or sets a variable.
+fn too_wide(text: &str, columns: u16) -> Vec<String> {
+    let lines = text.lines().map(without_colours);
+    let wide = lines.filter(|line| unicode_width::UnicodeWidthStr::width(line.as_str()) > columns.into());
+    wide.filter(|line| !line.contains('=') && line.split_whitespace().all(|word| word.len() < 30)).collect()
+}
+
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+/// Without what hangs on the machine: the room on its disk.
+fn settled(out: &str) -> String {
+    let mut kept = String::new();
+    let mut dropping = false;
+    for line in out.split_inclusive('\n') {
+        if !line.starts_with(' ') {
+            let plain = without_colours(line);
+            dropping = plain.starts_with("OK    disk") || plain.starts_with("OK    диск");
+        }
+        if !dropping {
+            kept.push_str(line);
+        }
+    }
+    kept
+}
+
+/// The same in a document; the length of a report hangs on the system's name.
+fn settled_json(out: &str) -> String {
+    let Ok(mut value) = serde_json::from_str::<Value>(out) else { return out.to_owned() };
+    let mut changed = false;
+    if let Some(checks) = value.get_mut("checks").and_then(Value::as_array_mut) {
+        checks.retain(|check| check["name"] != "disk");
+        changed = true;
+    }
+    if value.get("bytes").is_some() {
+        value["bytes"] = Value::from("[bytes]");
+        changed = true;
+    }
+    if changed { format!("{value:#}\n") } else { out.to_owned() }
+}
+
+/// Without what changes from run to run and from version to version; escapes are made visible.
+fn in_words(text: &str, home: &Path) -> String {
+    let mut text = text.replace(&home.display().to_string(), "/home/you");
+    text = text.replace(env!("CARGO_PKG_VERSION"), "x.y.z").replace('\x1b', "␛");
+    // The port of the proxy: every one of them has five digits.
+    let pieces: Vec<String> = text.split("127.0.0.1:").map(str::to_owned).collect();
+    let mut known = String::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        if index == 0 {
+            known.push_str(piece);
+            continue;
+        }
+        let digits = piece.len() - piece.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        known.push_str(if digits == 5 { "127.0.0.1:54123" } else { "127.0.0.1:" });
+        known.push_str(if digits == 5 { &piece[digits..] } else { piece });
+    }
+    known
+}
+
+/// The rows whose number leaves this rest: several tests run at once.
+fn rows(rest: usize) {
+    for (name, line, world) in TABLE.iter().skip(rest).step_by(4) {
+        let parts: Vec<String> = LOOKS.into_iter().map(|look| part(line, *world, look)).collect();
+        let about = format!("kmi {line}");
+        insta::with_settings!({description => about, omit_expression => true, prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(format!("kmi-{name}"), parts.join("\n"));
+        });
+    }
+}
+
+#[test]
+fn first_quarter() {
+    rows(0);
+}
+
+#[test]
+fn second_quarter() {
+    rows(1);
+}
+
+#[test]
+fn third_quarter() {
+    rows(2);
+}
+
+#[test]
+fn last_quarter() {
+    rows(3);
+}
+
+#[test]
+fn whatever_goes_wrong() {
+    let mut parts = Vec::new();
+    for (line, world) in ERRORS {
+        for look in LOOKS.into_iter().filter(|(name, ..)| ["piped", "ru"].contains(name)) {
+            let text = part(line, world, look);
+            let (home, json) = run(line, world, (look.0, None, &["--json"], look.3));
+            // Programs read the exit status: nothing but words is told, and those beside standard output.
+            if json.code != 0 {
+                let first = in_words(json.err.lines().next().unwrap(), home.path());
+                assert!(
+                    text.contains(&first) && text.contains(&format!("(exit {})", json.code)),
+                    "{first}: {text}"
+                );
+                assert_eq!(json.out, "", "kmi --json {line}");
+            }
+            let text = text.replacen("== ", &format!("== kmi {line}, "), 1);
+            parts.push(text);
+        }
+    }
+    insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("kmi-errors", parts.join("\n"));
+    });
+}
+
+/// A command that is new needs a row.
+#[test]
+fn every_command_has_a_row() {
+    let (_home, help) = run("--help", fixed::nobody, LOOKS[0]);
+    let listed: Vec<&str> = help
+        .out
+        .lines()
+        .skip_while(|line| *line != "Look:")
+        .take_while(|line| *line != "Options:")
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .collect();
+    assert!(listed.len() >= 19 && listed.contains(&"status"), "{listed:?}");
+    for command in listed {
+        let has_row = TABLE.iter().any(|(_, line, _)| line.split(' ').any(|word| word == command));
+        assert!(has_row || command == FOR_SHELLS, "kmi {command} has no row");
+    }
+}
+
+#[test]
+fn what_shells_read_is_the_same_in_every_look() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let line = format!("{FOR_SHELLS} {shell}");
+        let texts: Vec<String> =
+            LOOKS.into_iter().map(|look| run(&line, fixed::nobody, look).1.out).collect();
+        assert!(texts[0].contains("kmi") && texts.iter().all(|text| *text == texts[0]), "{shell}: {texts:?}");
+    }
+}
