@@ -10,6 +10,7 @@ mod fixtures;
 mod help;
 mod http;
 mod output;
+mod service;
 mod settings;
 mod since;
 mod trace_view;
