@@ -520,6 +520,7 @@ doctor-key-folder = { $path }: { $count ->
    *[other] { $count } key files
 }
 doctor-socket-ok = kmid answers at { $path }
+doctor-socket-held = the service manager listens at { $path } and starts kmid at the first request
 doctor-socket-left = nobody listens at { $path }: a kmid that was killed left it behind, and the next one replaces it
 doctor-socket-other = { $path } is no socket
 doctor-disk = { $free } free for { $path }

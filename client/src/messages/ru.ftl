@@ -543,6 +543,7 @@ doctor-key-folder = { $path }: { $count ->
    *[other] { $count } файлов с ключами
 }
 doctor-socket-ok = kmid отвечает на { $path }
+doctor-socket-held = на { $path } слушает диспетчер служб, он запустит kmid при первом запросе
 doctor-socket-left = на { $path } никто не слушает: сокет остался от убитого kmid, следующий его заменит
 doctor-socket-other = { $path } — не сокет
 doctor-disk = свободно { $free } для { $path }

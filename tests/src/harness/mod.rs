@@ -9,6 +9,7 @@ pub mod files;
 pub mod home;
 pub mod process;
 pub mod request;
+pub mod user_manager;
 pub mod wait;
 
 pub use daemon::{Daemon, Setup};

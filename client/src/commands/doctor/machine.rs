@@ -30,6 +30,9 @@ fn socket(app: &App, running: bool) -> Option<Check> {
     if running {
         return Some(Check::ok("socket", tr!(messages, "doctor-socket-ok", path = path)));
     }
+    if crate::service::would_start(socket) {
+        return Some(Check::ok("socket", tr!(messages, "doctor-socket-held", path = path)));
+    }
     match is_socket(socket) {
         None => None,
         Some(true) => {
