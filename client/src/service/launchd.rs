@@ -179,6 +179,46 @@ mod tests {
         }
     }
 
+    /// What Apple's `plutil -lint` would say, by Python's reader of the same format.
+    #[test]
+    #[allow(clippy::print_stderr, reason = "a skipped test says so")]
+    fn the_list_is_well_formed_and_says_what_it_should() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+
+        let read = "import json, plistlib, sys; print(json.dumps(plistlib.loads(sys.stdin.buffer.read())))";
+        let python =
+            Command::new("python3").args(["-c", read]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let Ok(mut python) = python else {
+            let required = std::env::var_os("KMI_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+            assert!(!required, "python3 is not installed, and KMI_TEST_REQUIRE_ALL=1");
+            eprintln!("skipped: python3 is not installed, so the property list was not read");
+            return;
+        };
+        let plan = Plan { state_dir: "/Users/a&b/<state>".into(), ..example() };
+        let text = super::super::marker::add(Path::new("kmid.plist"), &text(&plan));
+        python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = python.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let log = "/Users/a&b/<state>/logs/launchd.out";
+        let wanted = serde_json::json!({
+            "Label": LABEL,
+            "ProgramArguments": ["/home/me/.cargo/bin/kmid", "--detached", "--no-folder"],
+            "WorkingDirectory": "/Users/a&b/<state>",
+            "Umask": 0o077,
+            "RunAtLoad": true,
+            "KeepAlive": {"SuccessfulExit": false},
+            "ThrottleInterval": 10,
+            "ExitTimeOut": 40,
+            "SoftResourceLimits": {"NumberOfFiles": 16384, "Core": 0},
+            "EnvironmentVariables": {"RUST_BACKTRACE": "1"},
+            "StandardOutPath": log,
+            "StandardErrorPath": log,
+        });
+        assert_eq!(list, wanted);
+    }
+
     #[test]
     fn the_shipped_list_is_that_of_the_defaults() {
         let plan = Plan {
