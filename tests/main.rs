@@ -12,5 +12,6 @@ mod lifecycle;
 mod metrics;
 mod proxy;
 mod security;
+mod service;
 mod settings;
 mod state;

@@ -8,6 +8,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use crate::commands::completions::labels;
 use crate::commands::keys::args::KeysArgs;
+use crate::commands::service::args::ServiceArgs;
 use crate::help;
 
 /// Steers kmid, the local proxy for your own Kimi API keys, and shows what it does.
@@ -105,6 +106,8 @@ pub(crate) enum Command {
     ProxyStop(ProxyStopArgs),
     /// Restart kmid with the paths it was started with
     ProxyRestart,
+    /// Let kmid start with your session: install, uninstall, start, stop, restart, status, logs
+    Service(ServiceArgs),
     /// Show kmid's logs
     ProxyLogs(ProxyLogsArgs),
     /// Live view of requests; on a terminal it fills the screen

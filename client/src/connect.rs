@@ -15,9 +15,10 @@ use kmi_proto::method::typed;
 use kmi_proto::methods::daemon::{Hello, HelloParams};
 
 use crate::app::App;
+use crate::commands::service::start_by;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::style::clean;
-use crate::tr;
+use crate::{service, tr};
 
 /// A connection to the daemon.
 pub(crate) type Daemon = Client<Stream>;
@@ -30,6 +31,12 @@ pub(crate) const QUICK: Duration = Duration::from_secs(10);
 
 /// How long an answer may take for which the daemon asks the upstream, at 8 s a key and four keys at once.
 pub(crate) const SLOW: Duration = Duration::from_secs(180);
+
+/// How long a service may take until it serves.
+const LONGEST_START: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Whether the daemon is started when it is not running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +51,22 @@ pub(crate) enum Start {
 
 /// Opens a connection; `None` when the daemon is not running and was not to be started.
 pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
+    let may_start = match start {
+        Start::No => false,
+        Start::OnDemand => app.may_start,
+        Start::Asked => true,
+    };
+    // A connection alone would start it where the service manager listens for it.
+    if !may_start && service::would_start(&app.settings.socket) {
+        return Ok(None);
+    }
     let stream = match open(app)? {
         Some(stream) => stream,
         None => {
             match start {
+                _ if !may_start => return Ok(None),
+                _ if launch_service(app)? => {}
                 Start::No => return Ok(None),
-                Start::OnDemand if !app.may_start => return Ok(None),
                 Start::OnDemand => launch(app, &[vec!["--no-folder".into()], socket_flag(app)].concat())?,
                 Start::Asked => launch(app, &socket_flag(app))?,
             }
@@ -74,8 +91,36 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
     Ok(Some(daemon))
 }
 
+/// Starts the installed service; whether there is one.
+fn launch_service(app: &App) -> Outcome<bool> {
+    let Some(manager) = service::installed(&app.settings.socket) else { return Ok(false) };
+    app.note(&tr!(app.messages, "service-starting"));
+    start_by(app, &manager)?;
+    // systemd says when it serves; others have only begun then.
+    once_it_serves(app)?;
+    Ok(true)
+}
+
+/// A connection to a daemon that is on its way up.
+///
+/// # Errors
+/// When it does not answer in time.
+pub(crate) fn once_it_serves(app: &App) -> Outcome<Daemon> {
+    for _ in 0..LONGEST_START.as_millis() / LOOK_EVERY.as_millis() {
+        if let Some(daemon) = find(app, Start::No)? {
+            return Ok(daemon);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let what = tr!(app.messages, "service-not-ready", seconds = LONGEST_START.as_secs());
+    Err(Failure::new(Exit::Failed, what).next(tr!(app.messages, "service-step-next")).into())
+}
+
 /// A connection without a word, for a question that may as well stay without an answer.
 pub(crate) fn quietly(app: &App, patience: Duration) -> Option<Daemon> {
+    if service::would_start(&app.settings.socket) {
+        return None;
+    }
     let daemon = Client::new(open(app).ok()??);
     self::patience(&daemon, Some(patience));
     Some(daemon)
@@ -88,6 +133,10 @@ pub(crate) fn require(app: &App, start: Start) -> Outcome<Daemon> {
 
 /// The failure of a command that needs a running daemon.
 pub(crate) fn not_running(app: &App) -> Failure {
+    if service::would_start(&app.settings.socket) {
+        return Failure::new(Exit::NotRunning, tr!(app.messages, "service-asleep"))
+            .next(tr!(app.messages, "next-start"));
+    }
     let socket = app.settings.socket.display().to_string();
     Failure::new(Exit::NotRunning, tr!(app.messages, "error-not-running", socket = socket))
         .next(tr!(app.messages, "next-start"))

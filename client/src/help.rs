@@ -11,7 +11,7 @@ use crate::output::style::{Look, Span};
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Look", &["status", "health", "usage", "trace", "top", "why", "plan", "proxy-logs", "doctor", "report"]),
     ("Steer", &["proxy", "proxy-stop", "proxy-restart", "rotate", "kimi", "e2e"]),
-    ("Set up", &["keys", "connect", "disconnect", "completions", "man"]),
+    ("Set up", &["keys", "service", "connect", "disconnect", "completions", "man"]),
 ];
 
 const OTHERS: &str = "More";

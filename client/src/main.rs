@@ -11,6 +11,7 @@ mod help;
 mod http;
 mod output;
 mod rehearsal;
+mod service;
 mod settings;
 mod since;
 mod trace_view;

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod detach;
 #[cfg(test)]
 mod fixtures;
+pub mod inherited;
 pub mod instance;
 pub mod keys;
 pub mod line_log;
@@ -20,7 +21,9 @@ pub mod logging;
 pub mod metrics;
 pub mod private;
 pub mod proxy;
+pub mod pulse;
 pub mod refresh;
+pub mod service_manager;
 pub mod signal;
 pub mod state;
 pub mod supervisor;

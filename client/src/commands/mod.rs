@@ -16,6 +16,7 @@ mod proxy_restart;
 mod proxy_stop;
 mod report;
 mod rotate;
+pub(crate) mod service;
 mod status;
 pub(crate) mod trace;
 mod usage;
@@ -50,6 +51,7 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Status => status::run(app),
         Command::Health(args) => health::run(app, &args),
         Command::Rotate(args) => rotate::run(app, &args),
+        Command::Service(args) => service::run(app, args),
         Command::Proxy(args) => proxy::run(app, &args),
         Command::ProxyStop(args) => proxy_stop::run(app, &args),
         Command::ProxyRestart => proxy_restart::run(app),

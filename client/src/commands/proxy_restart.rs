@@ -10,17 +10,24 @@ use kmid_config::load::Launch;
 
 use crate::app::App;
 use crate::commands::proxy_stop::stop;
+use crate::commands::service::restart_by;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
-use crate::tr;
+use crate::{service, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
+    let manager = service::installed(&app.settings.socket);
     let Some(mut daemon) = connect::find(app, Start::No)? else {
         connect::require(app, Start::OnDemand)?;
         return report(app);
     };
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    if let Some(manager) = manager.filter(|manager| manager.state().pid == Some(status.daemon.pid)) {
+        drop(daemon);
+        restart_by(app, &manager)?;
+        return report(app);
+    }
     // The program is looked for before the old one ends, so that a missing one does not leave nothing running.
     connect::kmid(app)?;
     stop(app, daemon, &status, false)?;

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::args::ProxyStopArgs;
+use crate::commands::service::stop_by;
 use crate::connect::{self, Daemon, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::tr;
+use crate::{service, tr};
 
 /// Longest wait for a drain; KMI_PROXY_DRAIN_SECONDS is 30 by default.
 const LONGEST_DRAIN: Duration = Duration::from_secs(600);
@@ -25,7 +26,18 @@ const LONGEST_FLUSH: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
-    let mut daemon = connect::require(app, Start::No)?;
+    let found = connect::find(app, Start::No)?;
+    let manager = service::installed(&app.settings.socket);
+    let Some(mut daemon) = found else {
+        return match manager {
+            // Nothing runs, but the next request would start it.
+            Some(manager) if service::would_start(&app.settings.socket) => {
+                stop_by(app, &manager, false)?;
+                said_asleep(app)
+            }
+            _ => Err(connect::not_running(app).into()),
+        };
+    };
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     if !args.yes
@@ -37,11 +49,26 @@ pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
         app.note(&tr!(app.messages, "stop-kept"));
         return Ok(Exit::Failed);
     }
-    stop(app, daemon, &status, args.force)?;
+    match manager.filter(|manager| manager.state().pid == Some(status.daemon.pid)) {
+        Some(manager) => {
+            drop(daemon);
+            stop_by(app, &manager, args.force)?;
+        }
+        None => stop(app, daemon, &status, args.force)?,
+    }
     if app.json {
         app.print_json(&json!({"stopped": true, "pid": status.daemon.pid}))?;
     } else {
         app.print(&format!("{}\n", tr!(app.messages, "stop-done", pid = status.daemon.pid.to_string())))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn said_asleep(app: &App) -> Outcome {
+    if app.json {
+        app.print_json(&json!({"stopped": true, "pid": null}))?;
+    } else {
+        app.print(&format!("{}\n", tr!(app.messages, "service-stopped")))?;
     }
     Ok(Exit::Ok)
 }

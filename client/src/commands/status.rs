@@ -10,13 +10,17 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
-use crate::tr;
+use crate::{service, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
     let Some(mut daemon) = connect::find(app, Start::No)? else {
         if app.json {
             app.print_json(&json!({
-                "proxy": {"running": false, "daemon_log": connect::proxy_out(app)},
+                "proxy": {
+                    "running": false,
+                    "daemon_log": connect::proxy_out(app),
+                    "starts_on_request": service::would_start(&app.settings.socket),
+                },
                 "daemon": {"state_dir": app.settings.state_dir, "env_file": app.settings.env_file},
                 "issues": [],
             }))?;

@@ -539,13 +539,14 @@ doctor-key-folder = { $path }: { $count ->
    *[other] { $count } key files
 }
 doctor-socket-ok = kmid answers at { $path }
+doctor-socket-held = the service manager listens at { $path } and starts kmid at the first request
 doctor-socket-left = nobody listens at { $path }: a kmid that was killed left it behind, and the next one replaces it
 doctor-socket-other = { $path } is no socket
 doctor-disk = { $free } free for { $path }
 doctor-no-service = not installed; commands start kmid when they need it
 doctor-service = { $path } starts kmid with your session
 doctor-service-program = { $path } starts { $program }, which does not exist
-doctor-service-program-fix = put kmid at { $program }, or name its place in ExecStart: systemctl --user edit --full kmid
+doctor-service-program-fix = put kmid at { $program }, or write the service anew with `kmi service install`
 doctor-upstream-older = this kmid cannot try the way to the upstreams
 doctor-upstream-ok = { $host } is reachable, its certificate is good
 doctor-upstream-unreachable = { $host } cannot be reached: { $why }
@@ -628,3 +629,69 @@ man-written = { $count ->
 man-try = read one with `man { $dir }/kmi.1`
 man-unwritten-next = name a folder that you may write to
 man-unwritten = the pages cannot be written to { $dir }: { $why }
+
+## kmi service
+
+service-row = service
+service-row-file = file
+service-row-process = process
+service-row-status = it says
+service-activity-running = running
+service-activity-starting = starting
+service-activity-stopping = stopping
+service-activity-waiting = waits for the first request
+service-activity-restarting = failed, and is tried again soon
+service-activity-stopped = stopped
+service-activity-failed = failed
+service-activity-unknown = the manager does not say
+service-enabled = starts with your session
+service-not-enabled = does not start with your session
+service-restarts = { $count ->
+    [one] restarted { $count } time after a failure
+   *[other] restarted { $count } times after a failure
+}
+service-result = ended with { $result }
+service-other-daemon = another kmid answers (pid { $pid }), which the service did not start
+service-wrote = wrote { $path }
+service-kept = kept what stood there as { $path }
+service-ran = ran { $command }
+service-removed = removed { $path }
+service-would-write = would write { $path }:
+service-would-remove = would remove { $path }
+service-would-run = would run { $command }
+service-installed = kmid is a service now: it serves { $url } (pid { $pid }) and starts with your session
+service-linger = it ends when you log out; to keep it running then: loginctl enable-linger
+service-undo = to undo this: kmi service uninstall
+service-uninstalled = kmid is no service any more; keys, settings and logs are where they were
+service-serves = the service serves { $url } (pid { $pid })
+service-stopped = the service is stopped, and no request starts it; `kmi service start` does, and so does your next session
+service-starting = kmid is not running: starting its service
+service-asleep = kmid is not running; its service starts it at the first request
+service-not-ready = kmid does not answer { $seconds } s after its service was started
+service-listen = KMI_PROXY_LISTEN is { $listen }: a service needs an IP address or localhost, and a fixed port
+service-listen-next = set it in { $file }, for example to 127.0.0.1:54123
+service-address = { $address } cannot be listened on: { $why }
+service-address-next = end the program that listens there, or choose another KMI_PROXY_LISTEN in { $file }
+service-step-failed = `{ $command }` failed: { $why }
+service-step-next = `kmi service logs` and `kmi service status` show why
+service-missing = kmid is not installed as a service
+service-missing-next = install it with `kmi service install`
+service-other = the service of { $file } does not serve { $socket }
+service-changed = somebody changed { $list }
+service-changed-next = with --yes kmi goes on and keeps these files beside them as .{ $kept }
+service-ask-replace = Somebody changed { $list }. Replace, and keep the old text as .{ $kept }? [y/N]
+service-ask-remove = Somebody changed { $list }. Remove, and keep the text as .{ $kept }? [y/N]
+service-left = left as it was
+service-makes-way = kmid (pid { $pid }) runs already, not as a service: it is stopped first
+service-unwritten = { $path } cannot be written: { $why }
+service-path = this path cannot stand in a service file: { $path }
+service-left-behind = this shell sets { $list }, and a service does not see it; put it into { $file } if it has to count
+service-no-home = there is no home directory to install a service in; set HOME
+service-no-logs = the service manager keeps no log of kmid here
+service-unreachable-no-systemd = no service manager can be reached: this system was not started by systemd (a container?)
+service-unreachable-no-systemd-next = kmid works without: `kmi` starts it when it is needed
+service-unreachable-wsl = no service manager can be reached: this WSL runs without systemd
+service-unreachable-wsl-next = put [boot] and systemd=true into /etc/wsl.conf, run `wsl.exe --shutdown`, and try again
+service-unreachable-no-session = systemd runs, but not for this user: there is no session
+service-unreachable-no-session-next = log in on the machine itself or by ssh, or run `loginctl enable-linger` as root for this user
+service-unreachable-no-program = the program of the service manager is not on PATH

@@ -568,13 +568,14 @@ doctor-key-folder = { $path }: { $count ->
    *[other] { $count } файлов с ключами
 }
 doctor-socket-ok = kmid отвечает на { $path }
+doctor-socket-held = на { $path } слушает диспетчер служб, он запустит kmid при первом запросе
 doctor-socket-left = на { $path } никто не слушает: сокет остался от убитого kmid, следующий его заменит
 doctor-socket-other = { $path } — не сокет
 doctor-disk = свободно { $free } для { $path }
 doctor-no-service = не установлена; команды запускают kmid, когда он нужен
 doctor-service = { $path } запускает kmid вместе с сеансом
 doctor-service-program = { $path } запускает { $program }, а такого файла нет
-doctor-service-program-fix = положите kmid в { $program } или укажите его место в ExecStart: systemctl --user edit --full kmid
+doctor-service-program-fix = положите kmid в { $program } или запишите службу заново: `kmi service install`
 doctor-upstream-older = этот kmid не умеет проверять путь к серверам API
 doctor-upstream-ok = { $host } доступен, сертификат в порядке
 doctor-upstream-unreachable = { $host } недоступен: { $why }
@@ -658,3 +659,70 @@ man-written = { $count ->
 man-try = прочесть: `man { $dir }/kmi.1`
 man-unwritten-next = назовите папку, в которую можно писать
 man-unwritten = страницы нельзя записать в { $dir }: { $why }
+
+## kmi service
+
+service-row = служба
+service-row-file = файл
+service-row-process = процесс
+service-row-status = сообщает
+service-activity-running = работает
+service-activity-starting = запускается
+service-activity-stopping = останавливается
+service-activity-waiting = ждёт первого запроса
+service-activity-restarting = завершилась с ошибкой, скоро новая попытка
+service-activity-stopped = остановлена
+service-activity-failed = завершилась с ошибкой
+service-activity-unknown = диспетчер служб не говорит
+service-enabled = запускается вместе с сеансом
+service-not-enabled = не запускается вместе с сеансом
+service-restarts = { $count ->
+    [one] перезапущена после сбоя { $count } раз
+    [few] перезапущена после сбоя { $count } раза
+   *[other] перезапущена после сбоя { $count } раз
+}
+service-result = завершилась: { $result }
+service-other-daemon = отвечает другой kmid (pid { $pid }), его запустила не служба
+service-wrote = записан { $path }
+service-kept = прежнее сохранено как { $path }
+service-ran = выполнено: { $command }
+service-removed = удалён { $path }
+service-would-write = был бы записан { $path }:
+service-would-remove = был бы удалён { $path }
+service-would-run = было бы выполнено: { $command }
+service-installed = kmid теперь служба: отвечает на { $url } (pid { $pid }) и запускается вместе с сеансом
+service-linger = с выходом из системы она завершится; чтобы работала и тогда: loginctl enable-linger
+service-undo = отменить: kmi service uninstall
+service-uninstalled = kmid больше не служба; ключи, настройки и журналы остались на месте
+service-serves = служба отвечает на { $url } (pid { $pid })
+service-stopped = служба остановлена, и запросы её не запускают; запустит `kmi service start` или следующий сеанс
+service-starting = kmid не запущен: запускается его служба
+service-asleep = kmid не запущен; служба запустит его при первом запросе
+service-not-ready = kmid не отвечает через { $seconds } с после запуска службы
+service-listen = KMI_PROXY_LISTEN равен { $listen }: службе нужен IP-адрес или localhost и постоянный порт
+service-listen-next = задайте его в { $file }, например 127.0.0.1:54123
+service-address = на { $address } слушать нельзя: { $why }
+service-address-next = завершите программу, которая там слушает, или задайте другой KMI_PROXY_LISTEN в { $file }
+service-step-failed = не выполнено `{ $command }`: { $why }
+service-step-next = причину покажут `kmi service logs` и `kmi service status`
+service-missing = kmid не установлен как служба
+service-missing-next = установите командой `kmi service install`
+service-other = служба из { $file } не отвечает на { $socket }
+service-changed = кто-то изменил { $list }
+service-changed-next = с --yes kmi продолжит и сохранит эти файлы рядом как .{ $kept }
+service-ask-replace = Кто-то изменил { $list }. Заменить, а прежний текст сохранить как .{ $kept }? [y/N]
+service-ask-remove = Кто-то изменил { $list }. Удалить, а текст сохранить как .{ $kept }? [y/N]
+service-left = оставлено как было
+service-makes-way = kmid (pid { $pid }) уже работает, но не как служба: сначала он будет остановлен
+service-unwritten = { $path } не записать: { $why }
+service-path = этот путь нельзя записать в файл службы: { $path }
+service-left-behind = в этой оболочке заданы { $list }, служба их не видит; чтобы они действовали, впишите их в { $file }
+service-no-home = нет домашней папки, куда установить службу; задайте HOME
+service-no-logs = диспетчер служб не ведёт здесь журнала kmid
+service-unreachable-no-systemd = диспетчер служб недоступен: эта система запущена без systemd (контейнер?)
+service-unreachable-no-systemd-next = kmid работает и без него: `kmi` запустит его, когда понадобится
+service-unreachable-wsl = диспетчер служб недоступен: этот WSL работает без systemd
+service-unreachable-wsl-next = впишите [boot] и systemd=true в /etc/wsl.conf, выполните `wsl.exe --shutdown` и повторите
+service-unreachable-no-session = systemd работает, но не для этого пользователя: нет сеанса
+service-unreachable-no-session-next = войдите на самой машине или по ssh, либо от root выполните `loginctl enable-linger` для этого пользователя
+service-unreachable-no-program = программы диспетчера служб нет в PATH

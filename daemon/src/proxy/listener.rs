@@ -24,6 +24,7 @@ use super::cancelled::Cancelled;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
 use super::{Proxy, exchange, server_tls};
+use crate::pulse::Pulse;
 
 /// Most connections at a time; more wait in the system's queue.
 const MOST_CONNECTIONS: usize = 4096;
@@ -31,6 +32,9 @@ const MOST_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// hyper's buffers grow no further.
 const MOST_BUFFERED: usize = 64 * 1024;
+/// A request may be under way on a connection that looks idle when a drain begins, the first one above all: it has so
+/// long to arrive. Closed at once, it would be lost.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,11 +77,15 @@ pub enum BindError {
 }
 
 impl Bound {
-    /// Binds the address of the settings.
+    /// Binds the address of the settings, or takes the listener that is bound to it already.
     ///
     /// # Errors
     /// When the address or the TLS files cannot be used.
-    pub async fn bind(listen: &ListenAddr, tls: Option<&TlsFiles>) -> Result<Self, BindError> {
+    pub async fn bind(
+        listen: &ListenAddr,
+        tls: Option<&TlsFiles>,
+        inherited: Option<std::net::TcpListener>,
+    ) -> Result<Self, BindError> {
         let failed = |error: &io::Error| BindError::Address {
             host: listen.host.clone(),
             port: listen.port,
@@ -94,8 +102,7 @@ impl Bound {
             Some(files) => Some(server_tls::server_config(&files.cert, &files.key)?),
             None => None,
         };
-        let host = listen.host.trim_matches(['[', ']']);
-        let listener = TcpListener::bind((host, listen.port)).await.map_err(|error| failed(&error))?;
+        let listener = bind_tcp(listen, inherited).await.map_err(|error| failed(&error))?;
         let addr = listener.local_addr().map_err(|error| failed(&error))?;
         Ok(Self { listener, addr, tls })
     }
@@ -107,6 +114,18 @@ impl Bound {
     }
 }
 
+/// A listener of the address; `inherited` is one that has been checked to be it (`crate::inherited`).
+pub(crate) async fn bind_tcp(
+    listen: &ListenAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> io::Result<TcpListener> {
+    if let Some(listener) = inherited {
+        listener.set_nonblocking(true)?;
+        return TcpListener::from_std(listener);
+    }
+    TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)).await
+}
+
 /// How the listener ends: `drain` stops accepting and lets requests in flight finish, `abort` cuts them off.
 #[derive(Debug, Clone, Default)]
 pub struct Ending {
@@ -116,8 +135,16 @@ pub struct Ending {
     pub abort: CancellationToken,
 }
 
-/// Serves until drained or aborted; returns when no connection is left.
-pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
+impl Ending {
+    /// Some time after the drain began.
+    async fn drained(&self, after: Duration) {
+        Cancelled::of(&self.drain).await;
+        tokio::time::sleep(after).await;
+    }
+}
+
+/// Serves until drained or aborted; returns when no connection is left. `pulse` answers while connections are accepted.
+pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut failing = false;
@@ -125,6 +152,7 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
         let accepted = tokio::select! {
             () = ending.drain.cancelled() => break,
             () = ending.abort.cancelled() => break,
+            () = pulse.beat() => continue,
             accepted = accept(&bound.listener, &room) => accepted,
         };
         let (tcp, peer, place) = match accepted {
@@ -245,11 +273,16 @@ impl Connection {
         C::Error: std::fmt::Display,
     {
         let mut connection = std::pin::pin!(connection);
+        // The connection comes first: bytes that have arrived are read before a drain closes what looks idle.
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
+            ended = connection.as_mut() => Some(ended),
             () = Cancelled::of(&self.ending.abort) => return self.proxy.state.cut_off(),
-            () = Cancelled::of(&self.ending.drain) => {
+            () = self.ending.drained(LAST_WORDS) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,

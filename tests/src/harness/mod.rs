@@ -10,6 +10,7 @@ pub mod home;
 pub mod needs;
 pub mod process;
 pub mod request;
+pub mod user_manager;
 pub mod wait;
 
 pub use daemon::{Daemon, Setup};

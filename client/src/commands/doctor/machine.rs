@@ -1,10 +1,11 @@
 //! What can be seen of the machine: the socket, the room on the disk, the service.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Check, quoted};
 use crate::app::App;
 use crate::output::View;
+use crate::service::{Manager, systemd};
 use crate::tr;
 
 /// With less, old traces and logs may soon not be written any more.
@@ -16,7 +17,7 @@ pub(super) fn check(app: &App, running: bool) -> Vec<Check> {
     let view = app.view();
     let mut checks: Vec<Check> = socket(app, running).into_iter().collect();
     checks.extend(free_bytes(&app.settings.state_dir).map(|free| disk(&view, &app.settings.state_dir, free)));
-    checks.push(service(&view, std::env::home_dir().as_deref()));
+    checks.push(service(&view, std::env::home_dir().as_deref(), Manager::here().as_ref()));
     checks
 }
 
@@ -27,6 +28,9 @@ fn socket(app: &App, running: bool) -> Option<Check> {
     let path = socket.display().to_string();
     if running {
         return Some(Check::ok("socket", tr!(messages, "doctor-socket-ok", path = path)));
+    }
+    if crate::service::would_start(socket) {
+        return Some(Check::ok("socket", tr!(messages, "doctor-socket-held", path = path)));
     }
     match is_socket(socket) {
         None => None,
@@ -82,15 +86,15 @@ fn free_bytes(_folder: &Path) -> Option<u64> {
 }
 
 /// Whether kmid starts with the session, and whether that can work. To have no service is no fault.
-pub(super) fn service(view: &View<'_>, home: Option<&Path>) -> Check {
+pub(super) fn service(view: &View<'_>, home: Option<&Path>, manager: Option<&Manager>) -> Check {
     let messages = view.messages;
-    let found = home.and_then(|home| service_files(home).into_iter().find(|file| file.is_file()));
+    let found = manager.and_then(Manager::file);
     let Some((home, file)) = home.zip(found) else {
         return Check::ok("service", tr!(messages, "doctor-no-service"));
     };
     let path = file.display().to_string();
     let text = std::fs::read_to_string(&file).unwrap_or_default();
-    match program(&text, home).filter(|program| program.is_absolute() && !program.is_file()) {
+    match systemd::program(&text, home).filter(|program| program.is_absolute() && !program.is_file()) {
         None => Check::ok("service", tr!(messages, "doctor-service", path = path)),
         Some(program) => {
             let program = program.display().to_string();
@@ -99,23 +103,4 @@ pub(super) fn service(view: &View<'_>, home: Option<&Path>) -> Check {
             Check::warn("service", detail, fix)
         }
     }
-}
-
-/// Where a service of the person's own is installed.
-fn service_files(home: &Path) -> Vec<PathBuf> {
-    if cfg!(target_os = "macos") {
-        vec![home.join("Library/LaunchAgents/io.github.kmid.kmid.plist")]
-    } else if cfg!(windows) {
-        Vec::new()
-    } else {
-        vec![home.join(".config/systemd/user/kmid.service"), PathBuf::from("/etc/systemd/user/kmid.service")]
-    }
-}
-
-/// The program of a systemd unit; what a property list says is launchd's to judge.
-fn program(unit: &str, home: &Path) -> Option<PathBuf> {
-    let start = unit.lines().find_map(|line| line.trim().strip_prefix("ExecStart="))?;
-    let word = start.split_whitespace().next()?;
-    // A person's home is %h in a unit (systemd.unit(5)).
-    Some(PathBuf::from(word.replace("%h", &home.display().to_string())))
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixtures;
+use crate::service::{Manager, systemd::Systemd};
 
 #[test]
 fn checks_of_the_daemon_in_every_look() {
@@ -83,7 +84,7 @@ fn the_way_to_the_upstreams_and_the_machine() {
         for free in [1_000_000, 100_000_000, 50_000_000_000] {
             checks.push(machine::disk(view, folder, free));
         }
-        checks.push(machine::service(view, None));
+        checks.push(machine::service(view, None, None));
         render(view, &checks)
     }));
 }
@@ -92,9 +93,10 @@ fn the_way_to_the_upstreams_and_the_machine() {
 #[test]
 fn a_service_that_starts_nothing_is_named() {
     let home = tempfile::tempdir().expect("a folder");
+    let manager = Manager::Systemd(Systemd::new(home.path(), None));
     let show = || {
         fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
-            render(view, &[machine::service(view, Some(home.path()))])
+            render(view, &[machine::service(view, Some(home.path()), Some(&manager))])
         })
     };
     let units = home.path().join(".config/systemd/user");

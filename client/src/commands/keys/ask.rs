@@ -13,7 +13,7 @@ use crate::tr;
 const MOST_BYTES: u64 = 4096;
 
 /// Whether somebody is there to answer.
-pub(super) fn somebody() -> bool {
+pub(crate) fn somebody() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn line(question: &str) -> Option<String> {
 }
 
 /// A yes or a no; `otherwise` is what an empty line means, and no answer at all is a no.
-pub(super) fn agreed(app: &App, question: &str, otherwise: bool) -> bool {
+pub(crate) fn agreed(app: &App, question: &str, otherwise: bool) -> bool {
     match line(question) {
         Some(answer) if answer.is_empty() => otherwise,
         Some(answer) => tr!(app.messages, "stop-yes").split(' ').any(|yes| yes == answer.to_lowercase()),

@@ -5,7 +5,7 @@
 
 mod add;
 pub(crate) mod args;
-mod ask;
+pub(crate) mod ask;
 mod change;
 pub(crate) mod file;
 mod list;

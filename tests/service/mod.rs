@@ -1,0 +1,13 @@
+//! kmid as a service: under a real `systemd --user` where one can be had, and the parts that need none.
+
+mod inherited;
+mod install;
+mod running;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// One manager at a time: they are heavy, and tests wait for their restarts.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
