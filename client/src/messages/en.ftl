@@ -221,6 +221,7 @@ sessions-cached = { $percent } % of prompt tokens from the cache
 status-daemon = daemon
 daemon-pid = pid { $pid }
 daemon-up = up { $span }
+status-needs-restart = it was changed; `kmi proxy-restart` puts it in force
 alerts-title = { $count ->
     [one] { $count } alert
    *[other] { $count } alerts
@@ -269,7 +270,7 @@ rotate-written = written: { $path }
 auto-on = automatic rotation is on
 auto-off = automatic rotation is off
 
-## kmi proxy, proxy-stop, proxy-restart
+## kmi proxy, proxy-stop, proxy-reload, proxy-restart
 
 proxy-url = proxy
 proxy-point = Point a client at it, one of:
@@ -288,6 +289,14 @@ stop-draining = { $count ->
 stop-done = kmid (pid { $pid }) has stopped
 error-stop = kmid (pid { $pid }) accepted the stop, but has not ended yet
 error-stop-next = `kmi proxy-stop -f` does not wait for requests in flight
+reload-changed = In force now: { $names }
+reload-same = Nothing has changed.
+reload-keys = the keys
+reload-waiting = After `kmi proxy-restart`: { $names }
+reload-refused = { $count ->
+        [one] The old settings stay in force, because one is wrong:
+       *[other] The old settings stay in force, because { $count } are wrong:
+    }
 restart-done = kmid runs again (pid { $pid }) at { $url }
 
 ## kmi trace, e2e

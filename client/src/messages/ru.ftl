@@ -236,6 +236,7 @@ sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
 daemon-pid = pid { $pid }
 daemon-up = работает { $span }
+status-needs-restart = изменена; начнёт действовать после `kmi proxy-restart`
 alerts-title = { $count ->
     [one] { $count } предупреждение
     [few] { $count } предупреждения
@@ -285,7 +286,7 @@ rotate-written = записано: { $path }
 auto-on = автоматическая ротация включена
 auto-off = автоматическая ротация выключена
 
-## kmi proxy, proxy-stop, proxy-restart
+## kmi proxy, proxy-stop, proxy-reload, proxy-restart
 
 proxy-url = прокси
 proxy-point = Направьте на него клиента, например так:
@@ -306,6 +307,15 @@ stop-draining = { $count ->
 stop-done = kmid (pid { $pid }) остановлен
 error-stop = kmid (pid { $pid }) принял остановку, но ещё не завершился
 error-stop-next = `kmi proxy-stop -f` не ждёт запросов в работе
+reload-changed = Теперь действует: { $names }
+reload-same = Ничего не изменилось.
+reload-keys = ключи
+reload-waiting = После `kmi proxy-restart`: { $names }
+reload-refused = { $count ->
+        [one] Прежние настройки остаются в силе, потому что { $count } ошибочна:
+        [few] Прежние настройки остаются в силе, потому что { $count } ошибочны:
+       *[many] Прежние настройки остаются в силе, потому что { $count } ошибочны:
+    }
 restart-done = kmid снова работает (pid { $pid }): { $url }
 
 ## kmi trace, e2e

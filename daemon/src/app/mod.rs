@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kmid_config::load::{Launch, Loaded};
 use kmid_config::outside::Outside;
+use kmid_config::resolve::RawValues;
 use kmid_config::settings::{RateLimit, Settings};
 use kmid_core::pool::Rules;
 use kmid_core::rate::Limit;
@@ -22,6 +23,7 @@ use self::keys::KeyRoom;
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
+use crate::keys::Watcher;
 use crate::line_log::RecordLog;
 use crate::local_time::Zone;
 use crate::logging::Logging;
@@ -84,6 +86,10 @@ pub struct Start {
 #[derive(Debug)]
 pub struct App {
     settings: Arc<ArcSwap<Settings>>,
+    /// What the settings were read from at start.
+    raw: RawValues,
+    settings_file: Watcher,
+    needs_restart: Arc<ArcSwap<Vec<&'static str>>>,
     launch: Launch,
     outside: Outside,
     logging: Logging,
@@ -108,6 +114,8 @@ impl App {
     pub async fn start(start: Start) -> Result<Self, AppError> {
         let Start { loaded, launch, outside, logging, issues: mut start_issues, script } = start;
         let signals = Signals::install()?;
+        let settings_file = reload::watch_settings(&loaded).await?;
+        let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
         let bound = listener::Bound::bind(&settings.proxy_listen, settings.proxy_tls.as_ref()).await?;
@@ -153,6 +161,7 @@ impl App {
         let context = control::Context {
             state: Arc::clone(&state),
             settings: Arc::clone(&settings),
+            needs_restart: Arc::clone(&needs_restart),
             commands: send_commands,
             trace: trace.lines(),
             metrics: Arc::clone(&metrics),
@@ -178,6 +187,9 @@ impl App {
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
         Ok(Self {
             settings,
+            raw: loaded.raw,
+            settings_file,
+            needs_restart,
             launch,
             outside,
             logging,
@@ -227,6 +239,7 @@ impl App {
                     Command::Reload { reply } => { let _ = reply.send(self.reload().await); }
                     other => { answers.spawn(carry_out(other, Arc::clone(&self.refresher), Arc::clone(&places))); }
                 },
+                () = self.settings_file.changed() => { self.reload().await; }
                 Some(_) = answers.join_next() => {}
             }
         };
@@ -270,6 +283,9 @@ impl App {
         self.ending.abort.cancel();
         self.cancel.cancel();
         self.supervisor.finish().await;
+        let settings_file = self.settings_file;
+        // Waits for its thread.
+        let _ = tokio::task::spawn_blocking(|| drop(settings_file)).await;
         self.upstream_tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.upstream_tasks.wait()).await;
         let state = self.state;

@@ -30,6 +30,7 @@ pub(super) struct Process {
     pub(super) now: Time,
     pub(super) rss_bytes: u64,
     pub(super) proxy_addr: SocketAddr,
+    pub(super) needs_restart: Vec<String>,
 }
 
 pub(super) fn status(
@@ -77,6 +78,7 @@ pub(super) fn status(
             env_file: settings.env_file.as_ref().map(|path| path.display().to_string()),
             auths_dir: settings.auths_dir.as_ref().map(|path| path.display().to_string()),
             state_dir: settings.state_dir.display().to_string(),
+            needs_restart: process.needs_restart.clone(),
         },
         requests: RequestCounts {
             total: requests.total,

@@ -167,6 +167,9 @@ pub struct DaemonStatus {
     pub auths_dir: Option<String>,
     /// The state directory.
     pub state_dir: String,
+    /// Names of settings that were changed and wait for a restart.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// The sessions that are known.
