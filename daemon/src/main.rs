@@ -10,6 +10,7 @@ use args::{Cli, Command};
 use clap::Parser as _;
 use kmid::app::{App, Start};
 
+use kmid::inherited::Inherited;
 use kmid::instance::{self, Instance};
 use kmid::upstream::simulator::Script;
 use kmid::{app, detach, logging};
@@ -55,7 +56,14 @@ fn run(cli: &Cli) -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    finish(serve(cli, loaded, launch, outside), cli.run.detached)
+    let inherited = match Inherited::take(&loaded.settings) {
+        Ok(inherited) => inherited,
+        Err(bad) => {
+            say(&format!("kmid: {bad}"), cli.run.detached);
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    finish(serve(cli, loaded, launch, outside, inherited), cli.run.detached)
 }
 
 fn serve(
@@ -63,6 +71,7 @@ fn serve(
     loaded: load::Loaded<kmid_config::settings::Settings>,
     launch: load::Launch,
     outside: Outside,
+    inherited: Inherited,
 ) -> Result<(), BoxError> {
     let settings = &loaded.settings;
     let prepared = instance::prepare(&settings.state_dir, settings.enforce_file_perms)?;
@@ -75,7 +84,7 @@ fn serve(
     // A restart finds the same files again, wherever it is typed.
     let launch = if launch.folder.is_some() { launch } else { loaded.restart.clone() };
     let issues = prepared.issues;
-    let start = Start { loaded, launch, outside, logging, issues, script: Script::default() };
+    let start = Start { loaded, launch, outside, logging, issues, script: Script::default(), inherited };
     let detached = cli.run.detached;
     let runtime = runtime()?;
     let result = runtime.block_on(async move {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, Start};
 use crate::demo::{Options, keys, run};
+use crate::inherited::Inherited;
 use crate::instance::{self, Instance};
 use crate::{logging, private};
 
@@ -64,7 +65,15 @@ pub fn start(
     instance::prepare(folder.path(), true)?;
     let instance = Instance::acquire(folder.path())?;
     let logging = logging::start(&logging::Options::of(&loaded.settings), false)?;
-    let start = Start { loaded, launch, outside: own, logging, issues: Vec::new(), script: keys::script() };
+    let start = Start {
+        loaded,
+        launch,
+        outside: own,
+        logging,
+        issues: Vec::new(),
+        script: keys::script(),
+        inherited: Inherited::default(),
+    };
     Ok((start, instance))
 }
 

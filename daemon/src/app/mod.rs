@@ -23,6 +23,7 @@ use self::keys::KeyRoom;
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
+use crate::inherited::Inherited;
 use crate::keys::Watcher;
 use crate::line_log::RecordLog;
 use crate::local_time::Zone;
@@ -80,6 +81,8 @@ pub struct Start {
     pub issues: Vec<command::Issue>,
     /// What the simulator does; only used in dry-run.
     pub script: Script,
+    /// Sockets that listen already; what is missing is bound.
+    pub inherited: Inherited,
 }
 
 /// The parts of a running daemon.
@@ -112,18 +115,22 @@ impl App {
     /// # Errors
     /// Says which part could not start, and what to do.
     pub async fn start(start: Start) -> Result<Self, AppError> {
-        let Start { loaded, launch, outside, logging, issues: mut start_issues, script } = start;
+        let Start { loaded, launch, outside, logging, issues: mut start_issues, script, inherited } = start;
         let signals = Signals::install()?;
         let settings_file = reload::watch_settings(&loaded).await?;
         let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
-        let bound = listener::Bound::bind(&settings.proxy_listen, settings.proxy_tls.as_ref()).await?;
+        let (listen, tls) = (&settings.proxy_listen, settings.proxy_tls.as_ref());
+        let bound = listener::Bound::bind(listen, tls, inherited.proxy).await?;
         let metrics_bound = match &settings.metrics_listen {
-            Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings).await?),
+            Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings, inherited.metrics).await?),
             None => None,
         };
-        let control = control::listener::bind(&settings.socket)?;
+        let control = match inherited.control {
+            Some(listener) => control::listener::adopt(listener, &settings.socket)?,
+            None => control::listener::bind(&settings.socket)?,
+        };
         let proxy_addr = bound.addr();
 
         let state_file = state_dir.join("state.json");

@@ -16,7 +16,7 @@ use super::dispatch::Service;
 use super::socket::{Peer, Refusal};
 use super::{Context, session};
 
-pub use super::socket::{BindError, Bound, bind};
+pub use super::socket::{BindError, Bound, adopt, bind};
 
 /// Connections open at once; further ones are told so and closed.
 const MAX_CONNECTIONS: usize = 64;
@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Serves the control socket until `cancel`; returns when all sessions have ended, at most 2 s later, and the socket
-/// file is gone.
+/// file is gone, unless the socket was inherited.
 pub async fn serve(mut bound: Bound, context: Context, cancel: CancellationToken) {
     let mut sessions = JoinSet::new();
     accept_loop(&bound, &Arc::new(context), &mut sessions, &cancel).await;

@@ -8,6 +8,8 @@ use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use kmi_proto::endpoint::{self, EndpointError};
 
+use crate::inherited::ControlListener;
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -68,7 +70,8 @@ pub enum BindError {
     },
 }
 
-/// The control socket, bound and not yet served. Dropping it removes the socket file, if that is still the same one.
+/// The control socket, bound and not yet served. Dropping it removes the socket file, if that is still the same one
+/// and was not inherited.
 #[derive(Debug)]
 pub struct Bound {
     listener: Listener,
@@ -90,6 +93,22 @@ pub fn bind(path: &Path) -> Result<Bound, BindError> {
     })
     .map_err(failed)?;
     let file = os::File::of(&path).map_err(failed)?;
+    Ok(Bound { listener, file })
+}
+
+/// Takes a control socket that listens at `path` already (`crate::inherited`). Its file stays when kmid ends: it
+/// belongs to the one that made it. If somebody removed the file, nobody could connect, and the socket is bound anew.
+///
+/// # Errors
+/// As for [`bind`].
+pub fn adopt(listener: ControlListener, path: &Path) -> Result<Bound, BindError> {
+    if !os::is_there(path) {
+        tracing::warn!(path = %path.display(), "control_socket_removed");
+        return bind(path);
+    }
+    let failed = |source| BindError::Listen { path: path.to_owned(), source };
+    let listener = os::adopt(listener).map_err(failed)?;
+    let file = os::File::of_another(path).map_err(failed)?;
     Ok(Bound { listener, file })
 }
 
@@ -116,12 +135,15 @@ impl Drop for Bound {
 #[cfg(unix)]
 mod os {
     use std::fs::{self, DirBuilder, Permissions};
+    use std::os::fd::OwnedFd;
     use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 
     use interprocess::local_socket::traits::StreamCommon;
     use interprocess::os::unix::local_socket::ListenerOptionsExt;
 
-    use super::{BindError, Listener, ListenerOptions, Path, PathBuf, Peer, Refusal, Stream, io};
+    use super::{
+        BindError, ControlListener, Listener, ListenerOptions, Path, PathBuf, Peer, Refusal, Stream, io,
+    };
 
     /// The socket file that was bound, by its place and by what it is.
     #[derive(Debug)]
@@ -139,6 +161,11 @@ mod os {
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
             }
             Ok(Self { path: path.to_owned(), identity: (meta.dev(), meta.ino()), removed: false })
+        }
+
+        /// The file of an inherited socket: it is not ours to remove.
+        pub(super) fn of_another(path: &Path) -> io::Result<Self> {
+            Ok(Self { removed: true, ..Self::of(path)? })
         }
 
         /// Leaves a successor's socket alone.
@@ -180,6 +207,15 @@ mod os {
         }
     }
 
+    pub(super) fn is_there(path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+    }
+
+    pub(super) fn adopt(listener: ControlListener) -> io::Result<Listener> {
+        use interprocess::os::unix::uds_local_socket::tokio::Listener as Unix;
+        Ok(Listener::UdSocket(Unix::try_from(OwnedFd::from(listener))?))
+    }
+
     pub(super) fn check_peer(stream: &Stream) -> Result<Peer, Refusal> {
         let creds = stream.peer_creds().map_err(Refusal::Unknown)?;
         let Some(uid) = creds.euid() else {
@@ -198,7 +234,7 @@ mod os {
     use interprocess::os::windows::local_socket::ListenerOptionsExt;
     use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 
-    use super::{BindError, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io};
+    use super::{BindError, ControlListener, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io};
 
     /// Pipes have no file that could stay behind.
     #[derive(Debug)]
@@ -209,7 +245,20 @@ mod os {
             Ok(Self)
         }
 
+        pub(super) fn of_another(path: &Path) -> io::Result<Self> {
+            Self::of(path)
+        }
+
         pub(super) fn remove(&mut self) {}
+    }
+
+    pub(super) fn is_there(_path: &Path) -> bool {
+        true
+    }
+
+    /// Nothing is inherited here.
+    pub(super) fn adopt(listener: ControlListener) -> io::Result<Listener> {
+        match listener {}
     }
 
     pub(super) fn make_way(_path: &Path) -> Result<(), BindError> {
@@ -264,6 +313,32 @@ mod tests {
         assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn an_inherited_socket_serves_and_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("kmid.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut bound = adopt(listener, &path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let _client = UnixStream::connect(&path).unwrap();
+        assert!(bound.accept().await.unwrap().1.is_ok());
+        bound.remove_file();
+        drop(bound);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn an_inherited_socket_without_its_file_is_bound_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("kmid.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let bound = adopt(listener, &path).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        assert!(bound.accept().await.unwrap().1.is_ok());
     }
 
     #[tokio::test]

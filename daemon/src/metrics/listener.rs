@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Metrics;
 use crate::proxy::admission::{self, Door, NotAdmitted};
-use crate::proxy::listener::BindError;
+use crate::proxy::listener::{BindError, bind_tcp};
 use crate::proxy::server_tls::{self, TlsError};
 
 /// Most connections at a time; a scraper needs one.
@@ -50,12 +50,16 @@ struct OwnDoor {
 }
 
 impl Bound {
-    /// Binds KMI_METRICS_LISTEN. What other machines can reach has the proxy's TLS and token, which the settings'
+    /// Binds KMI_METRICS_LISTEN, or takes the listener that is bound to it already. What other machines can reach has the proxy's TLS and token, which the settings'
     /// rules require then.
     ///
     /// # Errors
     /// When the address or the TLS files cannot be used.
-    pub async fn bind(listen: &ListenAddr, settings: &Settings) -> Result<Self, BindError> {
+    pub async fn bind(
+        listen: &ListenAddr,
+        settings: &Settings,
+        inherited: Option<std::net::TcpListener>,
+    ) -> Result<Self, BindError> {
         let failed = |error: io::Error| BindError::Metrics {
             host: listen.host.clone(),
             port: listen.port,
@@ -66,8 +70,7 @@ impl Bound {
             Some(files) => Some(tls_config(&files.cert, &files.key)?),
             None => None,
         };
-        let host = listen.host.trim_matches(['[', ']']);
-        let listener = TcpListener::bind((host, listen.port)).await.map_err(failed)?;
+        let listener = bind_tcp(listen, inherited).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let token = settings.proxy_token.clone().filter(|_| remote);
         let door = OwnDoor { loopback: addr.ip().to_canonical().is_loopback(), token };

@@ -72,11 +72,15 @@ pub enum BindError {
 }
 
 impl Bound {
-    /// Binds the address of the settings.
+    /// Binds the address of the settings, or takes the listener that is bound to it already.
     ///
     /// # Errors
     /// When the address or the TLS files cannot be used.
-    pub async fn bind(listen: &ListenAddr, tls: Option<&TlsFiles>) -> Result<Self, BindError> {
+    pub async fn bind(
+        listen: &ListenAddr,
+        tls: Option<&TlsFiles>,
+        inherited: Option<std::net::TcpListener>,
+    ) -> Result<Self, BindError> {
         let failed = |error: &io::Error| BindError::Address {
             host: listen.host.clone(),
             port: listen.port,
@@ -93,8 +97,7 @@ impl Bound {
             Some(files) => Some(server_tls::server_config(&files.cert, &files.key)?),
             None => None,
         };
-        let host = listen.host.trim_matches(['[', ']']);
-        let listener = TcpListener::bind((host, listen.port)).await.map_err(|error| failed(&error))?;
+        let listener = bind_tcp(listen, inherited).await.map_err(|error| failed(&error))?;
         let addr = listener.local_addr().map_err(|error| failed(&error))?;
         Ok(Self { listener, addr, tls })
     }
@@ -104,6 +107,18 @@ impl Bound {
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
+}
+
+/// A listener of the address; `inherited` is one that has been checked to be it (`crate::inherited`).
+pub(crate) async fn bind_tcp(
+    listen: &ListenAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> io::Result<TcpListener> {
+    if let Some(listener) = inherited {
+        listener.set_nonblocking(true)?;
+        return TcpListener::from_std(listener);
+    }
+    TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)).await
 }
 
 /// How the listener ends: `drain` stops accepting and lets requests in flight finish, `abort` cuts them off.
