@@ -3,6 +3,7 @@
 pub mod demo;
 mod keys;
 mod reload;
+mod service;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::keys::KeyRoom;
+use self::service::{Pulses, Report};
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
@@ -39,7 +41,7 @@ use crate::supervisor::{Ended, Supervisor};
 use crate::upstream::Upstream;
 use crate::upstream::connect::Connector;
 use crate::upstream::simulator::{Script, Simulator};
-use crate::{clock, command};
+use crate::{clock, command, service_manager};
 
 /// Commands that wait at most.
 const COMMANDS: usize = 16;
@@ -107,6 +109,7 @@ pub struct App {
     commands: mpsc::Receiver<Command>,
     signals: Signals,
     proxy_url: String,
+    report: Report,
 }
 
 impl App {
@@ -151,6 +154,7 @@ impl App {
         );
         let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
         let proxy_url = format!("{scheme}://{proxy_addr}{}", settings.proxy_base_path);
+        let dry_run = settings.dry_run;
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let keys = KeyRoom::open(Arc::clone(&state), Arc::clone(&settings), loaded.auths_candidates).await?;
         let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
@@ -181,17 +185,25 @@ impl App {
 
         let ending = Ending::default();
         let mut supervisor = Supervisor::default();
-        supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone()));
-        supervisor.spawn("control", control::listener::serve(control, context, cancel.clone()));
+        let pulses = Pulses::default();
+        supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone(), pulses.proxy.clone()));
+        supervisor.spawn(
+            "control",
+            control::listener::serve(control, context, cancel.clone(), pulses.control.clone()),
+        );
         if let Some(bound) = metrics_bound {
             tracing::info!(url = %format!("http://{}/metrics", bound.addr()), "metrics_ready");
             supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, cancel.clone()));
         }
-        supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
+        supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone(), pulses.refresh.clone()));
         supervisor.spawn("upstream", upstream.reap());
         supervisor.spawn("queue", Arc::clone(&state).serve_by_time(cancel.clone()));
         supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
+        let report = Report::new(&state, proxy_addr, dry_run);
+        supervisor
+            .spawn("service", service::tell(report.clone(), pulses, ending.drain.clone(), cancel.clone()));
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
+        service_manager::ready(report.line()).await;
         Ok(Self {
             settings,
             raw: loaded.raw,
@@ -211,6 +223,7 @@ impl App {
             commands,
             signals,
             proxy_url,
+            report,
         })
     }
 
@@ -239,11 +252,11 @@ impl App {
                 () = stop.cancelled() => break Ok(false),
                 signal = self.signals.next() => match signal {
                     Signal::Stop => break Ok(false),
-                    Signal::Reload => { self.reload().await; }
+                    Signal::Reload => { self.reload_told().await; }
                 },
                 Some(command) = self.commands.recv() => match command {
                     Command::Stop { force } => break Ok(force),
-                    Command::Reload { reply } => { let _ = reply.send(self.reload().await); }
+                    Command::Reload { reply } => { let _ = reply.send(self.reload_told().await); }
                     other => { answers.spawn(carry_out(other, Arc::clone(&self.refresher), Arc::clone(&places))); }
                 },
                 () = self.settings_file.changed() => { self.reload().await; }
@@ -269,8 +282,10 @@ impl App {
             seconds = deadline.as_secs(),
             "kmid_stopping"
         );
+        let in_flight = self.state.requests().in_flight;
         self.ending.drain.cancel();
         self.state.end_waiting();
+        service_manager::stopping(format!("stopping; requests in flight: {in_flight}")).await;
         let mut hurry = force;
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
         while !hurry {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::Service;
 use super::socket::{Peer, Refusal};
 use super::{Context, session};
+use crate::pulse::Pulse;
 
 pub use super::socket::{BindError, Bound, adopt, bind};
 
@@ -30,9 +31,10 @@ const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Serves the control socket until `cancel`; returns when all sessions have ended, at most 2 s later, and the socket
 /// file is gone, unless the socket was inherited.
-pub async fn serve(mut bound: Bound, context: Context, cancel: CancellationToken) {
+/// `pulse` answers while connections are accepted.
+pub async fn serve(mut bound: Bound, context: Context, cancel: CancellationToken, pulse: Pulse) {
     let mut sessions = JoinSet::new();
-    accept_loop(&bound, &Arc::new(context), &mut sessions, &cancel).await;
+    accept_loop(&bound, &Arc::new(context), &mut sessions, &cancel, &pulse).await;
     bound.remove_file();
     drain(sessions).await;
 }
@@ -57,6 +59,7 @@ async fn accept_loop<A: Accept, H: Service>(
     service: &Arc<H>,
     sessions: &mut JoinSet<()>,
     cancel: &CancellationToken,
+    pulse: &Pulse,
 ) {
     let mut backoff = FIRST_BACKOFF;
     loop {
@@ -65,6 +68,7 @@ async fn accept_loop<A: Accept, H: Service>(
             () = cancel.cancelled() => return,
             // Ended sessions are cleared away at once: the set stands for the open connections.
             Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+            () = pulse.beat() => continue,
             accepted = acceptor.accept() => accepted,
         };
         let (stream, peer) = match accepted {

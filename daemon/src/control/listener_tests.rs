@@ -53,7 +53,7 @@ fn running() -> Running {
     let token = cancel.clone();
     let task = tokio::spawn(async move {
         let mut sessions = JoinSet::new();
-        accept_loop(&acceptor, &Arc::new(Echo), &mut sessions, &token).await;
+        accept_loop(&acceptor, &Arc::new(Echo), &mut sessions, &token, &Pulse::default()).await;
         let open = sessions.len();
         drain(sessions).await;
         open
@@ -137,7 +137,7 @@ async fn over_a_real_socket() {
     let token = cancel.clone();
     let serving = tokio::spawn(async move {
         let mut sessions = JoinSet::new();
-        accept_loop(&bound, &Arc::new(Echo), &mut sessions, &token).await;
+        accept_loop(&bound, &Arc::new(Echo), &mut sessions, &token, &Pulse::default()).await;
         drain(sessions).await;
     });
     let at = path.clone();

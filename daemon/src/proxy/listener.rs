@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
 use super::{Proxy, exchange, server_tls};
+use crate::pulse::Pulse;
 
 /// Most connections at a time; more wait in the system's queue.
 const MOST_CONNECTIONS: usize = 4096;
@@ -30,6 +31,9 @@ const MOST_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// hyper's buffers grow no further.
 const MOST_BUFFERED: usize = 64 * 1024;
+/// A request may be under way on a connection that looks idle when a drain begins, the first one above all: it has so
+/// long to arrive. Closed at once, it would be lost.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -130,8 +134,16 @@ pub struct Ending {
     pub abort: CancellationToken,
 }
 
-/// Serves until drained or aborted; returns when no connection is left.
-pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
+impl Ending {
+    /// Some time after the drain began.
+    async fn drained(&self, after: Duration) {
+        self.drain.cancelled().await;
+        tokio::time::sleep(after).await;
+    }
+}
+
+/// Serves until drained or aborted; returns when no connection is left. `pulse` answers while connections are accepted.
+pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut failing = false;
@@ -139,6 +151,7 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
         let accepted = tokio::select! {
             () = ending.drain.cancelled() => break,
             () = ending.abort.cancelled() => break,
+            () = pulse.beat() => continue,
             accepted = accept(&bound.listener, &room) => accepted,
         };
         let (tcp, peer, place) = match accepted {
@@ -259,10 +272,16 @@ impl Connection {
         C::Error: std::fmt::Display,
     {
         let mut connection = std::pin::pin!(connection);
+        // The connection comes first: bytes that have arrived are read before a drain closes what looks idle.
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            biased;
+            ended = connection.as_mut() => Some(ended),
             () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
-            () = self.ending.drain.cancelled() => {
+            () = self.ending.drained(LAST_WORDS) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,

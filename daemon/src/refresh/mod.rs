@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::pulse::Pulse;
 use crate::state::State;
 use crate::upstream::Upstream;
 
@@ -113,8 +114,9 @@ impl Refresher {
         self.state.keys().into_iter().filter(|key| blocked.contains(&key.fingerprint)).collect()
     }
 
-    /// Reads every key at start and then by KMI_USAGE_CACHE_SECONDS, rechecks blocked keys, until cancelled.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    /// Reads every key at start and then by KMI_USAGE_CACHE_SECONDS, rechecks blocked keys, until cancelled. `pulse` answers as long
+    /// as that goes on.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken, pulse: Pulse) {
         let mut plan = RefreshPlan::default();
         let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
         let mut rechecks: JoinSet<()> = JoinSet::new();
@@ -125,6 +127,7 @@ impl Refresher {
             last_recheck = self.start_rechecks(&mut rechecks, last_recheck, &mut rechecked);
             tokio::select! {
                 () = cancel.cancelled() => break,
+                () = pulse.beat() => {}
                 () = self.state.refresh_wanted() => {}
                 () = tokio::time::sleep(self.pause(&plan, last_recheck)) => {}
                 Some(done) = readings.join_next() => {
