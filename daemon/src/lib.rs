@@ -10,6 +10,7 @@ pub mod command;
 pub mod control;
 pub mod demo;
 pub mod detach;
+pub mod handover;
 pub mod inherited;
 pub mod instance;
 pub mod keys;

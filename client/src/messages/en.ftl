@@ -298,6 +298,8 @@ reload-refused = { $count ->
        *[other] The old settings stay in force, because { $count } are wrong:
     }
 restart-done = kmid runs again (pid { $pid }) at { $url }
+restart-taken-over = kmid (pid { $pid }) has taken over at { $url }; the old one (pid { $old }) finishes its requests
+restart-stops = this kmid cannot hand over; it is stopped and started, and new requests are refused meanwhile
 
 ## kmi trace, e2e
 

@@ -317,6 +317,8 @@ reload-refused = { $count ->
        *[many] Прежние настройки остаются в силе, потому что { $count } ошибочны:
     }
 restart-done = kmid снова работает (pid { $pid }): { $url }
+restart-taken-over = kmid (pid { $pid }) принял работу: { $url }; прежний (pid { $old }) завершает свои запросы
+restart-stops = этот kmid не может передать работу; он будет остановлен и запущен, новые запросы тем временем отклоняются
 
 ## kmi trace, e2e
 

@@ -256,6 +256,15 @@ pub struct Reloaded {
     pub issues: Vec<Issue>,
 }
 
+/// Result of `daemon.restart`: the new kmid serves, the old one finishes its requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// Process id of the new one.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+}
+
 /// Result of `daemon.check_upstreams`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamChecks {
