@@ -64,6 +64,9 @@ refused-too-many-connections = too many programs are connected to kmid
 refused-too-many-connections-next = close some of them, for example `kmi trace` in other terminals
 refused-stopping = kmid is stopping
 refused-stopping-next = try again when it has ended
+refused-restart-failed = the restart failed, and kmid serves as before
+refused-restart-failed-next = correct what it names, then `kmi proxy-restart`; `kmi proxy-logs` says more
+refused-unsupported = kmid cannot do that here
 refused-log-unreadable = a log could not be read
 refused-log-unreadable-next = look at the permissions of the state directory with `kmi doctor`
 

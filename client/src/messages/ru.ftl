@@ -64,6 +64,9 @@ refused-too-many-connections = к kmid подключено слишком мн�
 refused-too-many-connections-next = закройте часть из них, например `kmi trace` в других терминалах
 refused-stopping = kmid останавливается
 refused-stopping-next = повторите, когда он завершится
+refused-restart-failed = перезапуск не удался, kmid работает как прежде
+refused-restart-failed-next = исправьте то, что названо, затем `kmi proxy-restart`; подробности: `kmi proxy-logs`
+refused-unsupported = здесь kmid этого не умеет
 refused-log-unreadable = журнал не читается
 refused-log-unreadable-next = проверьте права на папку состояния: `kmi doctor`
 

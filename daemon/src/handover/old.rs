@@ -27,7 +27,7 @@ const SERVE: Duration = Duration::from_secs(30);
 /// Things that wait to be told: some seconds of many requests while the successor starts.
 const MOST_LATE: usize = 16_384;
 /// A successor that reads nothing for so long is given up.
-const STUCK: Duration = Duration::from_secs(5);
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Starts the successor and hands everything over to it. Until it serves this process serves and, but for a moment,
 /// writes. When anything fails, the successor is killed and all is as before. Not to be dropped midway: the last write
@@ -56,6 +56,14 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     };
     let Parts { state, files, instance, .. } = &parts;
     let (sender, late) = sync_channel(MOST_LATE);
+    // Made now, so that nothing can fail when the successor serves.
+    let (go, went) = sync_channel::<(StdStream, Receiver<Late>)>(1);
+    let teller = thread("handover", move || {
+        if let Ok((stream, late)) = went.recv() {
+            tell(stream, &late);
+        }
+    })
+    .map_err(io_failed)?;
     files.hold().await;
     // From here on whatever ends this function undoes it.
     let mut left = Left { parts: &parts, late: Some(late), started };
@@ -82,11 +90,11 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     let gone = ended.clone();
     let watcher = thread("successor", move || watch(watched, &gone)).map_err(io_failed)?;
     let late = left.late.take().ok_or(RestartError::UnderWay)?;
-    // Nothing fails from here on but for want of a thread, and then the successor serves, though it is told nothing.
     let pid = left.started.pid();
     left.started.let_go();
     drop(left);
-    let teller = thread("handover", move || tell(stream, &late)).map_err(io_failed)?;
+    // The thread waits for nothing else.
+    let _ = go.send((stream, late));
     files.forward(&sender);
     instance.release();
     Ok(Succeeded { pid, version, relay: Relay { sender, stream: kept, threads: [teller, watcher] }, ended })
@@ -160,7 +168,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Says that nothing more comes, and returns when all is told or the successor is gone. Blocks, seconds at most.
+    /// Says that nothing more comes, and returns when all is told or the successor is gone. Blocks: call it where that is allowed.
     pub fn close(self) {
         // It fails only when the thread has ended.
         let _ = self.sender.send(Late::Done);
