@@ -11,6 +11,7 @@ mod dry_run;
 mod lifecycle;
 mod metrics;
 mod proxy;
+mod restart;
 mod security;
 mod service;
 mod settings;

@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Proxy(ProxyArgs),
     /// Stop kmid
     ProxyStop(ProxyStopArgs),
+    /// Make kmid read its settings and keys anew
+    ProxyReload,
     /// Restart kmid with the paths it was started with
     ProxyRestart,
     /// Let kmid start with your session: install, uninstall, start, stop, restart, status, logs

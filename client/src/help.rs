@@ -10,7 +10,7 @@ use crate::output::style::{Look, Span};
 /// Headings with the commands below them, in this order. A command that stands nowhere comes under [`OTHERS`].
 const GROUPS: [(&str, &[&str]); 3] = [
     ("Look", &["status", "health", "usage", "trace", "top", "why", "plan", "proxy-logs", "doctor", "report"]),
-    ("Steer", &["proxy", "proxy-stop", "proxy-restart", "rotate", "kimi", "e2e"]),
+    ("Steer", &["proxy", "proxy-stop", "proxy-reload", "proxy-restart", "rotate", "kimi", "e2e"]),
     ("Set up", &["keys", "service", "connect", "disconnect", "completions", "man"]),
 ];
 

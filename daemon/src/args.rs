@@ -61,6 +61,9 @@ pub(crate) struct Run {
     folder: Option<PathBuf>,
     #[arg(long, hide = true)]
     found_env_file: Option<PathBuf>,
+    /// A running kmid has started this process to take its place.
+    #[arg(long, hide = true, conflicts_with = "check_config")]
+    pub(crate) take_over: bool,
     /// This is the process that --detach started.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,

@@ -2,6 +2,8 @@
 
 use tokio::sync::oneshot;
 
+use crate::handover::RestartError;
+
 /// A request to the rest of the daemon.
 #[derive(Debug)]
 pub enum Command {
@@ -9,6 +11,11 @@ pub enum Command {
     Reload {
         /// What changed.
         reply: oneshot::Sender<Reloaded>,
+    },
+    /// Start a successor and hand everything over to it.
+    Restart {
+        /// Its process id and version.
+        reply: oneshot::Sender<Result<(u32, String), RestartError>>,
     },
     /// End: drain, or at once.
     Stop {

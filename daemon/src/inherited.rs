@@ -26,6 +26,10 @@ pub const CONTROL: &str = "control";
 /// Name of the metrics' listener.
 pub const METRICS: &str = "metrics";
 
+/// The first descriptor of the protocol.
+#[cfg(unix)]
+pub const FIRST: std::os::fd::RawFd = 3;
+
 /// A listening control socket.
 #[cfg(unix)]
 pub type ControlListener = std::os::unix::net::UnixListener;
@@ -129,6 +133,19 @@ impl Inherited {
         unix::check_control(self.control.as_ref(), &settings.socket)?;
         Ok(())
     }
+}
+
+/// Whether a socket of ours listens where these settings say, so that a process with them would take it.
+#[cfg(unix)]
+#[must_use]
+pub fn fits(name: &str, socket: &std::os::fd::OwnedFd, settings: &Settings) -> bool {
+    let tcp = || socket.try_clone().ok().map(TcpListener::from);
+    let checked = match name {
+        PROXY => check_tcp(PROXY, "", tcp().as_ref(), Some(&settings.proxy_listen)),
+        METRICS => check_tcp(METRICS, "", tcp().as_ref(), settings.metrics_listen.as_ref()),
+        _ => Ok(()),
+    };
+    checked.is_ok()
 }
 
 fn check_tcp(

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::command::Issue;
 use crate::private;
@@ -154,10 +155,11 @@ fn make_dir(path: &Path) -> Result<Metadata, InstanceError> {
     }
 }
 
-/// The right to a state directory, held until it is dropped or the process ends in whatever way.
+/// The right to a state directory, held until it is released, dropped or the process ends in whatever way. Two
+/// processes hold it together while one hands it to the other, so that it is never free in between.
 #[derive(Debug)]
 pub struct Instance {
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl Instance {
@@ -189,10 +191,53 @@ impl Instance {
             }
             if is_at(&file, &path) {
                 write_pid(&mut file).map_err(failed)?;
-                return Ok(Self { _lock: file });
+                return Ok(Self { lock: Mutex::new(Some(file)) });
             }
         }
         Err(failed(io::Error::other("its lock file is taken away again and again")))
+    }
+
+    /// Takes the lock that another process holds and shares ([`Instance::share`]), and writes this process's id.
+    ///
+    /// # Errors
+    /// When it is not this directory's lock.
+    pub fn take_over(mut lock: File, state_dir: &Path) -> Result<Self, InstanceError> {
+        let path = state_dir.join(LOCK);
+        if !is_at(&lock, &path) {
+            let source = io::Error::other("the lock that was handed over is another one's");
+            return Err(InstanceError::Io { path, source });
+        }
+        write_pid(&mut lock).map_err(|source| InstanceError::Io { path, source })?;
+        Ok(Self { lock: Mutex::new(Some(lock)) })
+    }
+
+    /// The lock itself once more, to be given to another process: it is held until both have let go.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn share(&self) -> io::Result<File> {
+        match &*self.lock() {
+            Some(lock) => lock.try_clone(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Writes this process's id again, when the other one is gone.
+    pub fn renew(&self) {
+        if let Some(lock) = &mut *self.lock()
+            && let Err(error) = write_pid(lock)
+        {
+            tracing::warn!(%error, "lock_not_named");
+        }
+    }
+
+    /// Lets go of it.
+    pub fn release(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

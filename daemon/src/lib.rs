@@ -12,6 +12,7 @@ pub mod demo;
 pub mod detach;
 #[cfg(test)]
 mod fixtures;
+pub mod handover;
 pub mod inherited;
 pub mod instance;
 pub mod keys;

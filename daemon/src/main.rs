@@ -5,10 +5,12 @@ mod args;
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use args::{Cli, Command};
 use clap::Parser as _;
 use kmid::app::{App, Start};
+use kmid::handover::Takeover;
 
 use kmid::inherited::Inherited;
 use kmid::instance::{self, Instance};
@@ -28,78 +30,138 @@ type BoxError = Box<dyn Error + Send + Sync>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
-        Some(Command::Demo(demo)) => finish(run_demo(demo.requests), false),
+        Some(Command::Demo(demo)) => {
+            finish(run_demo(demo.requests), &mut Voice { detached: false, takeover: None })
+        }
         None => run(&cli),
     }
 }
 
+/// To whom this process says why it does not start, or that it does.
+struct Voice {
+    detached: bool,
+    /// It is to take the place of a running kmid.
+    takeover: Option<Takeover>,
+}
+
+impl Voice {
+    fn say(&mut self, text: &str) {
+        match &mut self.takeover {
+            Some(takeover) => takeover.failed(text),
+            None => say(text, self.detached),
+        }
+    }
+
+    fn ready(&mut self, url: &str) {
+        if let Some(takeover) = &mut self.takeover
+            && let Err(error) = takeover.serving()
+        {
+            // It ended after it had given everything away: somebody has to serve.
+            tracing::warn!(%error, "kmid_predecessor_lost");
+        }
+        if self.detached {
+            detach::tell_ready();
+        } else {
+            print(&format!("kmid is ready: {url}\n"));
+        }
+        // From here on an error is the log's, and the terminal's.
+        self.takeover = None;
+    }
+}
+
 fn run(cli: &Cli) -> ExitCode {
-    if cli.run.detached {
+    if cli.run.detached || cli.run.take_over {
         detach::leave_session();
+    }
+    let mut voice = Voice { detached: cli.run.detached, takeover: None };
+    match cli.run.take_over.then(Takeover::from_stdin).transpose() {
+        Ok(takeover) => voice.takeover = takeover,
+        Err(error) => {
+            voice.say(&format!("kmid: --take-over is for a running kmid that restarts: {error}"));
+            return ExitCode::FAILURE;
+        }
     }
     let outside = Outside::capture();
     let launch = cli.run.launch(outside.cwd.clone());
     let loaded = match load::load(&launch, &outside) {
         Ok(loaded) => loaded,
         Err(bad) => {
-            say(&bad.to_string(), cli.run.detached);
+            voice.say(&bad.to_string());
             return ExitCode::from(BAD_SETTINGS);
         }
     };
     if cli.run.check_config {
-        return finish(check_config(&loaded, cli.run.json), false);
+        return finish(check_config(&loaded, cli.run.json), &mut voice);
     }
     if cli.run.detach {
         let started = detach::start(std::env::args_os().skip(1), &loaded.settings.state_dir);
         return started.unwrap_or_else(|error| {
-            say(&format!("kmid could not be started in the background: {error}"), false);
+            voice.say(&format!("kmid could not be started in the background: {error}"));
             ExitCode::FAILURE
         });
     }
     let inherited = match Inherited::take(&loaded.settings) {
         Ok(inherited) => inherited,
         Err(bad) => {
-            say(&format!("kmid: {bad}"), cli.run.detached);
+            voice.say(&format!("kmid: {bad}"));
             return ExitCode::from(BAD_SETTINGS);
         }
     };
-    finish(serve(cli, loaded, launch, outside, inherited), cli.run.detached)
+    let result = serve(&mut voice, loaded, launch, outside, inherited);
+    finish(result, &mut voice)
 }
 
 fn serve(
-    cli: &Cli,
+    voice: &mut Voice,
     loaded: load::Loaded<kmid_config::settings::Settings>,
     launch: load::Launch,
     outside: Outside,
     inherited: Inherited,
 ) -> Result<(), BoxError> {
+    // An upgrade may put another file there while this process runs; that is the one to restart from.
+    let program = std::env::current_exe()?;
     let settings = &loaded.settings;
     let prepared = instance::prepare(&settings.state_dir, settings.enforce_file_perms)?;
-    let _instance = Instance::acquire(&settings.state_dir)?;
-    let logging = logging::start(&logging::Options::of(settings), !cli.run.detached)?;
+    let (instance, predecessor) = match &mut voice.takeover {
+        Some(takeover) => {
+            let (lock, predecessor) = takeover.take()?;
+            (Instance::take_over(lock, &settings.state_dir)?, Some(predecessor))
+        }
+        None => (Instance::acquire(&settings.state_dir)?, None),
+    };
+    let instance = Arc::new(instance);
+    let logging = logging::start(&logging::Options::of(settings), !voice.detached)?;
     prepared.log();
     for warning in &loaded.warnings {
         tracing::warn!(variable = %warning.subject, reason = %warning.message, "settings_warning");
     }
     // A restart finds the same files again, wherever it is typed.
     let launch = if launch.folder.is_some() { launch } else { loaded.restart.clone() };
-    let issues = prepared.issues;
-    let start = Start { loaded, launch, outside, logging, issues, script: Script::default(), inherited };
-    let detached = cli.run.detached;
+    let start = Start {
+        loaded,
+        launch,
+        outside,
+        logging,
+        issues: prepared.issues,
+        script: Script::default(),
+        inherited,
+        // Held to the very end, when the log is closed, unless a successor holds it by then.
+        instance: Some(Arc::clone(&instance)),
+        program,
+        detached: voice.detached,
+        predecessor,
+    };
     let runtime = runtime()?;
     let result = runtime.block_on(async move {
         let app = App::start(start).await?;
-        if detached {
-            detach::tell_ready();
-        } else {
-            print(&format!("kmid is ready: {}\n", app.proxy_url()));
-        }
-        let (logging, result) = app.run(CancellationToken::new()).await;
-        logging.close();
+        voice.ready(app.proxy_url());
+        let (closing, result) = app.run(CancellationToken::new()).await;
+        closing.close();
         result.map_err(BoxError::from)
     });
     // A look-up or a file that hangs must not hold up the end: all that counts is written.
     runtime.shutdown_timeout(LAST_WAIT);
+    drop(instance);
     result
 }
 
@@ -136,7 +198,7 @@ fn check_config(loaded: &load::Loaded<kmid_config::settings::Settings>, json: bo
 }
 
 /// The chain of an error is printed once, here.
-fn finish(result: Result<(), BoxError>, detached: bool) -> ExitCode {
+fn finish(result: Result<(), BoxError>, voice: &mut Voice) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut text = format!("kmid: {error}");
     let mut cause = error.source();
@@ -144,7 +206,7 @@ fn finish(result: Result<(), BoxError>, detached: bool) -> ExitCode {
         text.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    say(&text, detached);
+    voice.say(&text);
     ExitCode::FAILURE
 }
 

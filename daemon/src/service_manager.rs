@@ -35,6 +35,11 @@ pub async fn stopping(status: String) {
     tell(move || imp::stopping(&status)).await;
 }
 
+/// Another process does the work from here on: what it tells counts, and its end is the service's.
+pub async fn main_process(pid: u32) {
+    tell(move || imp::main_process(pid)).await;
+}
+
 /// One line about how things are, as `systemctl status` shows it.
 pub async fn status(status: String) {
     tell(move || imp::status(&status)).await;
@@ -85,6 +90,10 @@ mod imp {
         sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
     }
 
+    pub(super) fn main_process(pid: u32) -> io::Result<()> {
+        sd_notify::notify(&[NotifyState::MainPid(pid)])
+    }
+
     pub(super) fn status(status: &str) -> io::Result<()> {
         sd_notify::notify(&[NotifyState::Status(status)])
     }
@@ -116,6 +125,10 @@ mod imp {
     }
 
     pub(super) fn stopping(_status: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn main_process(_pid: u32) -> io::Result<()> {
         Ok(())
     }
 

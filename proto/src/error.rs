@@ -49,11 +49,15 @@ pub enum Kind {
     LogUnreadable,
     /// The daemon is about to end.
     Stopping,
+    /// The new kmid did not come up; the old one goes on.
+    RestartFailed,
+    /// The platform cannot do it.
+    Unsupported,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -73,6 +77,8 @@ impl Kind {
         Self::NotSaved,
         Self::LogUnreadable,
         Self::Stopping,
+        Self::RestartFailed,
+        Self::Unsupported,
     ];
 
     /// The number in `error.code`.
@@ -98,6 +104,8 @@ impl Kind {
             Self::UnknownRequest => -32016,
             Self::LogUnreadable => -32020,
             Self::Stopping => -32030,
+            Self::RestartFailed => -32031,
+            Self::Unsupported => -32032,
         }
     }
 
@@ -124,6 +132,8 @@ impl Kind {
             Self::NotSaved => "not_saved",
             Self::LogUnreadable => "log_unreadable",
             Self::Stopping => "stopping",
+            Self::RestartFailed => "restart_failed",
+            Self::Unsupported => "unsupported",
         }
     }
 }

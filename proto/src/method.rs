@@ -78,6 +78,8 @@ methods! {
     DaemonReload = "daemon.reload": Empty => daemon::Reloaded;
     /// Tries the way to every host that keys are sent to, without a key.
     DaemonCheckUpstreams = "daemon.check_upstreams": Empty => daemon::UpstreamChecks;
+    /// Starts a new kmid and hands everything over to it; answers when that one serves, or has failed.
+    DaemonRestart = "daemon.restart": Empty => daemon::Restarted;
     /// Answers, then drains and ends.
     DaemonStop = "daemon.stop": daemon::StopParams => Empty;
     /// Every key.

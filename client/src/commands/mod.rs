@@ -12,6 +12,7 @@ mod man;
 mod plan;
 mod proxy;
 mod proxy_logs;
+mod proxy_reload;
 mod proxy_restart;
 mod proxy_stop;
 mod report;
@@ -54,6 +55,7 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Service(args) => service::run(app, args),
         Command::Proxy(args) => proxy::run(app, &args),
         Command::ProxyStop(args) => proxy_stop::run(app, &args),
+        Command::ProxyReload => proxy_reload::run(app),
         Command::ProxyRestart => proxy_restart::run(app),
         Command::ProxyLogs(args) => proxy_logs::run(app, &args),
         Command::Trace(args) => trace::run(app, &args),

@@ -1,8 +1,11 @@
-//! `kmi proxy-restart`
+//! `kmi proxy-restart`: the running kmid hands its work to a new one; where it cannot, it is stopped and started.
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
+use kmi_proto::client::ClientError;
+use kmi_proto::error::Kind;
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::DaemonStatus;
 use kmid_config::env;
@@ -14,6 +17,9 @@ use crate::commands::service::restart_by;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::{service, tr};
+
+/// Longest wait for a new kmid to serve; the old one gives it up before.
+const LONGEST_RESTART: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(app: &App) -> Outcome {
     let manager = service::installed(&app.settings.socket);
@@ -27,6 +33,14 @@ pub(crate) fn run(app: &App) -> Outcome {
         drop(daemon);
         restart_by(app, &manager)?;
         return report(app);
+    }
+    connect::patience(&daemon, Some(LONGEST_RESTART));
+    match daemon.ask::<typed::DaemonRestart>(&Empty {}) {
+        Ok(_) => return taken_over(app, status.daemon.pid),
+        Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) || error.is(Kind::MethodNotFound) => {
+            app.note(&tr!(app.messages, "restart-stops"));
+        }
+        Err(error) => return Err(connect::failure(app, error).into()),
     }
     // The program is looked for before the old one ends, so that a missing one does not leave nothing running.
     connect::kmid(app)?;
@@ -61,6 +75,25 @@ fn was_found(daemon: &DaemonStatus, file: &Path) -> bool {
     let beside_keys = daemon.auths_dir.as_deref().and_then(|path| Path::new(path).parent());
     let folders = [Some(Path::new(&daemon.state_dir)), beside_keys];
     folders.into_iter().flatten().any(|folder| file == folder.join(".env"))
+}
+
+/// The new one serves; the old one ends when its requests have.
+fn taken_over(app: &App, old: u32) -> Outcome {
+    let mut daemon = connect::require(app, Start::No)?;
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    let pid = status.daemon.pid;
+    let url = status.proxy.url.as_str();
+    if app.json {
+        app.print_json(&serde_json::json!({"restarted": true, "pid": pid, "old_pid": old, "url": url}))?;
+    } else {
+        let (pid, old) = (pid.to_string(), old.to_string());
+        app.print(&format!(
+            "{}\n",
+            tr!(app.messages, "restart-taken-over", pid = pid, old = old, url = url)
+        ))?;
+    }
+    Ok(Exit::Ok)
 }
 
 fn report(app: &App) -> Outcome {

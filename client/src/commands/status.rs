@@ -64,7 +64,7 @@ pub(crate) fn render(view: &View<'_>, status: &Status) -> String {
     fields.row(tr!(messages, "status-requests"), requests(view, status));
     fields.row(tr!(messages, "status-daemon"), daemon(view, status));
     let mut text = fields.render(view.look);
-    text.push_str(&alerts(view, &status.issues));
+    text.push_str(&alerts(view, &with_waiting(view, status)));
     text
 }
 
@@ -202,6 +202,17 @@ fn daemon(view: &View<'_>, status: &Status) -> Vec<Span> {
         spans.push(Span::plain(view.bytes(daemon.rss_bytes)));
     }
     spans
+}
+
+/// The daemon's issues, and the settings that were changed and do not count yet.
+fn with_waiting(view: &View<'_>, status: &Status) -> Vec<Issue> {
+    let waiting = status.daemon.needs_restart.iter().map(|name| Issue {
+        kind: "settings".to_owned(),
+        level: "warn".to_owned(),
+        subject: name.clone(),
+        message: tr!(view.messages, "status-needs-restart"),
+    });
+    status.issues.iter().cloned().chain(waiting).collect()
 }
 
 /// What a person should know about, or nothing.

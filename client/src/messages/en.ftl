@@ -67,6 +67,9 @@ refused-too-many-connections = too many programs are connected to kmid
 refused-too-many-connections-next = close some of them, for example `kmi trace` in other terminals
 refused-stopping = kmid is stopping
 refused-stopping-next = try again when it has ended
+refused-restart-failed = the restart failed, and kmid serves as before
+refused-restart-failed-next = correct what it names, then `kmi proxy-restart`; `kmi proxy-logs` says more
+refused-unsupported = kmid cannot do that here
 refused-log-unreadable = a log could not be read
 refused-log-unreadable-next = look at the permissions of the state directory with `kmi doctor`
 
@@ -231,6 +234,7 @@ sessions-cached = { $percent } % of prompt tokens from the cache
 status-daemon = daemon
 daemon-pid = pid { $pid }
 daemon-up = up { $span }
+status-needs-restart = it was changed; `kmi proxy-restart` puts it in force
 alerts-title = { $count ->
     [one] { $count } alert
    *[other] { $count } alerts
@@ -280,7 +284,7 @@ rotate-written = written: { $path }
 auto-on = automatic rotation is on
 auto-off = automatic rotation is off
 
-## kmi proxy, proxy-stop, proxy-restart
+## kmi proxy, proxy-stop, proxy-reload, proxy-restart
 
 proxy-url = proxy
 proxy-point = Point a client at it, one of:
@@ -299,7 +303,17 @@ stop-draining = { $count ->
 stop-done = kmid (pid { $pid }) has stopped
 error-stop = kmid (pid { $pid }) accepted the stop, but has not ended yet
 error-stop-next = `kmi proxy-stop -f` does not wait for requests in flight
+reload-changed = In force now: { $names }
+reload-same = Nothing has changed.
+reload-keys = the keys
+reload-waiting = After `kmi proxy-restart`: { $names }
+reload-refused = { $count ->
+        [one] The old settings stay in force, because one is wrong:
+       *[other] The old settings stay in force, because { $count } are wrong:
+    }
 restart-done = kmid runs again (pid { $pid }) at { $url }
+restart-taken-over = kmid (pid { $pid }) has taken over at { $url }; the old one (pid { $old }) finishes its requests
+restart-stops = this kmid cannot hand over; it is stopped and started, and new requests are refused meanwhile
 
 ## kmi trace, e2e
 

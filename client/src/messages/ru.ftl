@@ -67,6 +67,9 @@ refused-too-many-connections = к kmid подключено слишком мн�
 refused-too-many-connections-next = закройте часть из них, например `kmi trace` в других терминалах
 refused-stopping = kmid останавливается
 refused-stopping-next = повторите, когда он завершится
+refused-restart-failed = перезапуск не удался, kmid работает как прежде
+refused-restart-failed-next = исправьте то, что названо, затем `kmi proxy-restart`; подробности: `kmi proxy-logs`
+refused-unsupported = здесь kmid этого не умеет
 refused-log-unreadable = журнал не читается
 refused-log-unreadable-next = проверьте права на папку состояния: `kmi doctor`
 
@@ -249,6 +252,7 @@ sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
 daemon-pid = pid { $pid }
 daemon-up = работает { $span }
+status-needs-restart = изменена; начнёт действовать после `kmi proxy-restart`
 alerts-title = { $count ->
     [one] { $count } предупреждение
     [few] { $count } предупреждения
@@ -302,7 +306,7 @@ rotate-written = записано: { $path }
 auto-on = автоматическая ротация включена
 auto-off = автоматическая ротация выключена
 
-## kmi proxy, proxy-stop, proxy-restart
+## kmi proxy, proxy-stop, proxy-reload, proxy-restart
 
 proxy-url = прокси
 proxy-point = Направьте на него клиента, например так:
@@ -323,7 +327,18 @@ stop-draining = { $count ->
 stop-done = kmid (pid { $pid }) остановлен
 error-stop = kmid (pid { $pid }) принял остановку, но ещё не завершился
 error-stop-next = `kmi proxy-stop -f` не ждёт запросов в работе
+reload-changed = Теперь действует: { $names }
+reload-same = Ничего не изменилось.
+reload-keys = ключи
+reload-waiting = После `kmi proxy-restart`: { $names }
+reload-refused = { $count ->
+        [one] Прежние настройки остаются в силе, потому что { $count } ошибочна:
+        [few] Прежние настройки остаются в силе, потому что { $count } ошибочны:
+       *[many] Прежние настройки остаются в силе, потому что { $count } ошибочны:
+    }
 restart-done = kmid снова работает (pid { $pid }): { $url }
+restart-taken-over = kmid (pid { $pid }) принял работу: { $url }; прежний (pid { $old }) завершает свои запросы
+restart-stops = этот kmid не может передать работу; он будет остановлен и запущен, новые запросы тем временем отклоняются
 
 ## kmi trace, e2e
 

@@ -29,10 +29,12 @@ pub struct Variable {
 /// When a changed setting counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakesEffect {
-    /// With the reload.
+    /// With the reload: `now` in the table.
     Now,
-    /// It is bound, opened or built once at start: a restart is needed.
+    /// It is bound, opened or built once at start, so a restart is needed: `restart` in the table.
     Restart,
+    /// Only `kmi` reads it, anew with each command: `kmi` in the table.
+    NextCommand,
 }
 
 impl Variable {
@@ -41,9 +43,9 @@ impl Variable {
         default: &'static str,
         meaning: &'static str,
         group: &'static str,
+        takes_effect: TakesEffect,
         show: fn(&Settings) -> String,
     ) -> Self {
-        let takes_effect = TakesEffect::Now;
         Self { name, default, meaning, group, client: false, secret: false, takes_effect, show }
     }
 
@@ -54,10 +56,6 @@ impl Variable {
     const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
-
-    const fn restart(self) -> Self {
-        Self { takes_effect: TakesEffect::Restart, ..self }
-    }
 }
 
 /// The entry of that name.
@@ -66,13 +64,26 @@ pub fn find(name: &str) -> Option<&'static Variable> {
     ALL.iter().copied().find(|variable| variable.name == name)
 }
 
-/// Per entry: meaning, name = default marks, and how the resolved value is shown.
+/// The word of the table for when a changed value counts.
+macro_rules! effect {
+    (now) => {
+        TakesEffect::Now
+    };
+    (restart) => {
+        TakesEffect::Restart
+    };
+    (kmi) => {
+        TakesEffect::NextCommand
+    };
+}
+
+/// Per entry: meaning, name = default, when a change counts, marks, and how the resolved value is shown.
 macro_rules! variables {
-    ($($group:literal { $( #[doc = $meaning:literal] $name:ident = $default:literal $($mark:ident)*, $show:expr; )+ })+) => {
+    ($($group:literal { $( #[doc = $meaning:literal] $name:ident = $default:literal $effect:ident $($mark:ident)*, $show:expr; )+ })+) => {
         $($(
             #[doc = $meaning]
             pub static $name: Variable =
-                Variable::new(concat!("KMI_", stringify!($name)), $default, $meaning.trim_ascii(), $group, $show)
+                Variable::new(concat!("KMI_", stringify!($name)), $default, $meaning.trim_ascii(), $group, effect!($effect), $show)
                     $(.$mark())*;
         )+)+
 
@@ -84,72 +95,72 @@ macro_rules! variables {
 variables! {
     "Where things are" {
         /// Settings file to use instead of a .env found by default; it beats the process environment
-        ENV_PATH = "" client restart, |s| optional_path(s.env_file.as_ref());
+        ENV_PATH = "" restart client, |s| optional_path(s.env_file.as_ref());
         /// State, logs, traces and the control socket
-        STATE_DIR = "~/.kmi" client restart, |s| path(&s.state_dir);
+        STATE_DIR = "~/.kmi" restart client, |s| path(&s.state_dir);
         /// Control socket; empty = kmid.sock in the state directory, on Windows a pipe named for the user
-        SOCKET = "" client restart, |s| path(&s.socket);
+        SOCKET = "" restart client, |s| path(&s.socket);
         /// Key files; empty = the first that exists of ./_auths, _auths in the state directory, ~/.kimi/_auths
-        AUTHS_DIR = "", |s| optional_path(s.auths_dir.as_ref());
+        AUTHS_DIR = "" now, |s| optional_path(s.auths_dir.as_ref());
     }
     "What may happen" {
         /// 1 = no real request leaves this machine: the embedded simulator answers
         DRY_RUN = "1" restart, |s| flag(s.dry_run);
         /// 1 = rotation may write the chosen key into the Kimi clients' config files (never in dry-run)
-        WRITE_CONFIG = "1", |s| flag(s.write_config);
+        WRITE_CONFIG = "1" now, |s| flag(s.write_config);
         /// 1 = failover to another key, and round robin with `kmi rotate auto`; 0 = only `kmi rotate` switches
-        AUTO_ROTATE_ALLOWED = "0", |s| flag(s.auto_rotate_allowed);
+        AUTO_ROTATE_ALLOWED = "0" now, |s| flag(s.auto_rotate_allowed);
         /// 1 = kmi never starts the daemon by itself
-        NO_AUTOSTART = "0" client, |s| flag(s.no_autostart);
+        NO_AUTOSTART = "0" kmi client, |s| flag(s.no_autostart);
         /// Program that `kmi kimi` runs; empty = the first kimi on PATH
-        KIMI_BIN = "" client, |s| optional_path(s.kimi_bin.as_ref());
+        KIMI_BIN = "" kmi client, |s| optional_path(s.kimi_bin.as_ref());
     }
     "Rotation" {
         /// 1 = `kmi rotate auto` checks the distribution afterwards
-        AUTO_ROTATE_E2E = "1", |s| flag(s.auto_rotate_e2e);
+        AUTO_ROTATE_E2E = "1" kmi, |s| flag(s.auto_rotate_e2e);
         /// 1 = manual rotation moves on when the current key only ties for best
-        ROTATE_ON_TIE = "1", |s| flag(s.rotate_on_tie);
+        ROTATE_ON_TIE = "1" now, |s| flag(s.rotate_on_tie);
         /// 1 = automatic rotation also uses keys in state warn
-        ROTATE_INCLUDE_WARN = "0", |s| flag(s.rotate_include_warn);
+        ROTATE_INCLUDE_WARN = "0" now, |s| flag(s.rotate_include_warn);
         /// Which key is taken: round-robin, most-left, or drain (what would expire unused first)
-        ROTATE_POLICY = "round-robin", |s| s.rotate_policy.name().to_owned();
+        ROTATE_POLICY = "round-robin" now, |s| s.rotate_policy.name().to_owned();
         /// 1 = a session stays with its key while that key can serve it
-        SESSION_AFFINITY = "1", |s| flag(s.session_affinity);
+        SESSION_AFFINITY = "1" now, |s| flag(s.session_affinity);
         /// Longest cooldown when nothing better is known (no Retry-After, no reset time)
-        ROTATION_COOLDOWN_SECONDS = "300", |s| s.rotation_cooldown.as_secs().to_string();
+        ROTATION_COOLDOWN_SECONDS = "300" now, |s| s.rotation_cooldown.as_secs().to_string();
         /// How long a payment or membership refusal blocks; 0 = until cleared by hand or a recheck succeeds
-        PAYMENT_BLOCK_SECONDS = "3600", |s| seconds(s.payment_block);
+        PAYMENT_BLOCK_SECONDS = "3600" now, |s| seconds(s.payment_block);
     }
     "Quota" {
         /// 1 = only keys with a good cached quota reading serve
-        REQUIRE_USAGE_BEFORE_REQUEST = "0", |s| flag(s.require_usage_before_request);
+        REQUIRE_USAGE_BEFORE_REQUEST = "0" now, |s| flag(s.require_usage_before_request);
         /// 1 = while no reading exists yet, do not refuse
-        FAIL_OPEN_ON_EMPTY_CACHE = "1", |s| flag(s.fail_open_on_empty_cache);
+        FAIL_OPEN_ON_EMPTY_CACHE = "1" now, |s| flag(s.fail_open_on_empty_cache);
         /// Seconds between background quota refreshes; 0 = off
-        USAGE_CACHE_SECONDS = "600", |s| seconds(s.usage_cache);
+        USAGE_CACHE_SECONDS = "600" now, |s| seconds(s.usage_cache);
         /// Seconds between rechecks of blocked keys; 0 = off
-        BLOCKLIST_RECHECK_SECONDS = "3600", |s| seconds(s.blocklist_recheck);
+        BLOCKLIST_RECHECK_SECONDS = "3600" now, |s| seconds(s.blocklist_recheck);
         /// Blocked keys rechecked at most in one pass
-        BLOCKLIST_RECHECK_MAX = "3", |s| s.blocklist_recheck_max.to_string();
+        BLOCKLIST_RECHECK_MAX = "3" now, |s| s.blocklist_recheck_max.to_string();
     }
     "Upstream" {
         /// Default upstream, https only; a key file may name its own
-        UPSTREAM_BASE_URL = "https://api.kimi.com/coding/v1", |s| s.upstream_base_url.to_string();
+        UPSTREAM_BASE_URL = "https://api.kimi.com/coding/v1" now, |s| s.upstream_base_url.to_string();
         /// HTTP version towards the upstream: 1.1, 2 or auto (by ALPN)
         UPSTREAM_HTTP = "1.1" restart, |s| s.upstream_http.to_string();
         /// Comma-separated hosts that keys may be sent to, *.domain allowed; empty = any https host
-        UPSTREAM_ALLOWLIST = "", |s| s.upstream_allowlist.0.join(",");
+        UPSTREAM_ALLOWLIST = "" now, |s| s.upstream_allowlist.0.join(",");
     }
     "Proxy" {
         /// host:port to listen on; port 0 = any free
         PROXY_LISTEN = "127.0.0.1:54123" restart, |s| s.proxy_listen.to_string();
         /// What stands for the upstream base path
-        PROXY_BASE_PATH = "/kmi-rotor/v1" restart,
+        PROXY_BASE_PATH = "/kmi-rotor/v1" now,
             |s| if s.proxy_base_path.is_empty() { "/".to_owned() } else { s.proxy_base_path.clone() };
         /// 1 = allow a listen address that other machines can reach; then a token and TLS are required
         PROXY_ALLOW_REMOTE = "0" restart, |s| flag(s.proxy_allow_remote);
         /// Clients must present it (Authorization: Bearer, x-api-key or x-kmi-proxy-token), also on loopback
-        PROXY_TOKEN = "" secret, |s| if s.proxy_token.is_some() { "set".to_owned() } else { "unset".to_owned() };
+        PROXY_TOKEN = "" now secret, |s| if s.proxy_token.is_some() { "set".to_owned() } else { "unset".to_owned() };
         /// PEM file with the proxy's own certificate chain; needs KMI_PROXY_TLS_KEY
         PROXY_TLS_CERT = "" restart, |s| optional_path(s.proxy_tls.as_ref().map(|tls| &tls.cert));
         /// PEM file with the private key of the certificate
@@ -165,62 +176,62 @@ variables! {
     }
     "Proxy limits" {
         /// Requests a second over all; 0 = no limit
-        PROXY_MAX_RPS = "0", |s| rate(s.proxy_limit.per_second);
+        PROXY_MAX_RPS = "0" now, |s| rate(s.proxy_limit.per_second);
         /// Requests a minute over all; 0 = no limit
-        PROXY_MAX_RPM = "0", |s| rate(s.proxy_limit.per_minute);
+        PROXY_MAX_RPM = "0" now, |s| rate(s.proxy_limit.per_minute);
         /// Requests a second and key; 0 = no limit
-        PROXY_MAX_RPS_PER_KEY = "0", |s| rate(s.proxy_limit_per_key.per_second);
+        PROXY_MAX_RPS_PER_KEY = "0" now, |s| rate(s.proxy_limit_per_key.per_second);
         /// Requests a minute and key; 0 = no limit
-        PROXY_MAX_RPM_PER_KEY = "0", |s| rate(s.proxy_limit_per_key.per_minute);
+        PROXY_MAX_RPM_PER_KEY = "0" now, |s| rate(s.proxy_limit_per_key.per_minute);
         /// Further attempts after an upstream's failure (5xx, overload, connect)
-        PROXY_RETRY_MAX = "0", |s| s.proxy_retry_max.to_string();
+        PROXY_RETRY_MAX = "0" now, |s| s.proxy_retry_max.to_string();
         /// First backoff in milliseconds, doubling, full jitter
-        PROXY_RETRY_BASE_MS = "250", |s| s.proxy_retry_base.as_millis().to_string();
+        PROXY_RETRY_BASE_MS = "250" now, |s| s.proxy_retry_base.as_millis().to_string();
         /// Further attempts on other keys after a key's or account's failure, when switching is allowed
-        PROXY_FAILOVER_MAX = "3", |s| s.proxy_failover_max.to_string();
+        PROXY_FAILOVER_MAX = "3" now, |s| s.proxy_failover_max.to_string();
         /// Requests that may wait for a key at a time; 0 = none waits
-        QUEUE_MAX = "256", |s| s.queue_max.to_string();
+        QUEUE_MAX = "256" now, |s| s.queue_max.to_string();
         /// How long a request waits for a key that is only full or paused for a moment; 0 = it is refused at once
-        QUEUE_MAX_WAIT_SECONDS = "30", |s| s.queue_max_wait.as_secs().to_string();
+        QUEUE_MAX_WAIT_SECONDS = "30" now, |s| s.queue_max_wait.as_secs().to_string();
         /// Request bodies up to this many MiB are collected and can be replayed; larger ones pass with one attempt
-        PROXY_REPLAY_MB = "16", |s| megabytes(s.proxy_replay);
+        PROXY_REPLAY_MB = "16" now, |s| megabytes(s.proxy_replay);
         /// MiB that all collected request bodies may use together
-        PROXY_REPLAY_TOTAL_MB = "256" restart, |s| megabytes(s.proxy_replay_total);
+        PROXY_REPLAY_TOTAL_MB = "256" now, |s| megabytes(s.proxy_replay_total);
         /// Longest wait for a connection to the upstream
-        PROXY_CONNECT_TIMEOUT_SECONDS = "10", |s| s.proxy_connect_timeout.as_secs().to_string();
+        PROXY_CONNECT_TIMEOUT_SECONDS = "10" now, |s| s.proxy_connect_timeout.as_secs().to_string();
         /// Longest silence of the upstream, before the first byte and between bytes
-        PROXY_IDLE_TIMEOUT_SECONDS = "600", |s| s.proxy_idle_timeout.as_secs().to_string();
+        PROXY_IDLE_TIMEOUT_SECONDS = "600" now, |s| s.proxy_idle_timeout.as_secs().to_string();
         /// How long a stop waits for requests in flight
-        PROXY_DRAIN_SECONDS = "30", |s| s.proxy_drain.as_secs().to_string();
+        PROXY_DRAIN_SECONDS = "30" now, |s| s.proxy_drain.as_secs().to_string();
     }
     "Traces and logs" {
         /// Size in MiB at which the trace file is rotated
-        TRACE_MAX_MB = "5" restart, |s| (s.trace_files.max_bytes >> 20).to_string();
+        TRACE_MAX_MB = "5" now, |s| (s.trace_files.max_bytes >> 20).to_string();
         /// Old trace files kept
-        TRACE_BACKUPS = "3" restart, |s| s.trace_files.backups.to_string();
+        TRACE_BACKUPS = "3" now, |s| s.trace_files.backups.to_string();
         /// 1 = keep the first words of the prompt in the trace
-        TRACE_PROMPTS = "0", |s| flag(s.trace_prompts);
+        TRACE_PROMPTS = "0" now, |s| flag(s.trace_prompts);
         /// Size in MiB at which a log is rotated
-        LOG_MAX_MB = "5" restart, |s| (s.log_files.max_bytes >> 20).to_string();
+        LOG_MAX_MB = "5" now, |s| (s.log_files.max_bytes >> 20).to_string();
         /// Old files kept of each log
-        LOG_BACKUPS = "3" restart, |s| s.log_files.backups.to_string();
+        LOG_BACKUPS = "3" now, |s| s.log_files.backups.to_string();
         /// error, warn, info, debug, trace, or a tracing filter
-        LOG_LEVEL = "info" restart, |s| s.log_level.clone();
+        LOG_LEVEL = "info" now, |s| s.log_level.clone();
     }
     "What people see" {
         /// local, UTC, an offset such as +03:00 or an IANA name, for times shown and written
-        TIMEZONE = "local" client restart, |s| zone(&s.timezone);
+        TIMEZONE = "local" now client, |s| zone(&s.timezone);
         /// en or ru: everything a person reads
-        LOCALE = "en" client, |s| s.locale.to_string();
+        LOCALE = "en" kmi client, |s| s.locale.to_string();
         /// 1 = no boxes and no colours
-        PLAIN = "0" client, |s| flag(s.plain);
+        PLAIN = "0" kmi client, |s| flag(s.plain);
         /// 1 = no colours; NO_COLOR and a non-terminal count too
-        NO_COLOR = "0" client, |s| flag(s.no_color);
+        NO_COLOR = "0" kmi client, |s| flag(s.no_color);
     }
     "Files and audit" {
         /// 1 = tighten directories to 700 and files to 600 on POSIX; 0 = only warn
-        ENFORCE_FILE_PERMS = "1", |s| flag(s.enforce_file_perms);
+        ENFORCE_FILE_PERMS = "1" now, |s| flag(s.enforce_file_perms);
         /// Who is written into audit events; empty = the user's name
-        AUDIT_ACTOR = "" client, |s| s.audit_actor.clone();
+        AUDIT_ACTOR = "" now client, |s| s.audit_actor.clone();
     }
 }

@@ -76,7 +76,10 @@ impl Loaded<Settings> {
 /// # Errors
 /// With every issue, when one of them is an error.
 pub fn load(launch: &Launch, outside: &Outside) -> Result<Loaded<Settings>, BadSettings> {
-    let mut found = collect(launch, outside);
+    resolve_found(launch, collect(launch, outside, RawValues::default()))
+}
+
+fn resolve_found(launch: &Launch, mut found: Found) -> Result<Loaded<Settings>, BadSettings> {
     let (settings, mut issues) = resolve::resolve(&found.raw, &found.facts);
     found.issues.append(&mut issues);
     if let Some(settings) = &settings {
@@ -87,12 +90,32 @@ pub fn load(launch: &Launch, outside: &Outside) -> Result<Loaded<Settings>, BadS
     })
 }
 
+/// What a running daemon reads anew.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    /// What counts from now on: what needs a restart is as it was.
+    pub in_force: Loaded<Settings>,
+    /// What a restart would bring.
+    pub wanted: Settings,
+}
+
+/// Loads everything that `kmid` reads while it runs; `running` is what it was started with ([`Loaded::raw`]).
+///
+/// # Errors
+/// With every issue, when one of them is an error: also one that only shows together with what needs a restart, such
+/// as a token taken away while the listener that needs it is still there.
+pub fn reload(launch: &Launch, outside: &Outside, running: &RawValues) -> Result<Reloaded, BadSettings> {
+    let wanted = load(launch, outside)?.settings;
+    let in_force = resolve_found(launch, collect(launch, outside, running.kept_while_running()))?;
+    Ok(Reloaded { in_force, wanted })
+}
+
 /// Loads what `kmi` reads. Settings of the daemon's are not judged, and a broken `.env` found by default only warns.
 ///
 /// # Errors
 /// With every issue, when one of them is an error.
 pub fn load_client(launch: &Launch, outside: &Outside) -> Result<Loaded<ClientSettings>, BadSettings> {
-    let mut found = collect(launch, outside);
+    let mut found = collect(launch, outside, RawValues::default());
     found.issues.retain(|issue| concerns_client(&issue.subject));
     for issue in &mut found.issues {
         issue.error &= env::find(&issue.subject).is_some();
@@ -154,9 +177,8 @@ impl Found {
     }
 }
 
-fn collect(launch: &Launch, outside: &Outside) -> Found {
+fn collect(launch: &Launch, outside: &Outside, mut raw: RawValues) -> Found {
     let mut issues = Vec::new();
-    let mut raw = RawValues::default();
     for (name, value) in &launch.flags {
         set_os(&mut raw, name, value, Source::Flag, &mut issues);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kmid_core::key::Secret;
 
-use crate::env::{self, Variable};
+use crate::env::{self, TakesEffect, Variable};
 use crate::issue::Issue;
 use crate::parse::{self, Parsed};
 use crate::paths;
@@ -63,34 +63,50 @@ struct Raw {
 
 /// The strongest value of each variable that somebody set.
 #[derive(Clone, Default)]
-pub struct RawValues(BTreeMap<&'static str, Raw>);
+pub struct RawValues {
+    values: BTreeMap<&'static str, Raw>,
+    /// What needs a restart is not set any more.
+    running: bool,
+}
 
 impl fmt::Debug for RawValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, raw)| (name, &raw.source))).finish()
+        f.debug_map().entries(self.values.iter().map(|(name, raw)| (name, &raw.source))).finish()
     }
 }
 
 impl RawValues {
     /// Sets a value unless a stronger source has set it. Empty means unset where the default is empty.
     pub fn set(&mut self, variable: &'static Variable, text: &str, source: Source) {
-        if text.trim().is_empty() && variable.default.is_empty() {
+        let kept = self.running && variable.takes_effect == TakesEffect::Restart;
+        if kept || (text.trim().is_empty() && variable.default.is_empty()) {
             return;
         }
-        let stays = self.0.get(variable.name).is_some_and(|raw| raw.source < source);
+        let stays = self.values.get(variable.name).is_some_and(|raw| raw.source < source);
         if !stays {
-            self.0.insert(variable.name, Raw { text: text.to_owned(), source });
+            self.values.insert(variable.name, Raw { text: text.to_owned(), source });
         }
     }
 
     /// Where the value of a variable comes from.
     #[must_use]
     pub fn source(&self, variable: &Variable) -> &Source {
-        self.0.get(variable.name).map_or(&Source::Default, |raw| &raw.source)
+        self.values.get(variable.name).map_or(&Source::Default, |raw| &raw.source)
     }
 
     fn get(&self, variable: &Variable) -> Option<&Raw> {
-        self.0.get(variable.name)
+        self.values.get(variable.name)
+    }
+
+    /// What a running daemon goes on with: its values of all variables that need a restart, set or not, and nothing
+    /// yet of the others.
+    #[must_use]
+    pub fn kept_while_running(&self) -> Self {
+        let needs_restart = |name: &&'static str| {
+            env::find(name).is_some_and(|variable| variable.takes_effect == TakesEffect::Restart)
+        };
+        let values = self.values.iter().filter(|(name, _)| needs_restart(name));
+        Self { values: values.map(|(name, raw)| (*name, raw.clone())).collect(), running: true }
     }
 }
 

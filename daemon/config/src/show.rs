@@ -56,7 +56,9 @@ pub struct Changes {
 #[must_use]
 pub fn changes(old: &Settings, new: &Settings) -> Changes {
     let mut changes = Changes::default();
-    for variable in env::ALL {
+    // A `.env` found by default that comes or goes is read with a reload; a name given in flags or environment cannot
+    // change while a process runs.
+    for variable in env::ALL.iter().filter(|variable| variable.name != env::ENV_PATH.name) {
         let same = if variable.secret {
             same_secret(old.proxy_token.as_ref(), new.proxy_token.as_ref())
         } else {
@@ -64,7 +66,7 @@ pub fn changes(old: &Settings, new: &Settings) -> Changes {
         };
         match variable.takes_effect {
             _ if same => {}
-            TakesEffect::Now => changes.now.push(variable.name),
+            TakesEffect::Now | TakesEffect::NextCommand => changes.now.push(variable.name),
             TakesEffect::Restart => changes.needs_restart.push(variable.name),
         }
     }

@@ -41,7 +41,9 @@ fn example() -> String {
         "# Settings of kmid and kmi. Copy this file to ~/.kmi/.env, or to .env beside the folder _auths in which you\n\
          # start kmid, and take away the # in front of what you want to change. Each line shows the default.\n\
          # Strongest first: command-line flag, the file named by KMI_ENV_PATH, the environment, a .env found by default.\n\
-         # Values marked (kmi) are read by kmi too. Switches take 1 true yes on / 0 false no off.\n",
+         # Values marked (kmi) are read by kmi too. Switches take 1 true yes on / 0 false no off.\n\
+         # A running kmid takes over what changes here within two seconds, or at once with `kmi proxy-reload`; what is\n\
+         # marked (restart) waits for `kmi proxy-restart`, which refuses and cuts off no request.\n",
     );
     let mut group = "";
     for variable in env::ALL {
@@ -50,7 +52,9 @@ fn example() -> String {
             text += &format!("\n# --- {group} ---\n");
         }
         let reader = if variable.client { " (kmi)" } else { "" };
-        text += &format!("\n# {}{reader}\n#{}={}\n", variable.meaning, variable.name, variable.default);
+        let restart = if variable.takes_effect == TakesEffect::Restart { " (restart)" } else { "" };
+        text +=
+            &format!("\n# {}{reader}{restart}\n#{}={}\n", variable.meaning, variable.name, variable.default);
     }
     text
 }
@@ -123,7 +127,7 @@ fn each_variable_reaches_its_own_setting() {
             expected.push("KMI_SOCKET");
         }
         let (now, later) = match variable.takes_effect {
-            TakesEffect::Now => (expected, vec![]),
+            TakesEffect::Now | TakesEffect::NextCommand => (expected, vec![]),
             TakesEffect::Restart => (vec![], expected),
         };
         assert_eq!((found.now, found.needs_restart), (now, later), "{}", variable.name);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kimi::error::Row;
 
 /// Whose fault a failed attempt was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// This key: dead, or without the right to a model.
@@ -25,7 +25,7 @@ pub enum Party {
 }
 
 /// How far an attempt had come when its transport failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Resolving, connecting, TLS.
@@ -39,7 +39,7 @@ pub enum Phase {
 }
 
 /// In which way a transport failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// The name did not resolve.
@@ -59,7 +59,7 @@ pub enum FaultKind {
 }
 
 /// A transport failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fault {
     /// How far the attempt had come.
     pub phase: Phase,
@@ -68,7 +68,7 @@ pub struct Fault {
 }
 
 /// What an error answer asks the pool to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// No key is touched.
@@ -84,7 +84,7 @@ pub enum Action {
 }
 
 /// Which quota window a refusal says is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullWindow {
     /// Not said: whichever the readings show full.
@@ -96,7 +96,7 @@ pub enum FullWindow {
 }
 
 /// Why a key is blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockReason {
     /// 401: dead key or wrong host.
@@ -110,7 +110,7 @@ pub enum BlockReason {
 }
 
 /// Where another attempt makes sense before anything reached the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
     /// Nowhere: the answer goes to the client.
@@ -125,7 +125,7 @@ pub enum Retry {
 }
 
 /// What a verdict rests on, the surest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Certainty {
     /// The text says it.
@@ -153,7 +153,7 @@ impl Certainty {
 
 /// The meaning of an error answer. Until when it holds, the answer says in its `Retry-After` only
 /// ([`Outcome::Refused`]), and the pool's readings know the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Verdict {
     /// The row of the error table that matched.
     pub row: Row,
@@ -168,7 +168,8 @@ pub struct Verdict {
 }
 
 /// What one attempt meant. Every lease ends with exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The response came to its true end, and the upstream did what it is there for: a 2xx to a request for the
     /// model. That alone proves a key.

@@ -72,6 +72,10 @@ pub fn start(
         logging,
         issues: Vec::new(),
         script: keys::script(),
+        instance: None,
+        program: std::path::PathBuf::new(),
+        detached: true,
+        predecessor: None,
         inherited: Inherited::default(),
     };
     Ok((start, instance))

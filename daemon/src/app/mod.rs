@@ -3,14 +3,18 @@
 pub mod demo;
 mod keys;
 mod reload;
+mod restart;
 mod service;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kmid_config::load::{Launch, Loaded};
 use kmid_config::outside::Outside;
+use kmid_config::resolve::RawValues;
 use kmid_config::settings::{RateLimit, Settings};
 use kmid_core::pool::Rules;
 use kmid_core::rate::Limit;
@@ -20,11 +24,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::keys::KeyRoom;
+use self::restart::{PREDECESSOR, Restart};
 use self::service::{Pulses, Report};
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
+use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded};
+#[cfg(unix)]
+use crate::inherited;
 use crate::inherited::Inherited;
+use crate::instance::Instance;
+use crate::keys::Watcher;
 use crate::line_log::RecordLog;
 use crate::local_time::Zone;
 use crate::logging::Logging;
@@ -81,6 +91,14 @@ pub struct Start {
     pub issues: Vec<command::Issue>,
     /// What the simulator does; only used in dry-run.
     pub script: Script,
+    /// The lock, to be handed to a successor; `None` where there is none.
+    pub instance: Option<Arc<Instance>>,
+    /// The file that this program was started from.
+    pub program: PathBuf,
+    /// It runs in the background.
+    pub detached: bool,
+    /// The process that was this daemon before, and finishes its requests.
+    pub predecessor: Option<Predecessor>,
     /// Sockets that listen already; what is missing is bound.
     pub inherited: Inherited,
 }
@@ -89,6 +107,10 @@ pub struct Start {
 #[derive(Debug)]
 pub struct App {
     settings: Arc<ArcSwap<Settings>>,
+    /// What the settings were read from at start.
+    raw: RawValues,
+    settings_file: Watcher,
+    needs_restart: Arc<ArcSwap<Vec<&'static str>>>,
     launch: Launch,
     outside: Outside,
     logging: Logging,
@@ -104,6 +126,36 @@ pub struct App {
     signals: Signals,
     proxy_url: String,
     report: Report,
+    /// What a successor takes over ends with this.
+    retire: CancellationToken,
+    /// The right to the state directory; nobody else's business in the demo.
+    instance: Option<Arc<Instance>>,
+    /// Copies of the listening sockets, for a successor.
+    listeners: Vec<(&'static str, Handle)>,
+    program: PathBuf,
+    detached: bool,
+    owns_socket: bool,
+    /// Another process removes the control socket's file.
+    keep_socket_file: Arc<AtomicBool>,
+    /// Processes that still finish requests from before this one.
+    behind: Arc<AtomicU32>,
+}
+
+/// What has to be closed last, in this order.
+#[derive(Debug)]
+pub struct Closing {
+    logging: Logging,
+    relay: Option<Relay>,
+}
+
+impl Closing {
+    /// Writes out the log, or tells the successor the rest of it. Blocks; events after this are lost.
+    pub fn close(self) {
+        self.logging.close();
+        if let Some(relay) = self.relay {
+            relay.close();
+        }
+    }
 }
 
 impl App {
@@ -112,8 +164,12 @@ impl App {
     /// # Errors
     /// Says which part could not start, and what to do.
     pub async fn start(start: Start) -> Result<Self, AppError> {
-        let Start { loaded, launch, outside, logging, issues: mut start_issues, script, inherited } = start;
+        let Start { loaded, launch, outside, logging, issues: mut start_issues, script, inherited, .. } =
+            start;
+        let Start { instance, program, detached, predecessor, .. } = start;
         let signals = Signals::install()?;
+        let settings_file = reload::watch_settings(&loaded).await?;
+        let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
         let (listen, tls) = (&settings.proxy_listen, settings.proxy_tls.as_ref());
@@ -122,10 +178,13 @@ impl App {
             Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings, inherited.metrics).await?),
             None => None,
         };
+        let owned = predecessor.as_ref().is_some_and(Predecessor::owns_socket);
         let control = match inherited.control {
-            Some(listener) => control::listener::adopt(listener, &settings.socket)?,
+            Some(listener) => control::listener::adopt(listener, &settings.socket, owned)?,
             None => control::listener::bind(&settings.socket)?,
         };
+        let (owns_socket, keep_socket_file) = (control.owns_file(), control.keep_file());
+        let listeners = copies(&bound, &control, metrics_bound.as_ref())?;
         let proxy_addr = bound.addr();
 
         let state_file = state_dir.join("state.json");
@@ -149,6 +208,10 @@ impl App {
         let dry_run = settings.dry_run;
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let keys = KeyRoom::open(Arc::clone(&state), Arc::clone(&settings), loaded.auths_candidates).await?;
+        let behind = Arc::new(AtomicU32::new(predecessor.as_ref().map_or(0, Predecessor::behind)));
+        if let Some(predecessor) = &predecessor {
+            predecessor.adopt(&state);
+        }
         let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
         let zone: Zone = logging.zone().clone();
         let proxy = Proxy::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream), zone);
@@ -164,6 +227,7 @@ impl App {
         let context = control::Context {
             state: Arc::clone(&state),
             settings: Arc::clone(&settings),
+            needs_restart: Arc::clone(&needs_restart),
             commands: send_commands,
             trace: trace.lines(),
             metrics: Arc::clone(&metrics),
@@ -175,28 +239,41 @@ impl App {
         };
 
         let ending = Ending::default();
+        let retire = cancel.child_token();
         let mut supervisor = Supervisor::default();
         let pulses = Pulses::default();
         supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone(), pulses.proxy.clone()));
         supervisor.spawn(
             "control",
-            control::listener::serve(control, context, cancel.clone(), pulses.control.clone()),
+            control::listener::serve(control, context, retire.clone(), pulses.control.clone()),
         );
         if let Some(bound) = metrics_bound {
             tracing::info!(url = %format!("http://{}/metrics", bound.addr()), "metrics_ready");
-            supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, cancel.clone()));
+            supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, retire.clone()));
         }
-        supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone(), pulses.refresh.clone()));
+        supervisor.spawn("refresh", Arc::clone(&refresher).run(retire.clone(), pulses.refresh.clone()));
         supervisor.spawn("upstream", upstream.reap());
         supervisor.spawn("queue", Arc::clone(&state).serve_by_time(cancel.clone()));
-        supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
+        supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), retire.clone()));
         let report = Report::new(&state, proxy_addr, dry_run);
         supervisor
-            .spawn("service", service::tell(report.clone(), pulses, ending.drain.clone(), cancel.clone()));
+            .spawn("service", service::tell(report.clone(), pulses, ending.drain.clone(), retire.clone()));
+        if let Some(predecessor) = predecessor {
+            let (state, behind) = (Arc::clone(&state), Arc::clone(&behind));
+            let files =
+                Files { trace: trace.lines(), app: logging.app().clone(), daemon: logging.daemon().clone() };
+            supervisor.spawn(PREDECESSOR, async move {
+                predecessor.listen(state, files).await;
+                behind.store(0, Ordering::Relaxed);
+            });
+        }
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
         service_manager::ready(report.line()).await;
         Ok(Self {
             settings,
+            raw: loaded.raw,
+            settings_file,
+            needs_restart,
             launch,
             outside,
             logging,
@@ -212,6 +289,14 @@ impl App {
             signals,
             proxy_url,
             report,
+            retire,
+            instance,
+            listeners,
+            program,
+            detached,
+            owns_socket,
+            keep_socket_file,
+            behind,
         })
     }
 
@@ -227,38 +312,55 @@ impl App {
         &self.state
     }
 
-    /// Serves until a signal, a command or `stop` ends it, then drains. Returns the log, still open.
+    /// Serves until a signal, a command or `stop` ends it, then drains; or until a successor serves, and then finishes
+    /// its requests. Returns what is still open.
     ///
     /// # Errors
     /// When a task ended by itself.
-    pub async fn run(mut self, stop: CancellationToken) -> (Logging, Result<(), AppError>) {
+    pub async fn run(mut self, stop: CancellationToken) -> (Closing, Result<(), AppError>) {
+        let mut restart: Option<Restart> = None;
         let mut answers = JoinSet::new();
         let places = Arc::new(Semaphore::new(COMMANDS_AT_ONCE));
         let result = loop {
             tokio::select! {
-                ended = self.supervisor.watch() => break Err(ended.into()),
-                () = stop.cancelled() => break Ok(false),
+                ended = self.supervisor.watch() => if ended.0 != PREDECESSOR { break Err(ended.into()) },
+                () = stop.cancelled() => break Ok(End::Stop { force: false }),
                 signal = self.signals.next() => match signal {
-                    Signal::Stop => break Ok(false),
+                    Signal::Stop => break Ok(End::Stop { force: false }),
                     Signal::Reload => { self.reload_told().await; }
                 },
                 Some(command) = self.commands.recv() => match command {
-                    Command::Stop { force } => break Ok(force),
+                    Command::Stop { force } => break Ok(End::Stop { force }),
+                    Command::Restart { reply } if restart.is_some() => {
+                        let _ = reply.send(Err(RestartError::UnderWay));
+                    }
+                    Command::Restart { reply } => restart = self.begin_restart(reply).await,
                     Command::Reload { reply } => { let _ = reply.send(self.reload_told().await); }
                     other => { answers.spawn(carry_out(other, Arc::clone(&self.refresher), Arc::clone(&places))); }
+                },
+                () = self.settings_file.changed() => { self.reload_told().await; }
+                result = under_way(&mut restart) =>
+                    if let Some(successor) = self.restart_ended(&mut restart, result) {
+                    break Ok(End::Succeeded(successor));
                 },
                 Some(_) = answers.join_next() => {}
             }
         };
-        let result = match result {
-            Ok(force) => {
+        // A successor that does not serve yet will not: it is killed, and what it was to write is written here.
+        self.abandon_restart(restart).await;
+        let (relay, result) = match result {
+            Ok(End::Stop { force }) => {
                 self.drain(force).await;
-                Ok(())
+                (None, Ok(()))
             }
-            Err(error) => Err(error),
+            Ok(End::Succeeded(successor)) => {
+                self.finish(&successor).await;
+                (Some(successor.relay), Ok(()))
+            }
+            Err(error) => (None, Err(error)),
         };
         answers.shutdown().await;
-        (self.end().await, result)
+        (Closing { logging: self.end().await, relay }, result)
     }
 
     /// Lets requests in flight finish until the deadline, a second signal or a forced stop.
@@ -292,6 +394,9 @@ impl App {
         self.ending.abort.cancel();
         self.cancel.cancel();
         self.supervisor.finish().await;
+        let settings_file = self.settings_file;
+        // Waits for its thread.
+        let _ = tokio::task::spawn_blocking(|| drop(settings_file)).await;
         self.upstream_tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.upstream_tasks.wait()).await;
         let state = self.state;
@@ -300,6 +405,43 @@ impl App {
         tracing::info!("kmid_stopped");
         self.logging
     }
+}
+
+/// Why serving ends.
+enum End {
+    Stop { force: bool },
+    Succeeded(Succeeded),
+}
+
+/// The end of a restart; never while there is none.
+async fn under_way(restart: &mut Option<Restart>) -> Result<Succeeded, RestartError> {
+    match restart {
+        Some(restart) => restart.work.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Copies of the listening sockets, for a successor.
+#[cfg(unix)]
+fn copies(
+    proxy: &listener::Bound,
+    control: &control::listener::Bound,
+    metrics: Option<&metrics::listener::Bound>,
+) -> std::io::Result<Vec<(&'static str, Handle)>> {
+    let mut copies = vec![(inherited::PROXY, proxy.copy()?), (inherited::CONTROL, control.copy()?)];
+    if let Some(metrics) = metrics {
+        copies.push((inherited::METRICS, metrics.copy()?));
+    }
+    Ok(copies)
+}
+
+#[cfg(not(unix))]
+fn copies(
+    _proxy: &listener::Bound,
+    _control: &control::listener::Bound,
+    _metrics: Option<&metrics::listener::Bound>,
+) -> std::io::Result<Vec<(&'static str, Handle)>> {
+    Ok(Vec::new())
 }
 
 async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Semaphore>) {
@@ -315,7 +457,7 @@ async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Sema
         Command::Recheck { label, reply } => {
             let _ = reply.send(refresher.recheck(label).await);
         }
-        Command::Reload { .. } | Command::Stop { .. } => {}
+        Command::Reload { .. } | Command::Restart { .. } | Command::Stop { .. } => {}
     }
 }
 

@@ -19,6 +19,7 @@ use kmid_core::time::Time;
 
 use crate::client_config::Configured;
 use crate::command;
+use crate::handover::RestartError;
 use crate::state::{Refused, RequestTotals};
 
 /// What the status tells of the process.
@@ -30,6 +31,7 @@ pub(super) struct Process {
     pub(super) now: Time,
     pub(super) rss_bytes: u64,
     pub(super) proxy_addr: SocketAddr,
+    pub(super) needs_restart: Vec<String>,
 }
 
 pub(super) fn status(
@@ -77,6 +79,7 @@ pub(super) fn status(
             env_file: settings.env_file.as_ref().map(|path| path.display().to_string()),
             auths_dir: settings.auths_dir.as_ref().map(|path| path.display().to_string()),
             state_dir: settings.state_dir.display().to_string(),
+            needs_restart: process.needs_restart.clone(),
         },
         requests: RequestCounts {
             total: requests.total,
@@ -95,6 +98,18 @@ pub(super) fn status(
         upstreams: upstreams(view),
         issues: issues.into_iter().map(issue).collect(),
     }
+}
+
+/// Why there was no restart.
+pub(super) fn restart_failed(error: &RestartError) -> RpcError {
+    let kind = match error {
+        RestartError::Unsupported | RestartError::Elsewhere(_) => Kind::Unsupported,
+        RestartError::UnderWay | RestartError::TooManyBehind(_) => Kind::Busy,
+        RestartError::BadSettings(_) | RestartError::Failed(_) | RestartError::NotSaved(_) => {
+            Kind::RestartFailed
+        }
+    };
+    RpcError::new(kind, error.to_string())
 }
 
 /// Where a client on this machine reaches a listener, also one that listens on all addresses.
@@ -309,6 +324,7 @@ pub(super) fn refusal(refused: &Refused, view: &PoolView) -> RpcError {
         Refused::Disabled { .. } => Kind::Disabled,
         Refused::NotAllowed => Kind::Policy,
         Refused::NoneServes { .. } => Kind::NoneServes,
+        Refused::Leaving => Kind::Stopping,
         Refused::NotSaved(_) => Kind::NotSaved,
     };
     let first = view.keys.iter().filter(|key| !key.state.serves()).filter_map(|key| key.until).min();

@@ -53,6 +53,10 @@ impl Service for Context {
                 no_params(params)?;
                 result(handlers::daemon::check_upstreams(self).await?)
             }
+            Method::DaemonRestart => {
+                no_params(params)?;
+                result(handlers::daemon::restart(self, peer).await?)
+            }
             Method::DaemonStop => Ok(handlers::daemon::stop(&read(params)?)),
             Method::KeysList => result(handlers::keys::list(self, &read(params)?).await?),
             Method::KeysUnblock => result(handlers::keys::unblock(self, peer, &read(params)?).await?),

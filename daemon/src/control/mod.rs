@@ -34,6 +34,8 @@ pub struct Context {
     pub state: Arc<State>,
     /// Settings in force; swapped on reload.
     pub settings: Arc<ArcSwap<Settings>>,
+    /// Names of settings that were changed and wait for a restart.
+    pub needs_restart: Arc<ArcSwap<Vec<&'static str>>>,
     /// To the rest of the daemon.
     pub commands: mpsc::Sender<Command>,
     /// `trace/trace.jsonl`

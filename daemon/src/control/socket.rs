@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::Listener as _;
@@ -76,6 +78,8 @@ pub enum BindError {
 pub struct Bound {
     listener: Listener,
     file: os::File,
+    /// Its file is to stay, because another process goes on with it.
+    keep: Arc<AtomicBool>,
 }
 
 /// Binds the control socket and takes the place of one that an earlier run left behind. Only for the holder of the
@@ -93,23 +97,23 @@ pub fn bind(path: &Path) -> Result<Bound, BindError> {
     })
     .map_err(failed)?;
     let file = os::File::of(&path).map_err(failed)?;
-    Ok(Bound { listener, file })
+    Ok(Bound { listener, file, keep: Arc::default() })
 }
 
 /// Takes a control socket that listens at `path` already (`crate::inherited`). Its file stays when kmid ends: it
-/// belongs to the one that made it. If somebody removed the file, nobody could connect, and the socket is bound anew.
+/// belongs to the one that made it, unless that was a kmid that handed it over (`owned`). If somebody removed the file, nobody could connect, and the socket is bound anew.
 ///
 /// # Errors
 /// As for [`bind`].
-pub fn adopt(listener: ControlListener, path: &Path) -> Result<Bound, BindError> {
+pub fn adopt(listener: ControlListener, path: &Path, owned: bool) -> Result<Bound, BindError> {
     if !os::is_there(path) {
         tracing::warn!(path = %path.display(), "control_socket_removed");
         return bind(path);
     }
     let failed = |source| BindError::Listen { path: path.to_owned(), source };
     let listener = os::adopt(listener).map_err(failed)?;
-    let file = os::File::of_another(path).map_err(failed)?;
-    Ok(Bound { listener, file })
+    let file = if owned { os::File::of(path) } else { os::File::of_another(path) }.map_err(failed)?;
+    Ok(Bound { listener, file, keep: Arc::default() })
 }
 
 impl Bound {
@@ -122,7 +126,30 @@ impl Bound {
 
     /// Removes the socket file, so that nobody connects any more.
     pub(super) fn remove_file(&mut self) {
-        self.file.remove();
+        if !self.keep.load(Ordering::Relaxed) {
+            self.file.remove();
+        }
+    }
+
+    /// Whether the file goes with this socket.
+    #[must_use]
+    pub fn owns_file(&self) -> bool {
+        self.file.is_ours()
+    }
+
+    /// Set, it leaves the file to another process.
+    #[must_use]
+    pub fn keep_file(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.keep)
+    }
+
+    /// The socket once more, for a successor.
+    ///
+    /// # Errors
+    /// As the system says.
+    #[cfg(unix)]
+    pub fn copy(&self) -> io::Result<std::os::fd::OwnedFd> {
+        os::copy(&self.listener)
     }
 }
 
@@ -135,7 +162,7 @@ impl Drop for Bound {
 #[cfg(unix)]
 mod os {
     use std::fs::{self, DirBuilder, Permissions};
-    use std::os::fd::OwnedFd;
+    use std::os::fd::{AsFd as _, OwnedFd};
     use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 
     use interprocess::local_socket::traits::StreamCommon;
@@ -166,6 +193,10 @@ mod os {
         /// The file of an inherited socket: it is not ours to remove.
         pub(super) fn of_another(path: &Path) -> io::Result<Self> {
             Ok(Self { removed: true, ..Self::of(path)? })
+        }
+
+        pub(super) fn is_ours(&self) -> bool {
+            !self.removed
         }
 
         /// Leaves a successor's socket alone.
@@ -216,6 +247,11 @@ mod os {
         Ok(Listener::UdSocket(Unix::try_from(OwnedFd::from(listener))?))
     }
 
+    pub(super) fn copy(listener: &Listener) -> io::Result<OwnedFd> {
+        let Listener::UdSocket(listener) = listener;
+        listener.as_fd().try_clone_to_owned()
+    }
+
     pub(super) fn check_peer(stream: &Stream) -> Result<Peer, Refusal> {
         let creds = stream.peer_creds().map_err(Refusal::Unknown)?;
         let Some(uid) = creds.euid() else {
@@ -247,6 +283,10 @@ mod os {
 
         pub(super) fn of_another(path: &Path) -> io::Result<Self> {
             Self::of(path)
+        }
+
+        pub(super) fn is_ours(&self) -> bool {
+            true
         }
 
         pub(super) fn remove(&mut self) {}
@@ -321,7 +361,7 @@ mod tests {
         let path = home.path().join("kmid.sock");
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut bound = adopt(listener, &path).unwrap();
+        let mut bound = adopt(listener, &path, false).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let _client = UnixStream::connect(&path).unwrap();
         assert!(bound.accept().await.unwrap().1.is_ok());
@@ -336,7 +376,7 @@ mod tests {
         let path = home.path().join("kmid.sock");
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let bound = adopt(listener, &path).unwrap();
+        let bound = adopt(listener, &path, false).unwrap();
         let _client = UnixStream::connect(&path).unwrap();
         assert!(bound.accept().await.unwrap().1.is_ok());
     }

@@ -1,4 +1,4 @@
-//! Says when something in the key directories changed.
+//! Says when something in the key directories changed, or a settings file.
 //!
 //! A thread of its own waits for the system's events, lets a burst pass, and wakes whoever awaits
 //! [`Watcher::changed`]. After each change it sets all its watches up anew, before it reports: whatever was
@@ -28,7 +28,7 @@ const SLOW_POLL: Duration = Duration::from_secs(30);
 /// Where there are no events, the look is all there is.
 const QUICK_POLL: Duration = Duration::from_secs(1);
 
-/// Watches key directories, whether they exist yet or not. Dropping it ends its thread.
+/// Watches key directories or single files, whether they exist yet or not. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Watcher {
     changed: Arc<Notify>,
@@ -38,7 +38,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch these directories and one level of folders below each.
+    /// Starts to watch these: of a directory also one level of folders below it, of anything else the file itself.
     ///
     /// When it returns, the watches are set: load after that, and no change is missed.
     ///
@@ -234,16 +234,23 @@ fn stamps(dirs: &[PathBuf]) -> Vec<Stamp> {
     let mut stamps = Vec::new();
     for dir in dirs {
         // A directory that exists, though empty, differs from none.
-        let Ok(listing) = file::list(dir) else { continue };
+        let Ok(listing) = file::list(dir) else {
+            stamps.extend(stamp(dir.clone()));
+            continue;
+        };
         stamps.push(Stamp { path: dir.clone(), modified: None, length: 0 });
         for path in listing.files {
             let path = dir.join(path);
-            let found = fs::metadata(&path).ok();
-            let modified = found.as_ref().and_then(|found| found.modified().ok());
-            stamps.push(Stamp { path, modified, length: found.map_or(0, |found| found.len()) });
+            let missing = Stamp { path: path.clone(), modified: None, length: 0 };
+            stamps.push(stamp(path).unwrap_or(missing));
         }
     }
     stamps
+}
+
+fn stamp(path: PathBuf) -> Option<Stamp> {
+    let found = fs::metadata(&path).ok()?;
+    Some(Stamp { path, modified: found.modified().ok(), length: found.len() })
 }
 
 /// File systems on which another machine or the host of a virtual one writes without an event here.

@@ -174,6 +174,25 @@ impl LineLog {
         }
     }
 
+    /// Returns when all lines queued so far are in the file; later ones are held back, up to 8 MiB, until
+    /// [`LineLog::resume`] or [`LineLog::forward`].
+    pub async fn hold(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.file.ask(Ask::Hold(reply)) {
+            let _ = answer.await;
+        }
+    }
+
+    /// Writes what was held back, and on.
+    pub fn resume(&self) {
+        self.file.ask(Ask::Resume);
+    }
+
+    /// Gives every line to `to` instead of writing it, what was held back first; `to` says `false` when it is lost.
+    pub fn forward(&self, to: impl FnMut(&str) -> bool + Send + 'static) {
+        self.file.ask(Ask::Forward(Box::new(to)));
+    }
+
     /// Writes out what is queued and ends the writer's thread; waits at most two seconds, so not on the runtime
     /// while it serves. Lines pushed later are counted as lost.
     pub fn close(&self) {

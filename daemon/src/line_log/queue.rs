@@ -37,7 +37,16 @@ pub(super) enum Ask {
     Flush(oneshot::Sender<()>),
     /// A seam between what is in the files and what comes.
     Tail(oneshot::Sender<io::Result<Tail>>),
+    /// Nothing is written from here on; everything before is in the file when the answer comes.
+    Hold(oneshot::Sender<()>),
+    /// Writing goes on.
+    Resume,
+    /// Lines go there instead, what was held first.
+    Forward(Forward),
 }
+
+/// Where lines go instead of the file; `false` when one is lost.
+pub(super) type Forward = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// What [`Queue::take`] says beside the entries.
 pub(super) struct Taken {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kmid_config::settings::FileLimit;
 use tokio::sync::broadcast;
 
-use super::queue::{Ask, Entry, Queue};
+use super::queue::{Ask, Entry, Forward, Queue};
 use super::rotate::{Batch, LogFile};
 use super::{Line, Record, Tail};
 use crate::clock;
@@ -15,6 +15,8 @@ use crate::clock;
 const LIVE_LINES: usize = 4096;
 /// A batch is written when it has grown to this, so that a full queue does not double in memory.
 const BATCH_BYTES: usize = 1 << 20;
+/// Lines that are held grow to this; what comes then is lost.
+const MOST_HELD: usize = 8 << 20;
 /// Buffers above this are given back when they were mostly empty.
 const KEEP_BYTES: usize = 64 << 10;
 
@@ -38,10 +40,20 @@ pub(super) fn report_to_log(report: &Report<'_>) {
     }
 }
 
+/// Where lines go.
+enum Out {
+    File,
+    /// Nowhere yet: another process may be about to write the file.
+    Held,
+    /// To the process that writes the file.
+    Forward(Forward),
+}
+
 pub(super) struct Writer<T> {
     queue: Arc<Queue<T>>,
     path: PathBuf,
     file: LogFile,
+    out: Out,
     limit: FileLimit,
     batch: Batch,
     live: Option<broadcast::Sender<Arc<Line>>>,
@@ -58,7 +70,8 @@ impl<T: Record> Writer<T> {
         report: fn(&Report<'_>),
     ) -> Self {
         let file = LogFile::new(path.clone());
-        Self { queue, path, file, limit, batch: Batch::default(), live: None, seq: 0, reported: 0, report }
+        let (out, batch) = (Out::File, Batch::default());
+        Self { queue, path, file, out, limit, batch, live: None, seq: 0, reported: 0, report }
     }
 
     /// Runs until the queue is closed and empty.
@@ -99,6 +112,13 @@ impl<T: Record> Writer<T> {
                 self.write(force);
                 let _ = reply.send(self.tail());
             }
+            Entry::Ask(Ask::Hold(reply)) => {
+                self.write(force);
+                self.out = Out::Held;
+                let _ = reply.send(());
+            }
+            Entry::Ask(Ask::Resume) => self.out = Out::File,
+            Entry::Ask(Ask::Forward(forward)) => self.out = Out::Forward(forward),
         }
         if self.batch.bytes.len() >= BATCH_BYTES {
             self.write(force);
@@ -121,16 +141,42 @@ impl<T: Record> Writer<T> {
         if lines == 0 {
             return;
         }
-        let was_failing = self.file.is_failing();
-        let appended = self.file.append(&self.batch, self.limit, clock::now(), force);
-        self.queue.count_lost(lines - appended.lines);
+        match &self.out {
+            Out::File => self.append(lines, force),
+            Out::Held if self.batch.bytes.len() < MOST_HELD => return,
+            Out::Held => self.queue.count_lost(lines),
+            Out::Forward(_) => self.forward(),
+        }
+        self.clear();
+    }
+
+    fn forward(&mut self) {
         self.send_live();
+        let Out::Forward(forward) = &mut self.out else { return };
+        let mut start = 0;
+        let mut lost = 0;
+        for end in &self.batch.ends {
+            let told = forward(&String::from_utf8_lossy(&self.batch.bytes[start..end - 1]));
+            lost += usize::from(!told);
+            start = *end;
+        }
+        self.queue.count_lost(lost);
+    }
+
+    fn clear(&mut self) {
         if self.batch.bytes.capacity() > KEEP_BYTES && self.batch.bytes.len() < KEEP_BYTES / 4 {
             self.batch.bytes.shrink_to(KEEP_BYTES);
             self.batch.ends.shrink_to(1024);
         }
         self.batch.bytes.clear();
         self.batch.ends.clear();
+    }
+
+    fn append(&mut self, lines: usize, force: bool) {
+        let was_failing = self.file.is_failing();
+        let appended = self.file.append(&self.batch, self.limit, clock::now(), force);
+        self.queue.count_lost(lines - appended.lines);
+        self.send_live();
         if let Some(error) = appended.error {
             if !was_failing {
                 (self.report)(&Report::Failed { path: &self.path, error: &error });

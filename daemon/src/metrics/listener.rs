@@ -91,6 +91,17 @@ fn tls_config(cert: &std::path::Path, key: &std::path::Path) -> Result<Arc<rustl
     Ok(config)
 }
 
+#[cfg(unix)]
+impl Bound {
+    /// The socket once more, for a successor.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn copy(&self) -> io::Result<std::os::fd::OwnedFd> {
+        std::os::fd::AsFd::as_fd(&self.listener).try_clone_to_owned()
+    }
+}
+
 /// Serves until cancelled.
 pub async fn serve(bound: Bound, metrics: Arc<Metrics>, cancel: CancellationToken) {
     let connections = TaskTracker::new();

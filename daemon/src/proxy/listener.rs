@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -35,6 +36,8 @@ const MOST_BUFFERED: usize = 64 * 1024;
 /// A request may be under way on a connection that looks idle when a drain begins, the first one above all: it has so
 /// long to arrive. Closed at once, it would be lost.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+/// The same after a handover, when the connection is closed with an answer (`Connection: close`).
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -114,6 +117,17 @@ impl Bound {
     }
 }
 
+#[cfg(unix)]
+impl Bound {
+    /// The socket once more, for a successor.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn copy(&self) -> io::Result<std::os::fd::OwnedFd> {
+        std::os::fd::AsFd::as_fd(&self.listener).try_clone_to_owned()
+    }
+}
+
 /// A listener of the address; `inherited` is one that has been checked to be it (`crate::inherited`).
 pub(crate) async fn bind_tcp(
     listen: &ListenAddr,
@@ -126,20 +140,25 @@ pub(crate) async fn bind_tcp(
     TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)).await
 }
 
-/// How the listener ends: `drain` stops accepting and lets requests in flight finish, `abort` cuts them off.
+/// How the listener ends: `leave` and `drain` stops accepting and lets requests in flight finish, `abort` cuts them off.
 #[derive(Debug, Clone, Default)]
 pub struct Ending {
     /// No new requests.
     pub drain: CancellationToken,
     /// No requests at all.
     pub abort: CancellationToken,
+    /// Another process accepts from here on; this one answers on the connections that it has.
+    pub leave: CancellationToken,
 }
 
 impl Ending {
-    /// Some time after the drain began.
-    async fn drained(&self, after: Duration) {
-        Cancelled::of(&self.drain).await;
-        tokio::time::sleep(after).await;
+    /// Some time after the drain began, or after another process took over: a connection is closed with the next
+    /// answer then, and one without a request has longer to bring one.
+    async fn drained(&self) {
+        tokio::select! {
+            () = Cancelled::of(&self.drain) => tokio::time::sleep(LAST_WORDS).await,
+            () = Cancelled::of(&self.leave) => tokio::time::sleep(LAST_REQUEST).await,
+        }
     }
 }
 
@@ -152,6 +171,7 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse
         let accepted = tokio::select! {
             () = ending.drain.cancelled() => break,
             () = ending.abort.cancelled() => break,
+            () = ending.leave.cancelled() => break,
             () = pulse.beat() => continue,
             accepted = accept(&bound.listener, &room) => accepted,
         };
@@ -198,6 +218,7 @@ async fn accept(
 struct Answers {
     proxy: Arc<Proxy>,
     loopback: bool,
+    leave: CancellationToken,
 }
 
 impl Service<Request<Incoming>> for Answers {
@@ -208,7 +229,16 @@ impl Service<Request<Incoming>> for Answers {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (proxy, loopback) = (Arc::clone(&self.proxy), self.loopback);
-        Box::pin(async move { Ok(exchange::handle(proxy, request, loopback).await) })
+        let leave = self.leave.clone();
+        let closes = request.version() <= Version::HTTP_11;
+        Box::pin(async move {
+            let mut answer = exchange::handle(proxy, request, loopback).await;
+            // The client's next request goes to the process that took over.
+            if closes && leave.is_cancelled() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        })
     }
 }
 
@@ -242,7 +272,7 @@ impl Connection {
     }
 
     fn service(&self) -> Answers {
-        Answers { proxy: Arc::clone(&self.proxy), loopback: self.loopback }
+        Answers { proxy: Arc::clone(&self.proxy), loopback: self.loopback, leave: self.ending.leave.clone() }
     }
 
     async fn serve_http1(self, tcp: TcpStream) {
@@ -278,7 +308,7 @@ impl Connection {
             biased;
             ended = connection.as_mut() => Some(ended),
             () = Cancelled::of(&self.ending.abort) => return self.proxy.state.cut_off(),
-            () = self.ending.drained(LAST_WORDS) => None,
+            () = self.ending.drained() => None,
         };
         let ended = match ended {
             Some(ended) => ended,

@@ -3,6 +3,7 @@
 pub mod atomic_file;
 pub mod counted;
 mod issues;
+mod late;
 mod lease;
 mod load;
 mod migrations;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 use self::counted::Counted;
 use self::issues::Issues;
 pub use self::issues::Origin;
+pub use self::late::{Late, LateFile};
 pub use self::lease::Lease;
 pub use self::queue::{NoLease, Patience, Waited};
 use self::store::Store;
@@ -62,6 +64,10 @@ pub struct State {
     /// Requests in flight are being cut off.
     cutting_off: AtomicBool,
     unknown: Unknown,
+    /// After a restart, in the old process.
+    leaving: late::Leaving,
+    /// After a restart, in the new process.
+    adopted: late::Adopted,
 }
 
 /// What a rotation did.
@@ -108,6 +114,9 @@ pub enum Refused {
         /// Every key's state.
         states: String,
     },
+    /// Another process takes over.
+    #[error("kmid hands its work over to a new process; repeat it in a moment")]
+    Leaving,
     /// The state file could not be written.
     #[error("the change is in force but could not be saved: {0}")]
     NotSaved(String),
@@ -144,6 +153,8 @@ impl State {
             trouble: AtomicBool::new(false),
             cutting_off: AtomicBool::new(false),
             unknown: Unknown::default(),
+            leaving: late::Leaving::default(),
+            adopted: late::Adopted::default(),
         }))
     }
 
@@ -213,7 +224,9 @@ impl State {
     }
 
     fn record(&self, lease: pool::Lease, outcome: &Outcome) {
+        let (key, tokens) = (lease.key.fingerprint, lease.tokens);
         let effects = self.change(|pool| {
+            self.leaving.tell(|| Late::Ended { key, outcome: *outcome, tokens });
             let effects = pool.record(lease, outcome, clock::now(), fastrand::u64(..));
             self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
             effects
@@ -374,6 +387,7 @@ impl State {
     /// # Errors
     /// When there is nothing to switch to.
     pub async fn rotate(&self, to: Option<&str>) -> Result<Rotation, Refused> {
+        self.not_leaving()?;
         let rotated =
             self.change(|pool| pool.rotate(to, clock::now()).map_err(|error| refused(error, to, pool)))?;
         self.save().await?;
@@ -396,6 +410,7 @@ impl State {
     /// # Errors
     /// When it is not allowed.
     pub async fn set_auto(&self, enabled: bool) -> Result<(), Refused> {
+        self.not_leaving()?;
         if !self.change(|pool| pool.set_auto(enabled)) {
             return Err(Refused::NotAllowed);
         }
@@ -407,6 +422,7 @@ impl State {
     /// # Errors
     /// When no key has that label.
     pub async fn unblock(&self, label: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
+        self.not_leaving()?;
         let cleared = self.change(|pool| {
             if let Some(label) = label
                 && pool.key(label).is_none()
@@ -417,6 +433,10 @@ impl State {
         })?;
         self.save().await?;
         Ok(cleared)
+    }
+
+    fn not_leaving(&self) -> Result<(), Refused> {
+        if self.leaving.is_on() { Err(Refused::Leaving) } else { Ok(()) }
     }
 
     async fn save(&self) -> Result<(), Refused> {

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Lease, State, lock};
+use super::{Late, Lease, State, lock};
 use crate::clock;
 
 /// A laptop sleeps while timers stand still: no longer without a look at the clock.
@@ -110,7 +110,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(Ok(lease)) = self.leave() {
             let mut pool = lock(&self.state.pool);
-            pool.give_back(lease, clock::now());
+            self.state.give_back(&mut pool, lease);
             self.state.serve_waiters(&mut pool);
         }
     }
@@ -135,7 +135,7 @@ impl State {
             None => {
                 let mut pool = lock(&self.pool);
                 self.serve_waiters(&mut pool);
-                pool.lease(demand, clock::now()).map_err(NoLease::Refused)
+                self.grant(&mut pool, demand, clock::now()).map_err(NoLease::Refused)
             }
         };
         Waited { lease: lease.map(|lease| self.wrap(lease)), queued: Some(began.elapsed()) }
@@ -146,7 +146,7 @@ impl State {
         // A slot that has come free by time alone is for those who wait for it.
         self.serve_waiters(&mut pool);
         let now = clock::now();
-        let refusal = match pool.lease(demand, now) {
+        let refusal = match self.grant(&mut pool, demand, now) {
             Ok(lease) => return Entered::Done(Ok(self.wrap(lease))),
             Err(refusal) => refusal,
         };
@@ -171,6 +171,17 @@ impl State {
         };
         self.waiting.changed.notify_one();
         Entered::Waits(Place { state: self, ticket, answer })
+    }
+
+    fn grant(&self, pool: &mut Pool, demand: &Demand<'_>, now: Time) -> Result<pool::Lease, Refusal> {
+        let lease = pool.lease(demand, now)?;
+        self.leaving.tell(|| Late::Begun { key: lease.key.fingerprint });
+        Ok(lease)
+    }
+
+    pub(super) fn give_back(&self, pool: &mut Pool, lease: pool::Lease) {
+        self.leaving.tell(|| Late::GivenBack { key: lease.key.fingerprint });
+        pool.give_back(lease, clock::now());
     }
 
     fn wrap(self: &Arc<Self>, lease: pool::Lease) -> Lease {
@@ -198,13 +209,13 @@ impl State {
                 if outlook.waits(&waiter.demand(), now + left) {
                     return Turn::Waits;
                 }
-                Turn::Done(pool.lease(&waiter.demand(), now).map_err(NoLease::Refused))
+                Turn::Done(self.grant(pool, &waiter.demand(), now).map_err(NoLease::Refused))
             };
             let Some((waiter, answer)) = line.queue.serve(ask) else { break };
             let served = answer.is_ok();
             // It left in this moment.
             if let Err(Ok(lease)) = waiter.answer.send(answer) {
-                pool.give_back(lease, now);
+                self.give_back(pool, lease);
             }
             if served {
                 outlook = pool.outlook(now);

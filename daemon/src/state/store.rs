@@ -49,6 +49,8 @@ struct Shared {
     inner: Mutex<Inner>,
     wake: Condvar,
     finished: Condvar,
+    /// A write has ended.
+    rested: Condvar,
 }
 
 #[derive(Default)]
@@ -59,6 +61,9 @@ struct Inner {
     saved: u64,
     idle: bool,
     urgent: bool,
+    writing: bool,
+    /// Another process writes.
+    paused: bool,
     closed: bool,
     finished: bool,
     failures: u64,
@@ -84,6 +89,7 @@ impl Store {
             inner: Mutex::new(Inner::default()),
             wake: Condvar::new(),
             finished: Condvar::new(),
+            rested: Condvar::new(),
         });
         let (tell, progress) = watch::channel(Progress::default());
         let thread = std::thread::Builder::new().name("state.json".to_owned()).spawn({
@@ -111,6 +117,10 @@ impl Store {
     pub async fn save_now(&self) -> Result<(), SaveError> {
         let wanted = {
             let mut inner = self.shared.lock();
+            if inner.paused {
+                let cause = "another process writes it now".to_owned();
+                return Err(SaveError { path: self.shared.path.clone(), cause });
+            }
             inner.wanted += 1;
             inner.urgent = true;
             inner.idle = false;
@@ -124,6 +134,42 @@ impl Store {
             Ok(progress) => Err(failed(progress.error.clone().unwrap_or_default())),
             Err(_) => Err(failed("the writer has ended".to_owned())),
         }
+    }
+
+    /// Lets what is being written and what somebody waits for be written, and nothing more until
+    /// [`Store::resume`]. Blocks, five seconds at most.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub fn pause(&self) -> Result<(), SaveError> {
+        let inner = self.shared.lock();
+        let busy = |inner: &mut Inner| inner.writing || inner.urgent;
+        let waited = self.shared.rested.wait_timeout_while(inner, CLOSE_WAIT, busy);
+        let (mut inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let cause = "the disk does not answer".to_owned();
+            return Err(SaveError { path: self.shared.path.clone(), cause });
+        }
+        inner.paused = true;
+        Ok(())
+    }
+
+    /// After [`Store::pause`]: writes this, on the caller's thread.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn write_last(&self, snapshot: Snapshot) -> Result<(), SaveError> {
+        let path = self.shared.path.clone();
+        write(&path, snapshot).map_err(|error| SaveError { path, cause: error.to_string() })
+    }
+
+    /// Writes again, and soon.
+    pub fn resume(&self) {
+        let mut inner = self.shared.lock();
+        inner.paused = false;
+        inner.wanted += 1;
+        drop(inner);
+        self.shared.wake.notify_one();
     }
 
     /// Failures in a row, for the status; none when the last write worked.
@@ -154,7 +200,7 @@ impl Store {
             .finished
             .wait_timeout_while(inner, CLOSE_WAIT, |inner| !inner.finished)
             .unwrap_or_else(PoisonError::into_inner);
-        let (finished, saved) = (inner.finished, inner.saved == inner.wanted);
+        let (finished, saved) = (inner.finished, inner.paused || inner.saved == inner.wanted);
         drop(inner);
         if finished && let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic of the writer was printed when it happened.
@@ -192,23 +238,30 @@ impl Shared {
     /// end.
     fn next(&self) -> Option<u64> {
         let mut inner = self.lock();
-        inner.idle = inner.saved == inner.wanted;
-        inner = self
-            .wake
-            .wait_while(inner, |inner| inner.saved == inner.wanted && !inner.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        inner.idle = false;
-        let pause = match u32::try_from(inner.failures).unwrap_or(u32::MAX) {
-            0 => COLLECT,
-            n => (COLLECT * 2u32.saturating_pow(n.min(6))).min(LONGEST_PAUSE),
-        };
-        inner = self
-            .wake
-            .wait_timeout_while(inner, pause, |inner| !inner.urgent && !inner.closed)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        loop {
+            inner.idle = inner.saved == inner.wanted;
+            inner = self
+                .wake
+                .wait_while(inner, |inner| (inner.saved == inner.wanted || inner.paused) && !inner.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            inner.idle = false;
+            let pause = match u32::try_from(inner.failures).unwrap_or(u32::MAX) {
+                0 => COLLECT,
+                n => (COLLECT * 2u32.saturating_pow(n.min(6))).min(LONGEST_PAUSE),
+            };
+            inner = self
+                .wake
+                .wait_timeout_while(inner, pause, |inner| !inner.urgent && !inner.closed)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            // It may have been paused meanwhile.
+            if !inner.paused || inner.closed {
+                break;
+            }
+        }
         inner.urgent = false;
-        (inner.saved != inner.wanted).then_some(inner.wanted)
+        inner.writing = inner.saved != inner.wanted && !inner.paused;
+        inner.writing.then_some(inner.wanted)
     }
 }
 
@@ -217,6 +270,8 @@ fn run(shared: &Arc<Shared>, source: &Source, tell: &watch::Sender<Progress>) {
     while let Some(upto) = shared.next() {
         let result = write(&shared.path, source());
         let mut inner = shared.lock();
+        inner.writing = false;
+        shared.rested.notify_all();
         let failed_before = inner.failures > 0;
         if result.is_ok() {
             inner.saved = upto;

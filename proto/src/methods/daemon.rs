@@ -167,6 +167,9 @@ pub struct DaemonStatus {
     pub auths_dir: Option<String>,
     /// The state directory.
     pub state_dir: String,
+    /// Names of settings that were changed and wait for a restart.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// The sessions that are known.
@@ -252,6 +255,15 @@ pub struct Reloaded {
     pub needs_restart: Vec<String>,
     /// What could not be used; with settings issues the old settings stay in force.
     pub issues: Vec<Issue>,
+}
+
+/// Result of `daemon.restart`: the new kmid serves, the old one finishes its requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// Process id of the new one.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
 }
 
 /// Result of `daemon.check_upstreams`.

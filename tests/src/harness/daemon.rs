@@ -24,6 +24,7 @@ use crate::upstream::Upstream;
 pub struct Setup {
     home: Home,
     args: Vec<&'static str>,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -38,19 +39,19 @@ impl Setup {
     pub fn live_at(base_url: &str, ca_pem: &str) -> Self {
         let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", base_url);
         let ca = home.write("ca.pem", ca_pem);
-        Self { home: home.env("SSL_CERT_FILE", ca), args: Vec::new() }
+        Self::in_home(home.env("SSL_CERT_FILE", ca))
     }
 
     /// A daemon with the embedded simulator.
     #[must_use]
     pub fn dry_run() -> Self {
-        Self { home: Home::new(), args: Vec::new() }
+        Self::in_home(Home::new())
     }
 
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home, args: Vec::new() }
+        Self { home, args: Vec::new(), program: None }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -70,6 +71,19 @@ impl Setup {
     #[must_use]
     pub fn in_background(mut self) -> Self {
         self.args.push("--detached");
+        self
+    }
+
+    /// Runs a copy of the program, which a test may replace as an upgrade does.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[must_use]
+    pub fn from_copy(mut self) -> Self {
+        let copy = self.home.path().join("bin/kmid");
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(&binaries().kmid, &copy).unwrap();
+        self.program = Some(copy);
         self
     }
 
@@ -104,7 +118,8 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let mut daemon = Daemon::spawn(self.home, &self.args);
+        let program = self.program.as_ref().unwrap_or(&binaries().kmid);
+        let mut daemon = Daemon::spawn(self.home, program, &self.args);
         daemon.wait_ready().await;
         daemon
     }
@@ -128,20 +143,50 @@ pub struct Daemon {
     /// Its HOME.
     pub home: Home,
     child: Option<Child>,
+    /// Daemons that this one took over from; they may still finish requests.
+    before: Vec<Child>,
     pid: u32,
     proxy: Option<SocketAddr>,
 }
 
 impl Daemon {
-    fn spawn(home: Home, args: &[&str]) -> Self {
+    fn spawn(home: Home, program: &Path, args: &[&str]) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(&binaries().kmid).args(args);
+        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(program).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();
-        Self { home, child: Some(child), pid, proxy: None }
+        Self { home, child: Some(child), before: Vec::new(), pid, proxy: None }
+    }
+
+    /// After a restart: the value stands for the new process from here on. Returns the id of the old one.
+    ///
+    /// # Panics
+    /// When there is no new one.
+    pub async fn followed(&mut self) -> u32 {
+        let status = self.rpc("daemon.status", json!({})).await.unwrap();
+        let pid = u32::try_from(status["daemon"]["pid"].as_u64().unwrap()).unwrap();
+        assert_ne!(pid, self.pid, "the old one still answers");
+        self.before.extend(self.child.take());
+        std::mem::replace(&mut self.pid, pid)
+    }
+
+    /// Waits for the ends of the daemons before this one.
+    ///
+    /// # Panics
+    /// When one did not end well.
+    pub async fn those_before_ended(&mut self) {
+        for mut child in std::mem::take(&mut self.before) {
+            let _guard = KillOnFailure(child.id());
+            let status = eventually("the old kmid to end", || {
+                let status = child.try_wait().unwrap();
+                async move { status }
+            })
+            .await;
+            assert!(status.success(), "{status}\n{}", self.output());
+        }
     }
 
     /// Ready means that the control socket answers and names the proxy's address.
@@ -307,9 +352,13 @@ impl Drop for KillOnFailure {
 impl Drop for Daemon {
     #[allow(clippy::print_stderr, reason = "the daemon's own words explain a failed test best")]
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for child in self.child.iter_mut().chain(&mut self.before) {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        // Those that a restart started are nobody's children.
+        for pid in process::of_home(self.home.path()) {
+            process::signal(pid, Signal::KILL);
         }
         if std::thread::panicking() {
             let output = self.output();

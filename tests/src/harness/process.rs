@@ -1,6 +1,8 @@
 //! What the kernel says about a process: `proc(5)`.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -70,6 +72,19 @@ pub fn children(pid: u32) -> Vec<u32> {
         stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok()) == Some(pid)
     })
     .collect()
+}
+
+/// Processes that were started with this HOME, zombies left out.
+#[must_use]
+pub fn of_home(home: &Path) -> Vec<u32> {
+    let wanted = [b"HOME=", home.as_os_str().as_bytes()].concat();
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let ours = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+    };
+    pids.filter(ours).collect()
 }
 
 /// Open file descriptors.

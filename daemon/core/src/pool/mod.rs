@@ -6,6 +6,7 @@ mod choose;
 mod decision;
 mod entry;
 mod hear;
+mod late;
 pub mod outage;
 mod record;
 mod rotate;

@@ -2,7 +2,9 @@
 
 use kmi_proto::error::RpcError;
 use kmi_proto::hello::{PROTOCOL, Skew, skew};
-use kmi_proto::methods::daemon::{Hello, HelloParams, Reloaded, Status, StopParams, UpstreamChecks};
+use kmi_proto::methods::daemon::{
+    Hello, HelloParams, Reloaded, Restarted, Status, StopParams, UpstreamChecks,
+};
 
 use super::super::Context;
 use super::super::convert::{self, Process};
@@ -40,6 +42,7 @@ pub(in super::super) async fn status(context: &Context) -> Status {
         now: clock::now(),
         rss_bytes: ProcessFigures::read().await.resident_bytes.unwrap_or_default(),
         proxy_addr: context.proxy_addr,
+        needs_restart: context.needs_restart.load().iter().map(|&name| name.to_owned()).collect(),
     };
     let settings = context.settings.load();
     let mut issues = context.state.issues();
@@ -67,6 +70,14 @@ pub(in super::super) async fn reload(context: &Context, peer: Peer) -> Result<Re
 
 pub(in super::super) async fn check_upstreams(context: &Context) -> Result<UpstreamChecks, RpcError> {
     Ok(convert::upstream_checks(ask(context, |reply| Command::CheckUpstreams { reply }).await?))
+}
+
+pub(in super::super) async fn restart(context: &Context, peer: Peer) -> Result<Restarted, RpcError> {
+    audit(context, peer, &Change { action: "restart", ..Change::default() });
+    match ask(context, |reply| Command::Restart { reply }).await? {
+        Ok((pid, version)) => Ok(Restarted { pid, version }),
+        Err(error) => Err(convert::restart_failed(&error)),
+    }
 }
 
 pub(in super::super) fn stop(params: &StopParams) -> Reply {

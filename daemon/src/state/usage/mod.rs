@@ -10,6 +10,7 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use kmid_core::history::{By, Group, History, Hour, Subject, Sums, group};
 use kmid_core::time::Time;
 
 use self::files::Files;
+use super::Late;
 use crate::clock;
 use crate::command::Issue;
 
@@ -47,6 +49,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Pending {
     sums: History,
+    /// Another process writes: it is told instead.
+    late: Option<SyncSender<Late>>,
     /// The writer sleeps until there is something to write.
     idle: bool,
     closed: bool,
@@ -82,12 +86,34 @@ impl Usage {
     /// Counts a finished request. Cheap: a short lock, and a wake only after a pause.
     pub fn count(&self, at: Time, subject: Subject, sums: Sums) {
         let mut pending = lock(&self.shared.pending);
+        if let Some(late) = &pending.late {
+            // A full queue loses it; the pool's state counts what it loses, and the two are full together.
+            let _ = late.try_send(Late::Used { at, subject, sums });
+            return;
+        }
         pending.sums.add(Hour::of(at), subject, sums);
         let wake = std::mem::take(&mut pending.idle);
         drop(pending);
         if wake {
             self.shared.wake.notify_one();
         }
+    }
+
+    /// Writes what is in memory for the last time; what comes from now on, and what cannot be written, goes to `late`.
+    /// Blocks.
+    pub fn leave(&self, late: SyncSender<Late>) {
+        let mut files = lock(&self.shared.files);
+        lock(&self.shared.pending).late = Some(late.clone());
+        self.shared.write(&mut files, clock::now());
+        let unwritten = std::mem::take(&mut lock(&self.shared.pending).sums);
+        for (hour, subject, sums) in unwritten.into_rows() {
+            let _ = late.try_send(Late::Used { at: hour.start(), subject, sums });
+        }
+    }
+
+    /// Counts and writes again.
+    pub fn stay(&self) {
+        lock(&self.shared.pending).late = None;
     }
 
     /// What was used since `from` and before `now`, added up. Reads and writes files: not on the runtime.

@@ -3,13 +3,13 @@
 //! Source: kimi-upstream.md "Errors", collected from public issue threads and client sources, 2026-11. Nothing
 //! of it could be probed live.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::ErrorText;
 use crate::outcome::{Action, BlockReason, Certainty, FullWindow, Party, Retry, Verdict};
 
 /// A row of the error table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Row {
     /// 401, dead key or wrong host

@@ -10,6 +10,7 @@ mod decisions;
 mod events;
 mod history;
 mod keys;
+mod late;
 mod memory;
 mod modes;
 mod outage_histories;

@@ -1,0 +1,184 @@
+//! A restart without loss, on the side of the running daemon: `daemon.restart`.
+
+use std::io::IsTerminal as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kmid_config::load;
+use kmid_config::settings::Settings;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::command::Command;
+use crate::handover::{self, Files, Handle, Parts, RestartError, Succeeded};
+use crate::service_manager;
+use crate::signal::Signal;
+use crate::supervisor::Ended;
+
+/// Requests that were under way at a handover end by themselves; a stream that never does is cut off after this. A
+/// shorter time would cut off what a restart is there to spare.
+const LONGEST_FINISH: Duration = Duration::from_secs(3600);
+/// The task that listens to the predecessor.
+pub(super) const PREDECESSOR: &str = "predecessor";
+/// Tasks that end when a successor has taken their work over.
+const HANDED_OVER: [&str; 5] = ["control", "metrics", "refresh", "keys", "service"];
+
+/// A restart under way.
+pub(super) struct Restart {
+    pub(super) work: Pin<Box<dyn Future<Output = Result<Succeeded, RestartError>> + Send>>,
+    reply: Reply,
+    give_up: CancellationToken,
+}
+
+type Reply = oneshot::Sender<Result<(u32, String), RestartError>>;
+
+impl Restart {
+    /// Gives it up, and returns when all is as before.
+    async fn abandon(self, app: &App) {
+        self.give_up.cancel();
+        let result = self.work.await;
+        app.end_restart(result, self.reply);
+    }
+}
+
+impl App {
+    /// Begins a restart, or says why not.
+    pub(super) async fn begin_restart(&self, reply: Reply) -> Option<Restart> {
+        match self.parts().await {
+            Ok(parts) => {
+                let give_up = parts.give_up.clone();
+                Some(Restart { work: Box::pin(handover::hand_over(parts)), reply, give_up })
+            }
+            Err(error) => {
+                tracing::error!(%error, "restart_failed");
+                // Whoever asked may be gone.
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    }
+
+    /// Gives up the restart that is under way, if one is.
+    pub(super) async fn abandon_restart(&self, restart: Option<Restart>) {
+        if let Some(restart) = restart {
+            restart.abandon(self).await;
+        }
+    }
+
+    /// Answers for the restart when it came to its end; returns the successor that serves.
+    pub(super) fn restart_ended(
+        &self,
+        restart: &mut Option<Restart>,
+        result: Result<Succeeded, RestartError>,
+    ) -> Option<Succeeded> {
+        restart.take().and_then(|restart| self.end_restart(result, restart.reply))
+    }
+
+    fn end_restart(&self, result: Result<Succeeded, RestartError>, reply: Reply) -> Option<Succeeded> {
+        match result {
+            Ok(succeeded) => {
+                let _ = reply.send(Ok((succeeded.pid, succeeded.version.clone())));
+                Some(succeeded)
+            }
+            Err(error) => {
+                tracing::error!(%error, "restart_failed");
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    }
+
+    async fn parts(&self) -> Result<Parts, RestartError> {
+        let Some(instance) = self.instance.clone() else { return Err(RestartError::Unsupported) };
+        let behind = self.behind.load(Ordering::Relaxed);
+        if behind >= handover::MOST_BEHIND {
+            return Err(RestartError::TooManyBehind(behind));
+        }
+        let (launch, outside) = (self.launch.clone(), self.outside.clone());
+        let wanted = tokio::task::spawn_blocking(move || load::load(&launch, &outside))
+            .await
+            .map_err(|error| RestartError::Failed(error.to_string()))?
+            .map_err(|bad| RestartError::BadSettings(bad.to_string()))?
+            .settings;
+        handover::stays_put(&self.settings.load(), &wanted)?;
+        let mut args = self.launch.to_args();
+        if self.launch.folder.is_none() {
+            args.push("--no-folder".into());
+        }
+        Ok(Parts {
+            program: handover::program(&self.program),
+            args,
+            state_dir: wanted.state_dir.clone(),
+            // A terminal belongs to whoever typed the command, and not to a process that he does not know.
+            detached: self.detached || std::io::stderr().is_terminal(),
+            listeners: self.listeners_for(&wanted)?,
+            instance,
+            state: Arc::clone(&self.state),
+            files: Files {
+                trace: self.trace.lines(),
+                app: self.logging.app().clone(),
+                daemon: self.logging.daemon().clone(),
+            },
+            owns_socket: self.owns_socket,
+            behind,
+            give_up: CancellationToken::new(),
+        })
+    }
+
+    /// The sockets that listen where the settings want them; the successor binds the others itself.
+    #[cfg(unix)]
+    fn listeners_for(&self, wanted: &Settings) -> Result<Vec<(&'static str, Handle)>, RestartError> {
+        let fitting =
+            self.listeners.iter().filter(|(name, handle)| crate::inherited::fits(name, handle, wanted));
+        let copies = fitting.map(|(name, handle)| Ok((*name, handle.try_clone()?)));
+        copies.collect::<std::io::Result<_>>().map_err(|error| RestartError::Failed(error.to_string()))
+    }
+
+    #[cfg(not(unix))]
+    fn listeners_for(&self, _wanted: &Settings) -> Result<Vec<(&'static str, Handle)>, RestartError> {
+        Ok(Vec::new())
+    }
+
+    /// A successor serves: this process takes nothing new, and returns when its last request has ended.
+    pub(super) async fn finish(&mut self, successor: &Succeeded) {
+        // Its file is the successor's now.
+        self.keep_socket_file.store(true, Ordering::Relaxed);
+        self.ending.leave.cancel();
+        self.retire.cancel();
+        self.listeners.clear();
+        tracing::info!(
+            successor = successor.pid,
+            in_flight = self.state.requests().in_flight,
+            "kmid_handed_over"
+        );
+        service_manager::main_process(successor.pid).await;
+        let mut predecessor = self.behind.load(Ordering::Relaxed) > 0;
+        let mut proxy = true;
+        let drain = self.settings.load().proxy_drain;
+        let mut out_of_time = std::pin::pin!(async {
+            tokio::select! {
+                () = tokio::time::sleep(LONGEST_FINISH) => {}
+                // Whoever stops kmid means all of it.
+                () = async { successor.ended.cancelled().await; tokio::time::sleep(drain).await } => {}
+            }
+        });
+        while proxy || predecessor {
+            tokio::select! {
+                Ended(name) = self.supervisor.watch() => match &*name {
+                    "proxy" => proxy = false,
+                    // What it tells is passed on.
+                    PREDECESSOR => predecessor = false,
+                    name if HANDED_OVER.contains(&name) => {}
+                    _ => break,
+                },
+                () = &mut out_of_time => break,
+                signal = self.signals.next() => if signal == Signal::Stop { break },
+                Some(command) = self.commands.recv() => if let Command::Stop { force: true } = command { break },
+            }
+        }
+        self.ending.abort.cancel();
+    }
+}

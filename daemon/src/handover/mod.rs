@@ -1,0 +1,197 @@
+//! A restart without loss: the running kmid starts its successor, gives it the listening sockets, the state
+//! directory's lock and the state, and then only finishes the requests that it has.
+//!
+//! The two talk over a control socket of their own, a pair of which the successor gets one end as its standard input:
+//! lines of JSON, [`FromNew`] one way, [`FromOld`] the other. Nobody else can speak on it, and each sees the end of the
+//! other at once. ARCHITECTURE.md, "Restart", has the states of both and what happens at each failure.
+
+#[cfg(unix)]
+mod new;
+#[cfg(unix)]
+mod old;
+#[cfg(unix)]
+mod spawn;
+#[cfg(not(unix))]
+mod unsupported;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kmid_config::settings::Settings;
+use kmid_core::key::Fingerprint;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+#[cfg(unix)]
+pub use self::new::{Predecessor, Takeover};
+#[cfg(unix)]
+pub use self::old::{Relay, hand_over};
+#[cfg(not(unix))]
+pub use self::unsupported::{Predecessor, Relay, Takeover, hand_over};
+use crate::instance::Instance;
+use crate::line_log::LineLog;
+use crate::state::{Late, State};
+
+/// A listening socket to be passed on.
+#[cfg(unix)]
+pub type Handle = std::os::fd::OwnedFd;
+/// Nothing is passed on.
+#[cfg(not(unix))]
+pub type Handle = std::convert::Infallible;
+
+/// Predecessors that still finish requests while a further restart is asked for: each relays what the one before it
+/// tells, so a long line of them is a sign of something else.
+pub const MOST_BEHIND: u32 = 4;
+/// The longest line of the conversation.
+const LONGEST_LINE: u64 = 4 << 20;
+
+/// What the successor says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "new")]
+enum FromNew {
+    /// Its settings are good and it has the sockets; it has written nothing.
+    Prepared {
+        /// Its version.
+        version: String,
+    },
+    /// It holds lock and state, and answers.
+    Serving,
+    /// It will end.
+    Failed {
+        /// For people.
+        why: String,
+    },
+}
+
+/// What the predecessor says. The lock comes with the byte before the first line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "old")]
+enum FromOld {
+    /// Everything is written, and writing is the successor's from here on.
+    Yours(Yours),
+    /// Something that happened since.
+    Tells {
+        /// What.
+        what: Late,
+    },
+}
+
+/// What the successor has to know beside what is on disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Yours {
+    /// Attempts under way.
+    in_flight: Vec<(Fingerprint, u32)>,
+    /// The control socket's file goes with the last kmid and not with the one who made it (systemd).
+    owns_socket: bool,
+    /// How many processes still finish requests, the predecessor included.
+    behind: u32,
+}
+
+/// Why there was no restart. The running kmid goes on as it was.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RestartError {
+    /// Not on this platform.
+    #[error("this platform cannot hand listening sockets to another process; stop kmid and start it again")]
+    Unsupported,
+    /// One is under way.
+    #[error("a restart is under way already; wait for its end")]
+    UnderWay,
+    /// See [`MOST_BEHIND`].
+    #[error(
+        "{0} processes still finish requests from before earlier restarts; wait for them, or stop and start kmid to \
+         cut them off"
+    )]
+    TooManyBehind(u32),
+    /// What the successor would need is elsewhere.
+    #[error("{0} has changed, and nothing can be handed over to another place; stop kmid and start it again")]
+    Elsewhere(&'static str),
+    /// The settings cannot be used.
+    #[error("the settings cannot be used, so no new kmid was started: {0}")]
+    BadSettings(String),
+    /// The new process did not come up.
+    #[error("the new kmid did not start ({0}); this one goes on serving")]
+    Failed(String),
+    /// The last write failed.
+    #[error("{0}; this kmid goes on serving")]
+    NotSaved(String),
+}
+
+/// What a successor is started from.
+#[derive(Debug)]
+pub struct Parts {
+    /// The program on disk.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// For `logs/proxy.out`.
+    pub state_dir: PathBuf,
+    /// It logs to files alone, and not to where this process prints.
+    pub detached: bool,
+    /// Names as in `LISTEN_FDNAMES`.
+    pub listeners: Vec<(&'static str, Handle)>,
+    /// The lock.
+    pub instance: Arc<Instance>,
+    /// The state.
+    pub state: Arc<State>,
+    /// The files of lines.
+    pub files: Files,
+    /// See [`Yours`].
+    pub owns_socket: bool,
+    /// See [`Yours`].
+    pub behind: u32,
+    /// Cancelled, the restart is given up: the successor is killed, and all is as before.
+    pub give_up: CancellationToken,
+}
+
+/// The files of lines that are handed over.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `trace/trace.jsonl`
+    pub trace: LineLog,
+    /// `logs/kmi.log`
+    pub app: LineLog,
+    /// `logs/proxy.out`
+    pub daemon: LineLog,
+}
+
+/// A successor that serves.
+#[derive(Debug)]
+pub struct Succeeded {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// To be closed when nothing more is to be told.
+    pub relay: Relay,
+    /// Cancelled when it has ended.
+    pub ended: CancellationToken,
+}
+
+/// The program to start: the file that this one was started from, which an upgrade may have replaced since. Linux says
+/// ` (deleted)` behind its name then.
+#[must_use]
+pub fn program(running: &std::path::Path) -> PathBuf {
+    let text = running.to_string_lossy();
+    match text.strip_suffix(" (deleted)") {
+        Some(stripped) if !running.exists() => stripped.into(),
+        _ => running.to_owned(),
+    }
+}
+
+/// Whether the settings for the successor leave everything that has to stay where it is.
+///
+/// # Errors
+/// With the name of what has moved.
+pub fn stays_put(running: &Settings, wanted: &Settings) -> Result<(), RestartError> {
+    if running.state_dir != wanted.state_dir {
+        return Err(RestartError::Elsewhere("KMI_STATE_DIR"));
+    }
+    if running.socket != wanted.socket {
+        return Err(RestartError::Elsewhere("KMI_SOCKET"));
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests;

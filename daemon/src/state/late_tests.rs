@@ -1,0 +1,135 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use kmid_config::settings::FileLimit;
+use kmid_core::key::{BaseUrl, Key, Secret};
+use kmid_core::pool::{Demand, Rules};
+
+use super::*;
+use crate::line_log::RecordLog;
+use crate::state::{Patience, store};
+
+fn key() -> Key {
+    let secret = Secret::new("sk-kimi-0123456789-alpha");
+    Key {
+        label: "alpha".into(),
+        fingerprint: Fingerprint::of(&secret),
+        secret,
+        base_url: BaseUrl::parse("https://api.kimi.com/coding/v1").unwrap(),
+        priority: 0,
+        disabled: false,
+        email: None,
+        source: "alpha.env".into(),
+        revision: 1,
+    }
+}
+
+fn state(dir: &Path) -> Arc<State> {
+    let file = dir.join("state.json");
+    let remembered = store::load(&file, clock::now()).unwrap();
+    let limit = FileLimit { max_bytes: 1 << 20, backups: 1 };
+    let trace = RecordLog::open(dir.join("trace.jsonl"), limit).unwrap();
+    let state = State::start(Rules::default(), remembered.snapshot, &file, trace).unwrap();
+    state.set_keys(vec![key()]);
+    state
+}
+
+async fn lease(state: &Arc<State>) -> crate::state::Lease {
+    let patience = Patience { until: tokio::time::Instant::now(), most: 0 };
+    state.lease_or_wait(&Demand::default(), patience).await.lease.unwrap()
+}
+
+fn figures(state: &State) -> (u64, u64, u32) {
+    let key = &state.view().keys[0];
+    (key.requests, key.tokens.output, lock(&state.pool).in_flight().iter().map(|(_, count)| count).sum())
+}
+
+async fn leave(state: &Arc<State>) -> (Vec<(Fingerprint, u32)>, Receiver<Late>) {
+    let (to, late) = sync_channel(100);
+    let leaving = Arc::clone(state);
+    (tokio::task::spawn_blocking(move || leaving.leave(to)).await.unwrap().unwrap(), late)
+}
+
+#[tokio::test]
+async fn what_ends_late_counts_once_in_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = state(dir.path());
+    lease(&old).await.end(&Outcome::Completed);
+    let (mut open, dropped) = (lease(&old).await, lease(&old).await);
+    let (in_flight, late) = leave(&old).await;
+    assert_eq!(in_flight, [(key().fingerprint, 2)]);
+    // What comes after the switch is not in the file.
+    let after = lease(&old).await;
+    let file = dir.path().join("state.json");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::copy(&file, elsewhere.path().join("state.json")).unwrap();
+    let new = state(elsewhere.path());
+    assert_eq!(figures(&new), (3, 0, 0));
+    new.adopt(&in_flight);
+    assert_eq!(figures(&new), (3, 0, 2));
+
+    open.took(Tokens { input: 2, cached: 0, output: 7 });
+    open.end(&Outcome::Completed);
+    after.end(&Outcome::Completed);
+    for late in late.try_iter() {
+        assert_eq!(new.hear_late(late), None);
+    }
+    assert_eq!(figures(&new), (4, 7, 1));
+    assert_eq!(figures(&old), (4, 7, 1));
+    // Killed before it could tell.
+    std::mem::forget(dropped);
+    assert_eq!(new.old_one_ended(), 1);
+    assert_eq!(figures(&new), (4, 7, 0));
+    // The old one writes nothing any more, not even at its end.
+    tokio::task::spawn_blocking(move || old.close()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_state_that_stays_after_all_has_lost_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = state(dir.path());
+    let open = lease(&state).await;
+    let (_, late) = leave(&state).await;
+    assert!(matches!(state.rotate(None).await, Err(crate::state::Refused::Leaving)));
+    open.end(&Outcome::Completed);
+    let used =
+        Late::Used { at: clock::now(), subject: subject(), sums: Sums { requests: 1, ..Sums::default() } };
+    state.stay();
+    late.try_iter().chain([used]).for_each(|late| state.count_again(late));
+    assert_eq!(figures(&state), (1, 0, 0));
+    // It writes again, and what a person changes is saved.
+    state.rotate(None).await.unwrap();
+    let (from, now, zone) = (Time::from_millis(0), clock::now(), jiff::tz::TimeZone::UTC);
+    let reader = Arc::clone(&state);
+    let read = move || reader.usage().read(from, now, kmid_core::history::By::Key, &zone).unwrap();
+    let groups = tokio::task::spawn_blocking(read).await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.sums.requests).sum::<u64>(), 1);
+}
+
+fn subject() -> Subject {
+    Subject { fingerprint: Some(key().fingerprint), key: "alpha".into(), model: "".into() }
+}
+
+#[test]
+fn what_is_told_reads_back() {
+    use kmid_core::outcome::{Fault, FaultKind, Phase};
+    let broke = Outcome::Broke(Fault { phase: Phase::Body, kind: FaultKind::Truncated });
+    for outcome in [Outcome::Completed, Outcome::Answered, broke, Outcome::ClientLeft, Outcome::CutOff] {
+        let late = Late::Ended {
+            key: key().fingerprint,
+            outcome,
+            tokens: Tokens { input: 1, cached: 2, output: 3 },
+        };
+        let text = serde_json::to_string(&late).unwrap();
+        assert_eq!(serde_json::from_str::<Late>(&text).unwrap(), late, "{text}");
+    }
+    let line = Late::Line { file: LateFile::Trace, text: "{\"a\":\"\\n\"}".into() };
+    let text = serde_json::to_string(&line).unwrap();
+    assert!(!text.contains('\n'));
+    assert_eq!(serde_json::from_str::<Late>(&text).unwrap(), line);
+}
