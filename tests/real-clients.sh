@@ -38,11 +38,12 @@ missing() {
 npm_install() {
     if [ -d "$clients/npm/node_modules/${1%@[0-9]*}" ]; then
         printf 'there: %s (npm)\n' "$1"
-    elif has npm && npm install --prefix "$clients/npm" --no-audit --no-fund --loglevel error "$1" \
-        >"$clients/install.log" 2>&1; then
+    elif ! has npm; then
+        missing "$1 (npm): there is no npm"
+    elif npm install --prefix "$clients/npm" --no-audit --no-fund --loglevel error "$1" >"$clients/install.log" 2>&1; then
         printf 'installed: %s (npm)\n' "$1"
     else
-        missing "$1 (npm): $(tail -n 1 "$clients/install.log" 2>/dev/null || echo 'there is no npm')"
+        missing "$1 (npm): $(tail -n 1 "$clients/install.log")"
     fi
 }
 
@@ -52,13 +53,15 @@ pip_install() {
     shift 2
     if [ -e "$folder/complete" ]; then
         printf 'there: %s (PyPI)\n' "$*"
-    elif [ -n "$python" ] && "$python" -m venv --clear "$folder" >"$clients/install.log" 2>&1 &&
+    elif [ -z "$python" ]; then
+        missing "$* (PyPI): no Python that fits"
+    elif "$python" -m venv --clear "$folder" >"$clients/install.log" 2>&1 &&
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >"$clients/install.log" 2>&1; then
         touch "$folder/complete"
         printf 'installed: %s (PyPI, with %s)\n' "$*" "$("$python" --version)"
     else
         rm -rf "$folder"
-        missing "$* (PyPI): $(tail -n 1 "$clients/install.log" 2>/dev/null || echo "no python fits")"
+        missing "$* (PyPI): $(tail -n 1 "$clients/install.log")"
     fi
 }
 
