@@ -35,8 +35,9 @@ async fn known(daemon: &Daemon) -> (u64, Vec<u64>) {
 async fn of_a_hundred_thousand_and_one_sessions_the_first_is_forgotten() {
     let upstream = Upstream::start().await;
     upstream.always(ANY, CHAT, |_| Reply::json(200, &json!({})));
-    let daemon =
-        Setup::live(&upstream).keys(&["a", "b"]).may_switch().env("KMI_LOG_LEVEL", "warn").start().await;
+    // A line for each request is another test's affair.
+    let setup = Setup::live(&upstream).keys(&["a", "b"]).may_switch().env("KMI_LOG_LEVEL", "warn");
+    let daemon = setup.start().await;
     daemon.quotas_read().await;
     daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
     let first = ask(&mut daemon.connect().await, 0).await;

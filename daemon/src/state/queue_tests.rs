@@ -145,6 +145,29 @@ async fn what_no_longer_ends_by_itself_is_waited_for_by_nobody() {
 }
 
 #[tokio::test]
+async fn who_waits_in_vain_is_refused_while_others_wait_on() {
+    let bench = Bench::new();
+    let leases = bench.fill().await;
+    let tried = [key("alpha").fingerprint];
+    let elsewhere = Demand { tried: &tried, ..Demand::default() };
+    bench.state.set_keys(vec![key("alpha"), key("beta")]);
+    bench.state.change(|pool| pool.set_rules(Rules { allowed: true, ..Rules::default() }));
+    let mut others = Vec::new();
+    for _ in 0..CAP {
+        others.push(bench.state.lease_or_wait(&elsewhere, patience()).await.lease.unwrap());
+    }
+    let mut in_vain = pin!(bench.state.lease_or_wait(&elsewhere, patience()));
+    let mut waits = pin!(bench.wait());
+    assert!(now(in_vain.as_mut()).await.is_none() && now(waits.as_mut()).await.is_none());
+    bench.state.set_keys(vec![key("alpha")]);
+    let refused = now(in_vain.as_mut()).await.unwrap();
+    assert!(matches!(refused.lease, Err(NoLease::Refused(_))), "it has tried alpha");
+    assert!(now(waits.as_mut()).await.is_none());
+    drop(leases);
+    assert!(now(waits.as_mut()).await.unwrap().lease.is_ok());
+}
+
+#[tokio::test]
 async fn when_kmid_ends_nobody_waits() {
     let bench = Bench::new();
     let mut leases = bench.fill().await;

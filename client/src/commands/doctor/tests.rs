@@ -76,7 +76,9 @@ fn the_way_to_the_upstreams_and_the_machine() {
             trouble: None,
             status,
         };
-        for upstream in [breaker("closed", None), breaker("open", Some(503)), breaker("half-open", None)] {
+        let gate = Upstream { trouble: Some("gate".into()), ..breaker("open", Some(403)) };
+        let down = [breaker("open", Some(503)), breaker("half-open", None)];
+        for upstream in [breaker("closed", None)].into_iter().chain(down).chain([gate]) {
             status.upstreams = vec![upstream];
             checks.extend(upstreams::of_breakers(view, &status));
         }

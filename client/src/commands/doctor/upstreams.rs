@@ -90,7 +90,12 @@ pub(super) fn of_breakers(view: &View<'_>, status: &Status) -> Vec<Check> {
     let mut checks: Vec<Check> = open
         .map(|upstream| {
             let status = upstream.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-            let detail = tr!(messages, "doctor-breaker-open", host = upstream.host.as_str(), status = status);
+            let host = upstream.host.as_str();
+            let detail = if upstream.trouble.as_deref() == Some("gate") {
+                tr!(messages, "health-upstream-gate", host = host)
+            } else {
+                tr!(messages, "doctor-breaker-open", host = host, status = status)
+            };
             Check::warn("breaker", detail, tr!(messages, "doctor-breaker-open-fix"))
         })
         .collect();

@@ -1,6 +1,6 @@
 //! Which of the keys that can serve is taken: one file a policy, all of them pure.
 //!
-//! Every policy gives a candidate a score and a reason; [`rank`] brings them into order. KMI_KEY_PRIORITY comes before
+//! Every policy gives a candidate a score and a reason; `rank` brings them into order. KMI_KEY_PRIORITY comes before
 //! any policy: a lower tier is used only while no key of a higher one can serve.
 
 mod drain;
