@@ -12,7 +12,8 @@
 //! address than it tells would be a trap, and one that other machines reach has rules of its own. A starter whose
 //! settings have moved on leaves that socket out of the list.
 //!
-//! The file of an inherited control socket is never removed, not at the end either: it belongs to the one that made it.
+//! The file of an inherited control socket is not removed, not at the end either: it belongs to the one that made it. A
+//! kmid that made it and hands it over says so (`crate::handover`), and then it goes with the last one.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -157,7 +157,8 @@ async fn reload_moves_to_another_key_directory_and_watches_it() {
     daemon.home.write(".kmi/.env", "KMI_AUTHS_DIR=other\n");
     // The new file may have been noticed before anybody asked.
     let reloaded = daemon.rpc("daemon.reload", json!({})).await.unwrap();
-    assert!([json!(["KMI_AUTHS_DIR", "keys"]), json!([])].contains(&reloaded["changed"]), "{reloaded}");
+    let changed = reloaded["changed"].as_array().unwrap();
+    assert!(changed.iter().all(|name| name == "KMI_AUTHS_DIR" || name == "keys"), "{reloaded}");
     assert_eq!(daemon.key("beta").await["state"], "ready");
     // The new directory is watched, and the daemon still listens to everything else.
     daemon.home.write(".kmi/other/gamma.env", "KMI_API_KEY=sk-kimi-gamma-0123456789\n");

@@ -373,6 +373,8 @@ impl App {
         );
         let in_flight = self.state.requests().in_flight;
         self.ending.drain.cancel();
+        // While a copy is open, the system goes on accepting.
+        self.listeners.clear();
         self.state.end_waiting();
         service_manager::stopping(format!("stopping; requests in flight: {in_flight}")).await;
         let mut hurry = force;
