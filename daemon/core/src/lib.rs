@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod cooldown;
+pub mod door;
 pub mod history;
 pub mod key;
 pub mod kimi;

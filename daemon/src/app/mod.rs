@@ -28,6 +28,8 @@ use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::proxy::Proxy;
 use crate::proxy::listener::{self, BindError, Ending};
+use crate::proxy::renewal;
+use crate::proxy::server_tls::Certificate;
 use crate::refresh::Refresher;
 use crate::signal::{Signal, Signals};
 use crate::state::trace::TraceRecord;
@@ -110,9 +112,10 @@ impl App {
         let signals = Signals::install()?;
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
-        let bound = listener::Bound::bind(&settings.proxy_listen, settings.proxy_tls.as_ref()).await?;
+        let certificate = load_certificate(&settings).await?;
+        let bound = listener::Bound::bind(&settings.proxy_listen, certificate.as_ref()).await?;
         let metrics_bound = match &settings.metrics_listen {
-            Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings).await?),
+            Some(listen) => Some(metrics::listener::Bound::bind(listen, certificate.as_ref()).await?),
             None => None,
         };
         let control = control::listener::bind(&settings.socket)?;
@@ -165,11 +168,18 @@ impl App {
 
         let ending = Ending::default();
         let mut supervisor = Supervisor::default();
+        supervisor.spawn("door", proxy.report(cancel.clone()));
         supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone()));
+        if let Some(certificate) = certificate {
+            supervisor.spawn("certificate", renewal::follow(certificate, Arc::clone(&state), cancel.clone()));
+        }
         supervisor.spawn("control", control::listener::serve(control, context, cancel.clone()));
         if let Some(bound) = metrics_bound {
             tracing::info!(url = %format!("http://{}/metrics", bound.addr()), "metrics_ready");
-            supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, cancel.clone()));
+            supervisor.spawn(
+                "metrics",
+                metrics::listener::serve(bound, metrics, Arc::clone(&settings), cancel.clone()),
+            );
         }
         supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
         supervisor.spawn("upstream", upstream.reap());
@@ -278,6 +288,14 @@ impl App {
         tracing::info!("kmid_stopped");
         self.logging
     }
+}
+
+/// The proxy's certificate, where it speaks TLS itself.
+async fn load_certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, AppError> {
+    let Some(files) = settings.proxy_tls.clone() else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || Certificate::load(&files));
+    let certificate = read.await.map_err(std::io::Error::other)?.map_err(BindError::from)?;
+    Ok(Some(certificate))
 }
 
 async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Semaphore>) {

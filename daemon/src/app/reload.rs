@@ -43,6 +43,7 @@ impl App {
         let old = self.settings.load_full();
         let changes = show::changes(&old, &loaded.settings);
         let settings = with_restart_bound_of(&old, loaded.settings);
+        let locked_out = locked_out(&settings);
         if let Err(error) = self.logging.apply(&logging::Options::of(&settings)) {
             let bad = Issue {
                 kind: "settings",
@@ -56,7 +57,9 @@ impl App {
         self.state.set_rules(rules(&settings));
         let moved = old.auths_dir != settings.auths_dir;
         self.settings.store(Arc::new(settings));
-        self.state.set_issues(Origin::Settings, loaded.warnings.iter().map(issue).collect());
+        let mut issues: Vec<Issue> = loaded.warnings.iter().map(issue).collect();
+        issues.extend(locked_out);
+        self.state.set_issues(Origin::Settings, issues);
         if moved {
             self.keys.watch_instead(loaded.auths_candidates).await;
         }
@@ -68,6 +71,19 @@ impl App {
         tracing::info!(changed = changed.join(","), needs_restart = needs_restart.join(","), "kmid_reloaded");
         Reloaded { changed, needs_restart, issues: self.state.issues() }
     }
+}
+
+/// The new settings may want no token, because they listen elsewhere; until the restart the old address is in use.
+fn locked_out(settings: &Settings) -> Option<Issue> {
+    let reachable = settings.proxy_tls_terminated || !settings.proxy_listen.is_loopback();
+    (reachable && settings.proxy_tokens.is_empty()).then(|| Issue {
+        kind: "settings",
+        error: true,
+        subject: "KMI_PROXY_TOKEN".to_owned(),
+        message: "no token is left while others can still reach the proxy, so every request is refused; set one, or \
+                  restart kmid with its new address"
+            .to_owned(),
+    })
 }
 
 /// What was bound, opened or built at start stays as it was, so that what is shown is what is.
@@ -85,6 +101,7 @@ fn with_restart_bound_of(old: &Settings, new: Settings) -> Settings {
         proxy_tls_terminated: old.proxy_tls_terminated,
         proxy_require_tls: old.proxy_require_tls,
         proxy_replay_total: old.proxy_replay_total,
+        proxy_max_connections: old.proxy_max_connections,
         https_proxy: old.https_proxy.clone(),
         no_proxy: old.no_proxy.clone(),
         ..new

@@ -11,8 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::trace::TraceRecord;
 
-/// Labels of keys that are told apart; keys come and go over months, and each label is a series for ever.
-const MOST_KEYS: usize = 200;
+/// Labels of keys, and names of tokens, that are told apart; they come and go over months, and each label is a series for ever.
+const MOST_LABELS: usize = 200;
 /// Stands for all further ones.
 const OTHER: &str = "other";
 /// The API's endpoints [kimi-upstream.md, Hosts and endpoints, 2026-11]; what clients make up is `other`.
@@ -46,6 +46,19 @@ struct TokenLabels {
     kind: &'static str,
 }
 
+/// The name of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientLabels {
+    client: Arc<str>,
+    outcome: &'static str,
+}
+
+/// Why something was not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabel {
+    why: &'static str,
+}
+
 /// Counters and histograms since the daemon's start.
 #[derive(Debug, Clone)]
 pub struct Counted {
@@ -56,7 +69,10 @@ pub struct Counted {
     queue_wait: Histogram,
     tokens: Family<TokenLabels, Counter>,
     refresh_failures: Counter,
-    keys: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    clients: Family<ClientLabels, Counter>,
+    refused: Family<WhyLabel, Counter>,
+    keys: Labels,
+    client_names: Labels,
 }
 
 impl Default for Counted {
@@ -71,7 +87,10 @@ impl Default for Counted {
             queue_wait: times(),
             tokens: Family::default(),
             refresh_failures: Counter::default(),
-            keys: Arc::default(),
+            clients: Family::default(),
+            refused: Family::default(),
+            keys: Labels::default(),
+            client_names: Labels::default(),
         }
     }
 }
@@ -96,6 +115,10 @@ impl Counted {
         registry.register("tokens", "Tokens as the responses counted them", self.tokens.clone());
         let help = "Readings of quotas that failed";
         registry.register("quota_refresh_failures", help, self.refresh_failures.clone());
+        let help = "Finished requests by the name of the token that let them in";
+        registry.register("client_requests", help, self.clients.clone());
+        let help = "Requests and connections that were not let in";
+        registry.register("refused", help, self.refused.clone());
     }
 
     /// A quota could not be read.
@@ -103,12 +126,18 @@ impl Counted {
         self.refresh_failures.inc();
     }
 
+    /// A request or a connection was not let in; `why` is one of a few words.
+    pub fn refused(&self, why: &'static str) {
+        self.refused.get_or_create(&WhyLabel { why }).inc();
+    }
+
     /// A request is over.
     pub(super) fn request(&self, record: &TraceRecord) {
         let endpoint = endpoint(&record.endpoint);
-        let key = record.key.as_ref().map_or_else(|| Arc::from(""), |(label, _)| self.label(label));
+        let key = record.key.as_ref().map_or_else(|| Arc::from(""), |(label, _)| self.keys.bounded(label));
         for attempt in &record.attempts {
-            let labels = AttemptLabels { key: self.label(&attempt.key_label), outcome: attempt.outcome };
+            let labels =
+                AttemptLabels { key: self.keys.bounded(&attempt.key_label), outcome: attempt.outcome };
             self.attempts.get_or_create(&labels).inc();
         }
         if let Some(tokens) = record.tokens {
@@ -127,15 +156,25 @@ impl Counted {
         if let Some(queued) = record.queued {
             self.queue_wait.observe(queued.as_secs_f64());
         }
+        if let Some(name) = &record.client_name {
+            let labels = ClientLabels { client: self.client_names.bounded(name), outcome: record.outcome };
+            self.clients.get_or_create(&labels).inc();
+        }
         self.requests.get_or_create(&RequestLabels { key, endpoint, outcome: record.outcome }).inc();
     }
+}
 
-    fn label(&self, label: &Arc<str>) -> Arc<str> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+/// Labels that are told apart.
+#[derive(Debug, Clone, Default)]
+struct Labels(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl Labels {
+    fn bounded(&self, label: &Arc<str>) -> Arc<str> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.contains(label) {
             return Arc::clone(label);
         }
-        if keys.len() >= MOST_KEYS {
+        if keys.len() >= MOST_LABELS {
             return OTHER.into();
         }
         keys.insert(Arc::clone(label));

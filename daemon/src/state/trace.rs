@@ -52,6 +52,8 @@ pub struct TraceRecord {
     pub queued: Option<Duration>,
     /// Hash of the session id.
     pub session: Option<SessionId>,
+    /// The name of the token that let it in, if that has one.
+    pub client_name: Option<Arc<str>>,
     /// Why there was no key, or none any more; `None` where one served.
     pub refused: Option<Box<Decision>>,
     /// The model that the body names, for the history; the line does not have it.
@@ -132,6 +134,8 @@ struct Line<'a> {
     queue_ms: Option<u64>,
     session: Option<SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'a Decision>,
     prompt_hint: &'a str,
     prompt_head: &'a str,
@@ -160,6 +164,7 @@ impl Record for TraceRecord {
             attempts: &self.attempts,
             queue_ms: self.queued.map(millis),
             session: self.session,
+            client_name: self.client_name.as_deref(),
             refused: self.refused.as_deref(),
             prompt_hint: &self.prompt_hint,
             prompt_head: &self.prompt_head,
@@ -186,6 +191,7 @@ impl Record for TraceRecord {
             ttfb_ms = self.ttfb.map(millis),
             attempts = self.attempts.len(),
             queue_ms = self.queued.map(millis),
+            client_name = self.client_name.as_deref(),
             input_tokens = self.tokens.map(|tokens| tokens.input),
             cached_tokens = self.tokens.map(|tokens| tokens.cached),
             output_tokens = self.tokens.map(|tokens| tokens.output),
