@@ -293,6 +293,7 @@ restart-done = kmid runs again (pid { $pid }) at { $url }
 ## kmi trace, e2e
 
 why-session = session { $session }
+why-client = client { $name }
 why-attempt = attempt { $number }: { $key }, { $met }
 why-chosen = chosen: { $how }
 why-no-attempt = no key was tried: kmid answered by itself
@@ -374,6 +375,7 @@ column-input = in
 column-cached = cached
 column-output = out
 column-model = model
+column-client = client
 column-day = day
 column-hour = hour
 column-rate = a minute
@@ -397,6 +399,7 @@ usage-since = since { $since }
 usage-tokens = in { $input } (cached { $cached }), out { $output }
 usage-no-key = (no key)
 usage-no-model = (no model)
+usage-no-client = (no name)
 usage-other = (others)
 
 ## kmi kimi
@@ -468,6 +471,7 @@ doctor-settings-environment = from the environment
 doctor-sources = settings file { $env }, keys { $auths }, state { $state }
 doctor-settings-fix = correct the setting, then `kmi proxy-restart`
 doctor-logs-fix = make room on the disk, or make the log writable
+doctor-certificate-fix = put a good certificate and its key into the files of KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY; kmid reads them anew by itself
 doctor-state-fix = `kmi proxy-logs --app --no-follow` shows more
 doctor-key-files-fix = correct the file; it is read again by itself
 doctor-not-running = not running

@@ -311,6 +311,7 @@ restart-done = kmid снова работает (pid { $pid }): { $url }
 ## kmi trace, e2e
 
 why-session = сеанс { $session }
+why-client = клиент { $name }
 why-attempt = попытка { $number }: { $key }, { $met }
 why-chosen = выбор: { $how }
 why-no-attempt = ни один ключ не пробовали: kmid ответил сам
@@ -395,6 +396,7 @@ column-input = вход
 column-cached = из кэша
 column-output = выход
 column-model = модель
+column-client = клиент
 column-day = день
 column-hour = час
 column-rate = в минуту
@@ -418,6 +420,7 @@ usage-since = с { $since }
 usage-tokens = вход { $input } (из кэша { $cached }), выход { $output }
 usage-no-key = (без ключа)
 usage-no-model = (без модели)
+usage-no-client = (без имени)
 usage-other = (прочие)
 
 ## kmi kimi
@@ -490,6 +493,7 @@ doctor-settings-environment = из окружения
 doctor-sources = файл настроек { $env }, ключи { $auths }, состояние { $state }
 doctor-settings-fix = исправьте настройку, затем `kmi proxy-restart`
 doctor-logs-fix = освободите место на диске или разрешите запись в журнал
+doctor-certificate-fix = положите годный сертификат и его ключ в файлы KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY; kmid перечитает их сам
 doctor-state-fix = подробнее: `kmi proxy-logs --app --no-follow`
 doctor-key-files-fix = исправьте файл; он будет прочитан заново сам
 doctor-not-running = не запущен

@@ -24,6 +24,7 @@ use crate::upstream::Upstream;
 pub struct Setup {
     home: Home,
     args: Vec<&'static str>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -38,19 +39,19 @@ impl Setup {
     pub fn live_at(base_url: &str, ca_pem: &str) -> Self {
         let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", base_url);
         let ca = home.write("ca.pem", ca_pem);
-        Self { home: home.env("SSL_CERT_FILE", ca), args: Vec::new() }
+        Self { home: home.env("SSL_CERT_FILE", ca), args: Vec::new(), open_files: None }
     }
 
     /// A daemon with the embedded simulator.
     #[must_use]
     pub fn dry_run() -> Self {
-        Self { home: Home::new(), args: Vec::new() }
+        Self { home: Home::new(), args: Vec::new(), open_files: None }
     }
 
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home, args: Vec::new() }
+        Self { home, args: Vec::new(), open_files: None }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -73,10 +74,24 @@ impl Setup {
         self
     }
 
+    /// With room for so many open files, as `ulimit -n` sets it.
+    #[must_use]
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.home.set(name, value);
+        self
+    }
+
+    /// Takes a variable away that the harness sets.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.home.unset(name);
         self
     }
 
@@ -104,7 +119,7 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let mut daemon = Daemon::spawn(self.home, &self.args);
+        let mut daemon = Daemon::spawn(self.home, &self.args, self.open_files);
         daemon.wait_ready().await;
         daemon
     }
@@ -133,11 +148,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home, args: &[&str]) -> Self {
+    fn spawn(home: Home, args: &[&str], open_files: Option<u32>) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(&binaries().kmid).args(args);
+        let limit = open_files.map_or_else(String::new, |most| format!("ulimit -n {most}; "));
+        command.args(["-c", &format!("{limit}umask 0; exec \"$0\" \"$@\"")]).arg(&binaries().kmid).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();

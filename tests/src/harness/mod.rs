@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod downstream;
 pub mod files;
 pub mod home;
+pub mod machine;
 pub mod process;
 pub mod request;
 pub mod wait;

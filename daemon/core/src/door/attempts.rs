@@ -56,7 +56,8 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// When an attempt of this peer is looked at; its place in the row is taken with that.
+    /// When an attempt of this peer is looked at; its place in the row is taken with that, and it counts as a failure
+    /// until it has shown that it is none, so that the pauses grow with what waits.
     pub fn turn(&mut self, peer: Peer, now: Time) -> Turn {
         let Some(record) = self.known(peer, now) else { return Turn::Now };
         let pause = pause(record.failures);
@@ -69,13 +70,15 @@ impl Attempts {
             return Turn::Refused(wait);
         }
         record.free_at = at + pause;
+        record.failures = record.failures.saturating_add(1);
         if wait.is_zero() { Turn::Now } else { Turn::After(wait) }
     }
 
     /// An attempt failed.
     pub fn failed(&mut self, peer: Peer, now: Time) {
         if let Some(record) = self.known(peer, now) {
-            record.failures = record.failures.saturating_add(1);
+            // From then on each turn has counted already.
+            record.failures = record.failures.max((record.failures + 1).min(FREE));
             record.last = now;
         } else {
             if self.peers.len() >= MOST {

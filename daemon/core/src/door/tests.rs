@@ -90,10 +90,10 @@ fn a_few_mistakes_cost_nothing_and_then_each_costs_more() {
     // The next one is looked at, the one after it has to wait, and each waits behind the other.
     assert_eq!(attempts.turn(peer(1), at(0)), Turn::Now);
     assert_eq!(attempts.turn(peer(1), at(0)), Turn::After(Duration::from_millis(250)));
-    assert_eq!(attempts.turn(peer(1), at(0)), Turn::After(Duration::from_millis(500)));
+    assert_eq!(attempts.turn(peer(1), at(0)), Turn::After(Duration::from_millis(750)));
     attempts.failed(peer(1), at(250));
-    assert_eq!(attempts.turn(peer(1), at(250)), Turn::After(Duration::from_millis(500)));
-    assert_eq!(attempts.turn(peer(1), at(250)), Turn::After(Duration::from_millis(1000)));
+    assert_eq!(attempts.turn(peer(1), at(250)), Turn::After(Duration::from_millis(1500)));
+    assert_eq!(attempts.turn(peer(1), at(250)), Turn::After(Duration::from_millis(3500)));
     assert_eq!(attempts.turn(peer(2), at(250)), Turn::Now, "another peer is not concerned");
     attempts.succeeded(peer(1));
     assert_eq!(attempts.turn(peer(1), at(250)), Turn::Now);
@@ -104,9 +104,11 @@ fn a_few_mistakes_cost_nothing_and_then_each_costs_more() {
 fn what_would_wait_too_long_is_refused_and_old_failures_are_forgotten() {
     let mut attempts = Attempts::default();
     (0..50).for_each(|_| attempts.failed(peer(1), at(0)));
-    assert_eq!(attempts.turn(peer(1), at(0)), Turn::Now);
-    assert_eq!(attempts.turn(peer(1), at(0)), Turn::Refused(LONGEST_PAUSE));
-    assert_eq!(attempts.turn(peer(1), at(21_000)), Turn::After(Duration::from_secs(9)));
+    let looked_at =
+        (0..50).take_while(|_| !matches!(attempts.turn(peer(1), at(0)), Turn::Refused(_))).count();
+    assert_eq!(looked_at, 6, "at 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s; the next would be at 15.75 s");
+    assert_eq!(attempts.turn(peer(1), at(0)), Turn::Refused(Duration::from_millis(15_750)));
+    assert_eq!(attempts.turn(peer(1), at(6_750)), Turn::After(Duration::from_secs(9)));
     let later = at(16 * 60 * 1000);
     assert_eq!(attempts.turn(peer(1), later), Turn::Now);
     assert!(attempts.is_empty());
@@ -212,10 +214,9 @@ proptest! {
                 looked_at += u32::try_from(ready).unwrap();
             }
         }
-        // The least time that so many looks need: places are taken before the failures before them are known, so
-        // the pause of a look is that of an earlier failure, and no shorter than the first.
-        let paused = looked_at.saturating_sub(FREE + 1);
-        prop_assert!(u64::from(paused) * 250 <= now, "{looked_at} looks in {now} ms");
+        // Between two looks after the free ones lies the pause of all before them.
+        let least: u64 = (FREE..looked_at.saturating_sub(1)).map(|n| u64::try_from(pause(n).as_millis()).unwrap()).sum();
+        prop_assert!(least <= now, "{looked_at} looks in {now} ms");
     }
 
     #[test]
