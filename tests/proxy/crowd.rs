@@ -114,7 +114,8 @@ async fn hold_on(daemon: &Daemon) {
         asked += 1;
     }
     assert!(asked > 20, "the control socket answered {asked} times only");
-    assert!(process::open_files(daemon.pid()) <= 64);
+    let open = process::open_files(daemon.pid());
+    assert!(open <= 64, "{open} files are open");
     let spent = process::cpu(daemon.pid()) - cpu;
     assert!(spent < Duration::from_secs(3), "it span: {spent:?}");
 }

@@ -16,6 +16,7 @@ use kmid_config::settings::{ListenAddr, Settings};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,9 @@ const USUAL_HEADERS: usize = 100;
 const MOST_BUFFERED: usize = 64 * 1024;
 /// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// After an error it has recovered when none came for so long.
+const CALM: Duration = Duration::from_secs(1);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -123,7 +127,7 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
     let room = Arc::new(Semaphore::new(open_files::room(settings.proxy_max_connections)));
     let exposure = settings.exposure(bound.addr.ip());
     drop(settings);
-    let mut failing = false;
+    let mut failed: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             () = ending.drain.cancelled() => break,
@@ -133,14 +137,15 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending) {
         let (tcp, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
+                if failed.replace(Instant::now()).is_none() {
                     tracing::error!(%error, "proxy_accept_failed");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        if std::mem::take(&mut failing) {
+        // One descriptor that came free in between is no recovery.
+        if failed.take_if(|at| at.elapsed() >= CALM).is_some() {
             tracing::info!("proxy_accept_recovered");
         }
         let visitor = Visitor { address: peer.ip(), exposure };
@@ -255,11 +260,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.proxy_header_time)
             .preserve_header_case(true)
-            .max_buf_size(MOST_BUFFERED.max(most));
-        // Where it says nothing new, it is not said: the parser is quicker without.
-        if most < MOST_BUFFERED {
-            builder.max_header_size(most);
-        }
+            .max_buf_size(MOST_BUFFERED.max(most))
+            .max_header_size(most);
+        // Where it says nothing new, it is not said.
         if self.settings.proxy_max_headers != USUAL_HEADERS {
             builder.max_headers(self.settings.proxy_max_headers);
         }
