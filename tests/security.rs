@@ -14,6 +14,8 @@ const CLIENT: &str = "canary-of-the-client-0001";
 const PROMPT: &str = "canary-in-the-prompt-0002";
 const ANSWER: &str = "canary-in-the-answer-0003";
 const TOKEN: &str = "canary-of-the-proxy-token-0004";
+const NAMED_TOKEN: &str = "canary-of-the-named-token-0005";
+const WRONG_TOKEN: &str = "canary-of-a-wrong-token-0006";
 
 /// Everything that goes wrong or right with a key in it.
 async fn exercise(upstream: &Upstream, daemon: &Daemon) {
@@ -39,7 +41,7 @@ async fn exercise(upstream: &Upstream, daemon: &Daemon) {
         let answer = daemon.send(request()).await;
         if answer.by_kmid() {
             let text = format!("{answer:?}");
-            for canary in [KEY, CLIENT, TOKEN] {
+            for canary in [KEY, CLIENT, TOKEN, NAMED_TOKEN, WRONG_TOKEN] {
                 assert!(!text.contains(canary), "{canary} in an answer of kmid's own: {text}");
             }
         }
@@ -60,11 +62,19 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         .key("alpha", KEY)
         .may_switch()
         .env("KMI_PROXY_TOKEN", TOKEN)
+        .env("KMI_PROXY_TOKENS", &format!("laptop:{NAMED_TOKEN}"))
         .env("KMI_LOG_LEVEL", "trace")
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "1");
     let daemon = setup.start().await;
     exercise(&upstream, &daemon).await;
+    for (token, status) in [(NAMED_TOKEN, 200), (WRONG_TOKEN, 401)] {
+        upstream.next(ANY, "/models", Reply::json(200, &json!({})));
+        daemon.rpc("keys.unblock", json!({})).await.unwrap();
+        let answer = daemon.send(Request::get("/models").field("x-api-key", token)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
+    }
     let mut shown = daemon.output();
     for (method, params) in [
         ("daemon.status", json!({})),
@@ -72,6 +82,9 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         ("rotation.rotate", json!({"to": KEY})),
         ("rotation.rotate", json!({})),
         ("keys.recheck", json!({"label": KEY})),
+        ("usage.get", json!({"by": "client"})),
+        ("metrics.get", json!({})),
+        ("daemon.reload", json!({})),
         ("daemon.hello", json!({"client": "x", "version": "x", "protocol": 1})),
     ] {
         shown.push_str(
@@ -85,6 +98,7 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         &["health"],
         &["doctor"],
         &["proxy-logs", "--no-follow"],
+        &["usage", "--by", "client"],
         &["trace", "--json"],
     ] {
         if args[0] != "trace" {
@@ -94,7 +108,8 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         }
     }
     // A label is what a person chose; here the person chose badly on purpose, and only that echo is allowed.
-    for canary in [CLIENT, PROMPT, ANSWER, TOKEN] {
+    assert!(shown.contains("laptop"), "whose request it was is no secret: {shown}");
+    for canary in [CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN] {
         assert!(!shown.contains(canary), "{canary} is shown: {shown}");
     }
     assert!(
@@ -103,7 +118,7 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
     );
     let home = daemon.stopped().await;
     fs::remove_dir_all(home.auths_dir()).unwrap();
-    for canary in [KEY, CLIENT, PROMPT, ANSWER, TOKEN, "canarycanary"] {
+    for canary in [KEY, CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN, "canarycanary"] {
         let found = containing(home.path(), canary);
         assert!(found.is_empty(), "{canary} is in {found:?}");
     }

@@ -271,6 +271,8 @@ pub(crate) enum UsageBy {
     Hour,
     /// Each model
     Model,
+    /// Each name of a token (KMI_PROXY_TOKENS)
+    Client,
 }
 
 /// `kmi e2e`

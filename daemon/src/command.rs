@@ -72,7 +72,7 @@ pub struct Reach {
 /// Something a person should know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
-    /// `key_file`, `settings`, `log_loss`, `state`
+    /// `key_file`, `settings`, `log_loss`, `state`, `certificate`
     pub kind: &'static str,
     /// Whether something does not work because of it.
     pub error: bool,

@@ -20,6 +20,7 @@ pub mod line_log;
 pub mod local_time;
 pub mod logging;
 pub mod metrics;
+pub mod open_files;
 pub mod private;
 pub mod proxy;
 pub mod pulse;

@@ -15,7 +15,7 @@ use kmid::handover::Takeover;
 use kmid::inherited::Inherited;
 use kmid::instance::{self, Instance};
 use kmid::upstream::simulator::Script;
-use kmid::{app, detach, logging};
+use kmid::{app, detach, logging, open_files};
 use kmid_config::load;
 use kmid_config::outside::Outside;
 use tokio_util::sync::CancellationToken;
@@ -135,6 +135,7 @@ fn serve(
     for warning in &loaded.warnings {
         tracing::warn!(variable = %warning.subject, reason = %warning.message, "settings_warning");
     }
+    open_files::raise();
     // A restart finds the same files again, wherever it is typed.
     let launch = if launch.folder.is_some() { launch } else { loaded.restart.clone() };
     let start = Start {

@@ -9,6 +9,7 @@ use serde_json::json;
 const KEY: &str = "sk-kimi-canarycanarycanary-4242";
 /// Looks like no key at all: only its file tells.
 const PLAIN_KEY: &str = "canaryWithoutAnyMark";
+const NAMED_TOKEN: &str = "canary-named-0011";
 const TOKEN: &str = "canary-of-the-proxy-token-0004";
 const PROMPT: &str = "canary-in-the-prompt-0002";
 const FILE_EMAIL: &str = "canary.file@example.org";
@@ -26,6 +27,7 @@ async fn no_secret_no_prompt_and_no_person_is_in_it() {
         )
         .file(".kimi/config.toml", format!("[providers.x]\napi_key = \"{KEY}\"\nbase_url = \"https://h\"\n"))
         .env("KMI_PROXY_TOKEN", TOKEN)
+        .env("KMI_PROXY_TOKENS", &format!("laptop:{NAMED_TOKEN}"))
         .env("KMI_TRACE_PROMPTS", "1")
         .env("KMI_AUDIT_ACTOR", "canary-actor@example.org")
         .env("KMI_LOG_LEVEL", "debug");
@@ -51,8 +53,9 @@ async fn no_secret_no_prompt_and_no_person_is_in_it() {
     // What a person or another program left in a log.
     let log = daemon.state_path("logs/proxy.out");
     let before = std::fs::read_to_string(&log).unwrap_or_default();
-    let strange =
-        format!("Bearer canary-bearer-0008 {PLAIN_KEY} x-api-key: canary-header-0009 sk-canary-other-0010\n");
+    let strange = format!(
+        "Bearer canary-bearer-0008 {PLAIN_KEY} x-api-key: canary-header-0009 sk-canary-other-0010 {NAMED_TOKEN}\n"
+    );
     std::fs::write(&log, before + &strange).unwrap();
 
     let ran = daemon.kmi(&["report", "--output", "bug.json"]).await;

@@ -142,6 +142,9 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
             output = tokens.output.to_string(),
         )));
     }
+    if let Some(name) = &entry.client_name {
+        spans.push(Span::new(Paint::Faint, tr!(messages, "why-client", name = name.as_str())));
+    }
     if let Some(queued) = entry.queue_ms {
         spans.push(Span::new(Paint::Faint, tr!(messages, "trace-queued", time = view.millis(queued))));
     }

@@ -29,6 +29,7 @@ pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
         UsageBy::Day => "day",
         UsageBy::Hour => "hour",
         UsageBy::Model => "model",
+        UsageBy::Client => "client",
     };
     let params = GetParams { since: Some(args.since.clone()), by: Some(by.to_owned()) };
     let usage = daemon.ask::<typed::UsageGet>(&params).map_err(|error| connect::failure(app, error))?;
@@ -79,6 +80,7 @@ pub(crate) fn render(view: &View<'_>, usage: &Usage) -> String {
     let title = match usage.by.as_str() {
         "key" => tr!(messages, "column-key"),
         "model" => tr!(messages, "column-model"),
+        "client" => tr!(messages, "column-client"),
         "hour" => tr!(messages, "column-hour"),
         _ => tr!(messages, "column-day"),
     };
@@ -137,11 +139,12 @@ fn name(view: &View<'_>, by: &str, row: &Row) -> Span {
     let messages = view.messages;
     match (row.name.as_str(), by) {
         ("", "key") => Span::new(Paint::Faint, tr!(messages, "usage-no-key")),
+        ("", "client") => Span::new(Paint::Faint, tr!(messages, "usage-no-client")),
         ("", _) => Span::new(Paint::Faint, tr!(messages, "usage-no-model")),
         ("other", "key") if row.fingerprint.is_none() => {
             Span::new(Paint::Faint, tr!(messages, "usage-other"))
         }
-        ("other", "model") => Span::new(Paint::Faint, tr!(messages, "usage-other")),
+        ("other", "model" | "client") => Span::new(Paint::Faint, tr!(messages, "usage-other")),
         (name, _) => Span::new(Paint::Strong, name),
     }
 }

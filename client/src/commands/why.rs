@@ -56,6 +56,10 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
         let line = tr!(messages, "why-session", session = session.as_str());
         text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Faint, line)]));
     }
+    if let Some(name) = &entry.client_name {
+        let line = tr!(messages, "why-client", name = name.as_str());
+        text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Faint, line)]));
+    }
     if entry.attempts.is_empty() {
         let line = tr!(messages, "why-no-attempt");
         text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(line)]));

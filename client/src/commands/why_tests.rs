@@ -26,12 +26,13 @@ fn a_request_that_was_refused_at_the_door() {
     let mut entry = entry();
     entry.attempts.clear();
     entry.session = None;
+    entry.client_name = Some("laptop".into());
     (entry.status, entry.outcome) = (429, "refused".into());
     let mut refused = fixtures::decision();
     refused.candidates.retain(|candidate| candidate.obstacle.is_some());
     entry.refused = Some(refused);
     let text =
         fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| render(view, &entry));
-    assert!(text.contains("no key was tried"), "{text}");
+    assert!(text.contains("no key was tried") && text.contains("client laptop"), "{text}");
     assert!(text.contains("no key could serve") && text.contains("quota used up; ends"), "{text}");
 }

@@ -101,7 +101,7 @@ impl Filter {
 
 fn holds(entry: &TraceEntry, text: &str) -> bool {
     let fixed = [&entry.request_id, &entry.method, &entry.endpoint, &entry.outcome, &entry.prompt_hint];
-    let optional = [&entry.key_label, &entry.session, &entry.error_code];
+    let optional = [&entry.key_label, &entry.session, &entry.client_name, &entry.error_code];
     let attempts = entry.attempts.iter().flat_map(|attempt| [&attempt.key_label, &attempt.outcome]);
     fixed
         .into_iter()

@@ -4,7 +4,7 @@
 //! A new setting enters here, in `settings.rs`, in `resolve.rs` and in `.env.example` together.
 
 use crate::settings::Settings;
-use crate::show::{flag, megabytes, optional_path, path, rate, seconds, zone};
+use crate::show::{flag, megabytes, optional_path, path, rate, seconds, set, zone};
 
 /// A `KMI_` variable.
 #[derive(Debug)]
@@ -160,12 +160,14 @@ variables! {
         /// 1 = allow a listen address that other machines can reach; then a token and TLS are required
         PROXY_ALLOW_REMOTE = "0" restart, |s| flag(s.proxy_allow_remote);
         /// Clients must present it (Authorization: Bearer, x-api-key or x-kmi-proxy-token), also on loopback
-        PROXY_TOKEN = "" now secret, |s| if s.proxy_token.is_some() { "set".to_owned() } else { "unset".to_owned() };
-        /// PEM file with the proxy's own certificate chain; needs KMI_PROXY_TLS_KEY
+        PROXY_TOKEN = "" now secret, |s| set(s.proxy_tokens.unnamed.is_some());
+        /// Further tokens with names, laptop:TOKEN,desktop:TOKEN; traces and usage say whose request it was
+        PROXY_TOKENS = "" now secret, |s| set(!s.proxy_tokens.named.is_empty());
+        /// PEM file with the proxy's own certificate chain; needs KMI_PROXY_TLS_KEY; read anew when it changes
         PROXY_TLS_CERT = "" restart, |s| optional_path(s.proxy_tls.as_ref().map(|tls| &tls.cert));
         /// PEM file with the private key of the certificate
         PROXY_TLS_KEY = "" restart, |s| optional_path(s.proxy_tls.as_ref().map(|tls| &tls.key));
-        /// 1 = TLS ends in front of the proxy
+        /// 1 = TLS ends in front of the proxy: only this machine and private networks may connect to it, with a token
         PROXY_TLS_TERMINATED = "0" restart, |s| flag(s.proxy_tls_terminated);
         /// 0 = a remote listener without TLS, at your own risk
         PROXY_REQUIRE_TLS = "1" restart, |s| flag(s.proxy_require_tls);
@@ -203,6 +205,24 @@ variables! {
         PROXY_IDLE_TIMEOUT_SECONDS = "600" now, |s| s.proxy_idle_timeout.as_secs().to_string();
         /// How long a stop waits for requests in flight
         PROXY_DRAIN_SECONDS = "30" now, |s| s.proxy_drain.as_secs().to_string();
+    }
+    "Connections" {
+        /// Connections of clients at a time; more wait. Fewer where the system allows too few open files
+        PROXY_MAX_CONNECTIONS = "4096" restart, |s| s.proxy_max_connections.to_string();
+        /// Of these for one address beyond this machine, or one IPv6 /64; not counted when TLS ends in front
+        PROXY_MAX_CONNECTIONS_PER_PEER = "256" now, |s| s.proxy_max_connections_per_peer.to_string();
+        /// A client has so long for the head of a request, from its connection or its last answer on, and for TLS
+        PROXY_HEADER_SECONDS = "30" now, |s| s.proxy_header_time.as_secs().to_string();
+        /// Header fields of a request at most
+        PROXY_MAX_HEADERS = "100" now, |s| s.proxy_max_headers.to_string();
+        /// KiB of a request's head at most
+        PROXY_MAX_HEADER_KB = "64" now, |s| (s.proxy_max_header >> 10).to_string();
+        /// MiB of a request's body at most; 0 = no limit
+        PROXY_MAX_BODY_MB = "1024" now, |s| (s.proxy_max_body.unwrap_or(0) >> 20).to_string();
+        /// Longest pause of a client of another machine inside a body or while it takes an answer; then it is cut off
+        PROXY_CLIENT_IDLE_SECONDS = "120" now, |s| s.proxy_client_idle.as_secs().to_string();
+        /// Requests at a time on one HTTP/2 connection
+        PROXY_MAX_STREAMS = "100" now, |s| s.proxy_max_streams.to_string();
     }
     "Traces and logs" {
         /// Size in MiB at which the trace file is rotated

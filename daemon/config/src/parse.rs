@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::tz::{Offset, TimeZone};
+use kmid_core::door::Named;
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
 use kmid_core::policy::Policy;
 
@@ -220,6 +221,30 @@ pub(crate) fn token(text: &str) -> Parsed<Option<Secret>> {
     }
 }
 
+/// `name:token` separated by commas; each name and each token once.
+pub(crate) fn named_tokens(text: &str) -> Parsed<Vec<Named>> {
+    const ALLOWED: &str = "use up to 100 name:token separated by commas, each name and each token once; names of up to \
+                           32 letters, digits and . _ -, tokens of up to 512 printable ASCII characters without blanks \
+                           and commas";
+    let is_name = |name: &str| {
+        (1..=32).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let mut tokens: Vec<Named> = Vec::new();
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let Some((name, value)) = entry.split_once(':') else { return expected(ALLOWED) };
+        let Ok(Some(secret)) = token(value) else { return expected(ALLOWED) };
+        let taken = |other: &Named| {
+            other.name.eq_ignore_ascii_case(name) || other.secret.matches(secret.expose().as_bytes())
+        };
+        if !is_name(name) || tokens.len() >= 100 || tokens.iter().any(taken) {
+            return expected(ALLOWED);
+        }
+        tokens.push(Named { name: name.into(), secret });
+    }
+    Ok(tokens)
+}
+
 /// A name of one line.
 pub(crate) fn name(text: &str) -> Parsed<String> {
     let text = text.trim();
@@ -350,12 +375,36 @@ mod tests {
         refuses(token, &["a b", "a\r\nb", "é", &"x".repeat(513)]);
     }
 
+    #[test]
+    fn tokens_with_names() {
+        let found = named_tokens(" laptop:first, desktop:se:cond,").unwrap();
+        let shown: Vec<_> = found.iter().map(|token| (&*token.name, token.secret.expose())).collect();
+        assert_eq!(shown, [("laptop", "first"), ("desktop", "se:cond")]);
+        assert!(named_tokens(" ").unwrap().is_empty());
+        refuses(
+            named_tokens,
+            &[
+                "first",
+                ":first",
+                "a:",
+                "a b:first",
+                "a:fi rst",
+                "a:first,A:second",
+                "a:first,b:first",
+                "é:first",
+            ],
+        );
+        let many = |n: usize| (0..n).map(|n| format!("n{n}:t{n},")).collect::<String>();
+        assert_eq!(named_tokens(&many(100)).unwrap().len(), 100);
+        refuses(named_tokens, &[&many(101), &format!("{}:first", "x".repeat(33))]);
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(text in any::<String>()) {
             let _ = (boolean(&text), whole(0, 5)(&text), listen_addr(&text), base_path(&text), base_url(&text));
             let _ = (allowlist(&text), upstream_http(&text), locale(&text), log_level(&text), token(&text), name(&text));
-            let _ = (timezone(&TimeZone::UTC)(&text), rotate_policy(&text));
+            let _ = (timezone(&TimeZone::UTC)(&text), rotate_policy(&text), named_tokens(&text));
         }
 
         #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use kmid_core::door::Tokens;
 use kmid_core::key::Secret;
 
 use crate::env::{self, TakesEffect, Variable};
@@ -155,8 +156,12 @@ pub fn resolve_client(raw: &RawValues, facts: &Facts) -> (Option<ClientSettings>
 #[must_use]
 pub fn resolve_access(raw: &RawValues) -> ProxyAccess {
     let text = |variable: &'static Variable| raw.get(variable).map_or(variable.default, |raw| &raw.text);
+    let tokens = Tokens {
+        unnamed: parse::token(text(&env::PROXY_TOKEN)).unwrap_or_default(),
+        named: parse::named_tokens(text(&env::PROXY_TOKENS)).unwrap_or_default(),
+    };
     ProxyAccess {
-        token: parse::token(text(&env::PROXY_TOKEN)).unwrap_or_default(),
+        token: tokens.own().cloned(),
         auto_rotate_e2e: parse::boolean(text(&env::AUTO_ROTATE_E2E)).unwrap_or(true),
     }
 }
@@ -350,7 +355,7 @@ impl<'a> Reader<'a> {
             proxy_listen: self.get(&env::PROXY_LISTEN, parse::listen_addr),
             proxy_base_path: self.get(&env::PROXY_BASE_PATH, parse::base_path),
             proxy_allow_remote: self.flag(&env::PROXY_ALLOW_REMOTE),
-            proxy_token: self.get(&env::PROXY_TOKEN, parse::token),
+            proxy_tokens: self.tokens(),
             proxy_tls: self.tls(),
             proxy_tls_terminated: self.flag(&env::PROXY_TLS_TERMINATED),
             proxy_require_tls: self.flag(&env::PROXY_REQUIRE_TLS),
@@ -368,6 +373,16 @@ impl<'a> Reader<'a> {
             proxy_connect_timeout: self.seconds(&env::PROXY_CONNECT_TIMEOUT_SECONDS, 1, 600),
             proxy_idle_timeout: self.seconds(&env::PROXY_IDLE_TIMEOUT_SECONDS, 1, 86_400),
             proxy_drain: self.seconds(&env::PROXY_DRAIN_SECONDS, 0, 3600),
+            proxy_max_connections: self.whole(&env::PROXY_MAX_CONNECTIONS, 1, 100_000) as usize,
+            proxy_max_connections_per_peer: self.whole(&env::PROXY_MAX_CONNECTIONS_PER_PEER, 1, 100_000)
+                as usize,
+            proxy_header_time: self.seconds(&env::PROXY_HEADER_SECONDS, 1, 3600),
+            proxy_max_headers: self.whole(&env::PROXY_MAX_HEADERS, 1, 10_000) as usize,
+            proxy_max_header: self.whole(&env::PROXY_MAX_HEADER_KB, 4, 1024) << 10,
+            proxy_max_body: Some(u64::from(self.whole(&env::PROXY_MAX_BODY_MB, 0, 1 << 20)) << 20)
+                .filter(|most| *most > 0),
+            proxy_client_idle: self.seconds(&env::PROXY_CLIENT_IDLE_SECONDS, 1, 86_400),
+            proxy_max_streams: self.whole(&env::PROXY_MAX_STREAMS, 1, 10_000),
             trace_files: self.files(&env::TRACE_MAX_MB, &env::TRACE_BACKUPS),
             trace_prompts: self.flag(&env::TRACE_PROMPTS),
             log_files: self.files(&env::LOG_MAX_MB, &env::LOG_BACKUPS),
@@ -381,6 +396,22 @@ impl<'a> Reader<'a> {
             https_proxy: self.facts.https_proxy.clone(),
             no_proxy: self.facts.no_proxy.clone(),
         }
+    }
+
+    fn tokens(&mut self) -> Tokens {
+        let tokens = Tokens {
+            unnamed: self.get(&env::PROXY_TOKEN, parse::token),
+            named: self.get(&env::PROXY_TOKENS, parse::named_tokens),
+        };
+        if let Some(unnamed) = &tokens.unnamed
+            && let Some(twin) =
+                tokens.named.iter().find(|token| token.secret.matches(unnamed.expose().as_bytes()))
+        {
+            let message = format!("the token of {} is that of KMI_PROXY_TOKEN; give each its own", twin.name);
+            let source = self.raw.source(&env::PROXY_TOKENS).clone();
+            self.issues.push(Issue::error(env::PROXY_TOKENS.name, message, Some(source)));
+        }
+        tokens
     }
 
     fn tls(&mut self) -> Option<TlsFiles> {
@@ -452,15 +483,38 @@ fn cross_checks(reader: &mut Reader<'_>, settings: &Settings) {
             issues.push(Issue::error(variable.name, message, source(variable)));
         }
     }
+    if settings.proxy_tls_terminated && settings.proxy_tokens.is_empty() {
+        let message = "whoever reaches what ends TLS reaches the proxy, which needs KMI_PROXY_TOKEN or KMI_PROXY_TOKENS";
+        issues.push(Issue::error(
+            env::PROXY_TLS_TERMINATED.name,
+            message,
+            source(&env::PROXY_TLS_TERMINATED),
+        ));
+    }
+    let remote = settings.proxy_tls_terminated || !settings.proxy_listen.is_loopback();
+    if remote && settings.proxy_tokens.secrets().any(|token| token.expose().len() < SHORT_TOKEN) {
+        let variable = match settings.proxy_tokens.unnamed {
+            Some(_) => &env::PROXY_TOKEN,
+            None => &env::PROXY_TOKENS,
+        };
+        let message = format!(
+            "others can reach the proxy, and a token has under {SHORT_TOKEN} characters; `openssl rand -hex 16` makes \
+             one that nobody guesses"
+        );
+        issues.push(Issue::warning(variable.name, message, source(variable)));
+    }
     reader.issues.append(&mut issues);
 }
+
+/// What is shorter can be guessed.
+const SHORT_TOKEN: usize = 16;
 
 fn missing_for_remote(settings: &Settings) -> Vec<&'static str> {
     let has_tls =
         settings.proxy_tls.is_some() || settings.proxy_tls_terminated || !settings.proxy_require_tls;
     [
         (settings.proxy_allow_remote, "KMI_PROXY_ALLOW_REMOTE=1"),
-        (settings.proxy_token.is_some(), "KMI_PROXY_TOKEN"),
+        (!settings.proxy_tokens.is_empty(), "KMI_PROXY_TOKEN (or KMI_PROXY_TOKENS)"),
         (
             has_tls,
             "TLS (KMI_PROXY_TLS_CERT with KMI_PROXY_TLS_KEY, or KMI_PROXY_TLS_TERMINATED=1 when TLS ends in front of \

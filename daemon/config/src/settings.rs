@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kmid_core::door::Tokens;
+use kmid_core::door::peer::Exposure;
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
 use kmid_core::policy::Policy;
 
@@ -63,8 +65,8 @@ pub struct Settings {
     pub proxy_base_path: String,
     /// KMI_PROXY_ALLOW_REMOTE
     pub proxy_allow_remote: bool,
-    /// KMI_PROXY_TOKEN
-    pub proxy_token: Option<Secret>,
+    /// KMI_PROXY_TOKEN and KMI_PROXY_TOKENS
+    pub proxy_tokens: Tokens,
     /// KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY: both or neither
     pub proxy_tls: Option<TlsFiles>,
     /// KMI_PROXY_TLS_TERMINATED
@@ -97,6 +99,22 @@ pub struct Settings {
     pub proxy_idle_timeout: Duration,
     /// KMI_PROXY_DRAIN_SECONDS
     pub proxy_drain: Duration,
+    /// KMI_PROXY_MAX_CONNECTIONS
+    pub proxy_max_connections: usize,
+    /// KMI_PROXY_MAX_CONNECTIONS_PER_PEER
+    pub proxy_max_connections_per_peer: usize,
+    /// KMI_PROXY_HEADER_SECONDS
+    pub proxy_header_time: Duration,
+    /// KMI_PROXY_MAX_HEADERS
+    pub proxy_max_headers: usize,
+    /// KMI_PROXY_MAX_HEADER_KB, in bytes
+    pub proxy_max_header: u32,
+    /// KMI_PROXY_MAX_BODY_MB, in bytes; `None` (0) = no limit
+    pub proxy_max_body: Option<u64>,
+    /// KMI_PROXY_CLIENT_IDLE_SECONDS
+    pub proxy_client_idle: Duration,
+    /// KMI_PROXY_MAX_STREAMS
+    pub proxy_max_streams: u32,
     /// KMI_TRACE_MAX_MB and KMI_TRACE_BACKUPS
     pub trace_files: FileLimit,
     /// KMI_TRACE_PROMPTS
@@ -121,6 +139,18 @@ pub struct Settings {
     pub https_proxy: Option<Secret>,
     /// `NO_PROXY` / `no_proxy`
     pub no_proxy: Option<String>,
+}
+
+impl Settings {
+    /// How a listener on this address may be reached, under these settings.
+    #[must_use]
+    pub fn exposure(&self, bound: std::net::IpAddr) -> Exposure {
+        match bound.to_canonical().is_loopback() {
+            _ if self.proxy_tls_terminated && self.proxy_tls.is_none() => Exposure::Terminated,
+            true => Exposure::Loopback,
+            false => Exposure::Open,
+        }
+    }
 }
 
 /// The settings that `kmi` reads: a bad setting of the daemon's must not keep `kmi` from saying so.
@@ -151,7 +181,7 @@ pub struct ClientSettings {
 /// What `kmi` has to know of the daemon's settings to be a client of its proxy.
 #[derive(Debug, Clone)]
 pub struct ProxyAccess {
-    /// KMI_PROXY_TOKEN
+    /// KMI_PROXY_TOKEN, or the first of KMI_PROXY_TOKENS
     pub token: Option<Secret>,
     /// KMI_AUTO_ROTATE_E2E
     pub auto_rotate_e2e: bool,

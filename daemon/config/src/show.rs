@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use kmid_core::key::Secret;
 use serde::Serialize;
 
 use crate::env::{self, TakesEffect};
@@ -59,11 +58,14 @@ pub fn changes(old: &Settings, new: &Settings) -> Changes {
     // A `.env` found by default that comes or goes is read with a reload; a name given in flags or environment cannot
     // change while a process runs.
     for variable in env::ALL.iter().filter(|variable| variable.name != env::ENV_PATH.name) {
-        let same = if variable.secret {
-            same_secret(old.proxy_token.as_ref(), new.proxy_token.as_ref())
-        } else {
-            (variable.show)(old) == (variable.show)(new)
-        };
+        let (shown, tokens) = ((variable.show)(old), (&old.proxy_tokens, &new.proxy_tokens));
+        // What is shown of a secret does not say whether it changed.
+        let same = shown == (variable.show)(new)
+            && match variable.name {
+                "KMI_PROXY_TOKEN" => tokens.0.same_unnamed(tokens.1),
+                "KMI_PROXY_TOKENS" => tokens.0.same_named(tokens.1),
+                _ => true,
+            };
         match variable.takes_effect {
             _ if same => {}
             TakesEffect::Now | TakesEffect::NextCommand => changes.now.push(variable.name),
@@ -73,13 +75,9 @@ pub fn changes(old: &Settings, new: &Settings) -> Changes {
     changes
 }
 
-/// The token is the only secret setting; a test says so.
-fn same_secret(old: Option<&Secret>, new: Option<&Secret>) -> bool {
-    match (old, new) {
-        (None, None) => true,
-        (Some(old), Some(new)) => old.matches(new.expose().as_bytes()),
-        _ => false,
-    }
+/// All that is shown of a secret.
+pub(crate) fn set(is_set: bool) -> String {
+    if is_set { "set" } else { "unset" }.to_owned()
 }
 
 pub(crate) fn flag(on: bool) -> String {

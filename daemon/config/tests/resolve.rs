@@ -57,7 +57,7 @@ fn defaults() {
     assert_eq!(settings.proxy_replay, 16 << 20);
     assert_eq!((settings.proxy_base_path.as_str(), settings.proxy_listen.port), ("/kmi-rotor/v1", 54123));
     assert_eq!((settings.locale, settings.audit_actor.as_str()), (Locale::En, "me"));
-    assert!(settings.proxy_token.is_none() && settings.proxy_limit.per_second.is_none());
+    assert!(settings.proxy_tokens.is_empty() && settings.proxy_limit.per_second.is_none());
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn every_issue_is_told_at_once() {
 #[test]
 fn empty_is_unset_only_where_the_default_is_empty() {
     let settings = good(&[("KMI_PROXY_TOKEN", ""), ("KMI_UPSTREAM_ALLOWLIST", " "), ("KMI_SOCKET", "")]);
-    assert!(settings.proxy_token.is_none());
+    assert!(settings.proxy_tokens.is_empty());
     for name in ["KMI_DRY_RUN", "KMI_PROXY_LISTEN", "KMI_STATE_DIR", "KMI_LOG_LEVEL", "KMI_PROXY_REPLAY_MB"] {
         assert_eq!(bad(&[(name, "")])[0].subject, name);
     }
@@ -137,7 +137,7 @@ fn a_remote_listener_says_all_that_is_missing() {
     );
     let allowed = message(&[("KMI_PROXY_ALLOW_REMOTE", "1"), ("KMI_PROXY_REQUIRE_TLS", "0")]);
     assert!(allowed.contains("KMI_PROXY_TOKEN") && !allowed.contains("TLS_CERT"), "{allowed}");
-    let rest = [("KMI_PROXY_TOKEN", "canary"), ("KMI_PROXY_ALLOW_REMOTE", "1")];
+    let rest = [("KMI_PROXY_TOKEN", "canary-of-some-length"), ("KMI_PROXY_ALLOW_REMOTE", "1")];
     assert!(message(&rest).contains("KMI_PROXY_TLS_TERMINATED=1"));
     for tls in [
         &[("KMI_PROXY_TLS_TERMINATED", "1")][..],
@@ -146,8 +146,31 @@ fn a_remote_listener_says_all_that_is_missing() {
     ] {
         good(&[&[("KMI_PROXY_LISTEN", "0.0.0.0:54123")], &rest[..], tls].concat());
     }
+    let named = [("KMI_PROXY_TOKENS", "laptop:canary-of-some-length"), ("KMI_PROXY_REQUIRE_TLS", "0")];
+    good(&[&[("KMI_PROXY_LISTEN", "0.0.0.0:1"), ("KMI_PROXY_ALLOW_REMOTE", "1")], &named[..]].concat());
     // Allowed, but not used: nothing is missing on loopback.
     good(&[("KMI_PROXY_ALLOW_REMOTE", "1")]);
+}
+
+#[test]
+fn what_ends_tls_in_front_needs_a_token_even_on_loopback() {
+    let issues = bad(&[("KMI_PROXY_TLS_TERMINATED", "1")]);
+    assert_eq!((issues.len(), issues[0].subject.as_str()), (1, "KMI_PROXY_TLS_TERMINATED"), "{issues:?}");
+    good(&[("KMI_PROXY_TLS_TERMINATED", "1"), ("KMI_PROXY_TOKEN", "canary-of-some-length")]);
+}
+
+#[test]
+fn tokens_that_are_short_or_used_twice_are_told() {
+    let remote =
+        [("KMI_PROXY_LISTEN", "0.0.0.0:1"), ("KMI_PROXY_ALLOW_REMOTE", "1"), ("KMI_PROXY_REQUIRE_TLS", "0")];
+    let all = [&remote[..], &[("KMI_PROXY_TOKENS", "a:canary-of-some-length,b:canary")]].concat();
+    let (settings, issues) = resolve(&raw(&all), &facts());
+    assert!(settings.is_some() && issues.len() == 1 && !issues[0].error, "{issues:?}");
+    assert_eq!(issues[0].subject, "KMI_PROXY_TOKENS");
+    assert!(!issues[0].message.contains("canary"));
+    good(&[("KMI_PROXY_TOKEN", "short-on-loopback")]);
+    let twice = bad(&[("KMI_PROXY_TOKEN", "canary"), ("KMI_PROXY_TOKENS", "laptop:canary")]);
+    assert!(twice[0].message.contains("laptop") && !twice[0].message.contains("canary"), "{twice:?}");
 }
 
 #[test]
@@ -226,7 +249,11 @@ proptest! {
 
     #[test]
     fn a_token_is_never_in_an_issue(token in "canary[ -~\n\té]{0,20}", listen in "0.0.0.0:1|[a-z]{0,5}") {
-        let (_, issues) = resolve(&raw(&[("KMI_PROXY_TOKEN", &token), ("KMI_PROXY_LISTEN", &listen)]), &facts());
+        let named = format!("laptop:{token}");
+        let (_, issues) = resolve(
+            &raw(&[("KMI_PROXY_TOKEN", &token), ("KMI_PROXY_TOKENS", &named), ("KMI_PROXY_LISTEN", &listen)]),
+            &facts(),
+        );
         let shown = format!("{issues:?}");
         prop_assert!(!shown.contains("canary"));
     }

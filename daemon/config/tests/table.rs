@@ -94,7 +94,7 @@ fn names_are_unique_and_every_entry_has_a_line() {
         assert!(variable.name.starts_with("KMI_") && variable.meaning.len() > 5, "{}", variable.name);
     }
     let secrets: Vec<&str> = env::ALL.iter().filter(|v| v.secret).map(|v| v.name).collect();
-    assert_eq!(secrets, ["KMI_PROXY_TOKEN"], "show::changes compares this one by hand");
+    assert_eq!(secrets, ["KMI_PROXY_TOKEN", "KMI_PROXY_TOKENS"], "show::changes compares these by hand");
 }
 
 #[test]
@@ -110,6 +110,9 @@ fn each_variable_reaches_its_own_setting() {
         "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => Some("[::1]:1"),
         "KMI_PROXY_BASE_PATH" => Some("/"),
         "KMI_PROXY_TOKEN" => Some("token"),
+        "KMI_PROXY_TOKENS" => Some("laptop:token"),
+        // These need a token beside them.
+        "KMI_PROXY_TLS_TERMINATED" => None,
         "KMI_LOG_LEVEL" => Some("debug"),
         "KMI_TIMEZONE" => Some("+03:00"),
         "KMI_LOCALE" => Some("ru"),
@@ -132,6 +135,9 @@ fn each_variable_reaches_its_own_setting() {
         };
         assert_eq!((found.now, found.needs_restart), (now, later), "{}", variable.name);
     }
+    let token = ("KMI_PROXY_TOKEN", "token");
+    let found = changes(&settings(&[token]), &settings(&[token, ("KMI_PROXY_TLS_TERMINATED", "1")]));
+    assert_eq!(found.needs_restart, ["KMI_PROXY_TLS_TERMINATED"]);
     let tls = settings(&[("KMI_PROXY_TLS_CERT", "/c.pem"), ("KMI_PROXY_TLS_KEY", "/k.pem")]);
     let found = changes(&settings(&[]), &tls);
     assert_eq!(found.needs_restart, ["KMI_PROXY_TLS_CERT", "KMI_PROXY_TLS_KEY"]);
@@ -143,6 +149,10 @@ fn a_changed_token_is_noticed_and_never_shown() {
         (settings(&[("KMI_PROXY_TOKEN", "canary-1")]), settings(&[("KMI_PROXY_TOKEN", "canary-2")]));
     assert_eq!(changes(&old, &new).now, ["KMI_PROXY_TOKEN"]);
     assert_eq!(changes(&old, &old.clone()), Default::default());
+    let named = |tokens| settings(&[("KMI_PROXY_TOKENS", tokens)]);
+    let (both, one) = (named("laptop:canary-1,desktop:canary-2"), named("laptop:canary-1"));
+    assert_eq!(changes(&both, &one).now, ["KMI_PROXY_TOKENS"]);
+    assert_eq!(changes(&both, &both.clone()), Default::default());
     let mut raw = RawValues::default();
     raw.set(&env::PROXY_TOKEN, "canary-2", Source::Environment);
     let rows = serde_json::to_string(&explain(&new, &raw)).unwrap();

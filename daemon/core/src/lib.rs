@@ -6,6 +6,7 @@
 pub mod account;
 pub mod client;
 pub mod cooldown;
+pub mod door;
 pub mod history;
 pub mod json;
 pub mod key;

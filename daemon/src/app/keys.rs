@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kmid_config::load::{self, Launch};
@@ -15,6 +17,9 @@ use crate::command::Issue;
 use crate::keys::{self, Rules, Watcher};
 use crate::state::{Origin, State};
 
+/// When files could not be seen because too many are open.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// Brings keys from files into the pool.
 #[derive(Debug)]
 pub(super) struct KeyRoom {
@@ -23,6 +28,8 @@ pub(super) struct KeyRoom {
     /// The watcher that takes over next; the one at work belongs to the watching task.
     next: Mutex<Option<Watcher>>,
     moved: Notify,
+    /// The last load could not see the files.
+    unseen: AtomicBool,
     /// One load at a time, so that an older reading of the files never comes last.
     loading: tokio::sync::Mutex<()>,
 }
@@ -41,6 +48,7 @@ impl KeyRoom {
             settings,
             next: Mutex::new(Some(watcher)),
             moved: Notify::new(),
+            unseen: AtomicBool::new(false),
             loading: tokio::sync::Mutex::default(),
         });
         room.load().await;
@@ -76,6 +84,14 @@ impl KeyRoom {
                 return false;
             }
         };
+        // Files that nobody could open for a moment are no reason to be without keys.
+        let was_unseen = self.unseen.swap(loaded.is_shortage, Ordering::Relaxed);
+        if loaded.is_shortage {
+            if !was_unseen {
+                tracing::error!(reason = "too many open files; the keys stay as they were", "keys_not_read");
+            }
+            return false;
+        }
         for issue in &loaded.issues {
             tracing::warn!(file = %issue.subject, reason = %issue.message, "key_file_issue");
         }
@@ -108,6 +124,7 @@ impl KeyRoom {
                     end(std::mem::replace(&mut watcher, next)).await;
                 },
                 () = watcher.changed() => {}
+                () = tokio::time::sleep(READ_AGAIN), if self.unseen.load(Ordering::Relaxed) => {}
             }
             if self.settings.load().auths_dir.is_none() {
                 self.find_directory(launch.clone(), outside.clone()).await;

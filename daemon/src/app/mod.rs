@@ -41,6 +41,8 @@ use crate::logging::Logging;
 use crate::metrics::{self, Metrics};
 use crate::proxy::Proxy;
 use crate::proxy::listener::{self, BindError, Ending};
+use crate::proxy::renewal;
+use crate::proxy::server_tls::Certificate;
 use crate::refresh::Refresher;
 use crate::signal::{Signal, Signals};
 use crate::state::trace::TraceRecord;
@@ -172,10 +174,13 @@ impl App {
         let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
-        let (listen, tls) = (&settings.proxy_listen, settings.proxy_tls.as_ref());
-        let bound = listener::Bound::bind(listen, tls, inherited.proxy).await?;
+        let certificate = load_certificate(&settings).await?;
+        let bound =
+            listener::Bound::bind(&settings.proxy_listen, certificate.as_ref(), inherited.proxy).await?;
         let metrics_bound = match &settings.metrics_listen {
-            Some(listen) => Some(metrics::listener::Bound::bind(listen, &settings, inherited.metrics).await?),
+            Some(listen) => {
+                Some(metrics::listener::Bound::bind(listen, certificate.as_ref(), inherited.metrics).await?)
+            }
             None => None,
         };
         let owned = predecessor.as_ref().is_some_and(Predecessor::owns_socket);
@@ -242,14 +247,21 @@ impl App {
         let retire = cancel.child_token();
         let mut supervisor = Supervisor::default();
         let pulses = Pulses::default();
+        supervisor.spawn("door", proxy.report(cancel.clone()));
         supervisor.spawn("proxy", listener::serve(bound, proxy, ending.clone(), pulses.proxy.clone()));
+        if let Some(certificate) = certificate {
+            supervisor.spawn("certificate", renewal::follow(certificate, Arc::clone(&state), cancel.clone()));
+        }
         supervisor.spawn(
             "control",
             control::listener::serve(control, context, retire.clone(), pulses.control.clone()),
         );
         if let Some(bound) = metrics_bound {
             tracing::info!(url = %format!("http://{}/metrics", bound.addr()), "metrics_ready");
-            supervisor.spawn("metrics", metrics::listener::serve(bound, metrics, retire.clone()));
+            supervisor.spawn(
+                "metrics",
+                metrics::listener::serve(bound, metrics, Arc::clone(&settings), retire.clone()),
+            );
         }
         supervisor.spawn("refresh", Arc::clone(&refresher).run(retire.clone(), pulses.refresh.clone()));
         supervisor.spawn("upstream", upstream.reap());
@@ -444,6 +456,14 @@ fn copies(
     _metrics: Option<&metrics::listener::Bound>,
 ) -> std::io::Result<Vec<(&'static str, Handle)>> {
     Ok(Vec::new())
+}
+
+/// The proxy's certificate, where it speaks TLS itself.
+async fn load_certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, AppError> {
+    let Some(files) = settings.proxy_tls.clone() else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || Certificate::load(&files));
+    let certificate = read.await.map_err(std::io::Error::other)?.map_err(BindError::from)?;
+    Ok(Some(certificate))
 }
 
 async fn carry_out(command: Command, refresher: Arc<Refresher>, places: Arc<Semaphore>) {

@@ -14,6 +14,35 @@ const LONGEST: u64 = 1 << 20;
 /// More files than any person has keys; a bound for a directory named by mistake.
 pub(super) const MOST_FILES: usize = 1000;
 
+/// Why a file cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// For people.
+    pub(super) why: Refusal,
+    /// It says nothing of the file: this process has as many open as it may.
+    pub(super) is_shortage: bool,
+}
+
+impl From<&str> for Unreadable {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), is_shortage: false }
+    }
+}
+
+fn cannot(error: &io::Error) -> Unreadable {
+    Unreadable { why: format!("it cannot be read: {error}"), is_shortage: is_shortage(error) }
+}
+
+/// Whether there are too many open files, here or in the whole system (EMFILE, ENFILE).
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let shortage = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
+    // ERROR_TOO_MANY_OPEN_FILES
+    #[cfg(not(unix))]
+    let shortage = [4];
+    error.raw_os_error().is_some_and(|code| shortage.contains(&code))
+}
+
 /// What the directory and one level of folders below it hold; paths are relative to it.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -28,7 +57,7 @@ pub(super) struct Listing {
 /// Lists the key files.
 ///
 /// # Errors
-/// When the directory itself cannot be read.
+/// When the directory itself cannot be read, or a folder for a reason that will pass.
 pub(super) fn list(dir: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let mut folders = Vec::new();
@@ -43,7 +72,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
     }
     for folder in folders {
         if let Err(why) = resolve(dir, &folder) {
-            listing.refused.push((folder, why));
+            listing.refused.push((folder, why.why));
             continue;
         }
         match names(&dir.join(&folder)) {
@@ -52,6 +81,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
                 listing.files.extend(files.filter(|path| !dir.join(path).is_dir()));
                 listing.folders.push(folder);
             }
+            Err(error) if is_shortage(&error) => return Err(error),
             Err(error) => listing.refused.push((folder, format!("the folder cannot be read: {error}"))),
         }
         if listing.files.len() > MOST_FILES {
@@ -84,16 +114,16 @@ pub(super) fn is_key_file(name: &OsStr) -> bool {
 }
 
 /// The real path of something in the directory; refuses links that lead out of it.
-pub(super) fn resolve(dir: &Path, path: &Path) -> Result<PathBuf, Refusal> {
+pub(super) fn resolve(dir: &Path, path: &Path) -> Result<PathBuf, Unreadable> {
     let cannot = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "it leads to nothing, or was just removed".to_owned(),
-        _ => format!("it cannot be read: {error}"),
+        io::ErrorKind::NotFound => "it leads to nothing, or was just removed".into(),
+        _ => cannot(&error),
     };
     let real = dir.join(path).canonicalize().map_err(cannot)?;
     if real.starts_with(dir.canonicalize().map_err(cannot)?) {
         Ok(real)
     } else {
-        Err("it is a link that leaves the key directory; put the file itself there".to_owned())
+        Err("it is a link that leaves the key directory; put the file itself there".into())
     }
 }
 
@@ -105,15 +135,15 @@ pub(super) fn revision(real: &Path) -> u64 {
 }
 
 /// Reads a file that [`resolve`] let pass. A pipe or device is refused before it is opened: opening may wait for ever.
-pub(super) fn read(real: &Path) -> Result<String, Refusal> {
-    let cannot = |error: io::Error| format!("it cannot be read: {error}");
+pub(super) fn read(real: &Path) -> Result<String, Unreadable> {
+    let cannot = |error: io::Error| cannot(&error);
     if !fs::metadata(real).map_err(cannot)?.is_file() {
-        return Err("it is not a file".to_owned());
+        return Err("it is not a file".into());
     }
     let mut bytes = Vec::new();
     File::open(real).map_err(cannot)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LONGEST {
-        return Err("it is larger than 1 MiB".to_owned());
+        return Err("it is larger than 1 MiB".into());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
 }

@@ -39,6 +39,8 @@ pub struct Loaded {
     pub keys: Vec<Key>,
     /// What a person should know; never what a file holds.
     pub issues: Vec<Issue>,
+    /// Too many files are open to see what there is: this says nothing about the keys, and is to be tried again.
+    pub is_shortage: bool,
 }
 
 /// Reads a key directory. This blocks: call it from a blocking task.
@@ -49,6 +51,7 @@ pub fn load(dir: &Path, rules: &Rules) -> Loaded {
     match file::list(dir) {
         Ok(listing) => load.files(listing),
         Err(error) => {
+            load.found.is_shortage = file::is_shortage(&error);
             let message =
                 format!("the key directory cannot be read: {error}; create it, or set KMI_AUTHS_DIR");
             load.issue(Path::new(""), true, message);
@@ -88,10 +91,11 @@ impl Load<'_> {
     fn file(&mut self, path: &Path) -> Result<(), Refusal> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some((format, stem)) = Format::of(&name) else { return Ok(()) };
-        let real = file::resolve(self.dir, path)?;
+        let real = file::resolve(self.dir, path).map_err(|why| self.unreadable(why))?;
         // Before its content: a change in between shows as another revision at the next look.
         let revision = file::revision(&real);
-        let draft = file::read(&real).and_then(|text| format.read(&text));
+        let text = file::read(&real).map_err(|why| self.unreadable(why));
+        let draft = text.and_then(|text| format.read(&text));
         self.check_permissions(&real, path, 0o600);
         let mut draft = draft?;
         let remarks = std::mem::take(&mut draft.remarks);
@@ -129,6 +133,11 @@ impl Load<'_> {
             revision,
         });
         Ok(())
+    }
+
+    fn unreadable(&mut self, why: file::Unreadable) -> Refusal {
+        self.found.is_shortage |= why.is_shortage;
+        why.why
     }
 
     fn label(&mut self, path: &Path, draft: &Draft, secret: &Secret, of_file: String) -> String {

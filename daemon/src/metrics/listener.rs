@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -14,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kmid_config::settings::{ListenAddr, Settings};
-use kmid_core::key::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Metrics;
-use crate::proxy::admission::{self, Door, NotAdmitted};
+use crate::proxy::admission::{self, NotAdmitted};
 use crate::proxy::listener::{BindError, bind_tcp};
-use crate::proxy::server_tls::{self, TlsError};
+use crate::proxy::server_tls::Certificate;
 
 /// Most connections at a time; a scraper needs one.
 const MOST_CONNECTIONS: usize = 16;
@@ -39,14 +39,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Bound {
     listener: TcpListener,
     addr: SocketAddr,
-    door: OwnDoor,
+    remote: bool,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 #[derive(Debug, Clone)]
 struct OwnDoor {
     loopback: bool,
-    token: Option<Secret>,
+    /// The tokens in force, where others can reach it.
+    settings: Option<Arc<ArcSwap<Settings>>>,
 }
 
 impl Bound {
@@ -57,7 +58,7 @@ impl Bound {
     /// When the address or the TLS files cannot be used.
     pub async fn bind(
         listen: &ListenAddr,
-        settings: &Settings,
+        certificate: Option<&Arc<Certificate>>,
         inherited: Option<std::net::TcpListener>,
     ) -> Result<Self, BindError> {
         let failed = |error: io::Error| BindError::Metrics {
@@ -66,15 +67,12 @@ impl Bound {
             why: error.to_string(),
         };
         let remote = !listen.is_loopback();
-        let tls = match settings.proxy_tls.as_ref().filter(|_| remote) {
-            Some(files) => Some(tls_config(&files.cert, &files.key)?),
-            None => None,
-        };
+        let certificate = certificate.filter(|_| remote);
+        // This server speaks HTTP/1.1 only.
+        let tls = certificate.map(|found| found.server_config(&[b"http/1.1"])).transpose()?;
         let listener = bind_tcp(listen, inherited).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let token = settings.proxy_token.clone().filter(|_| remote);
-        let door = OwnDoor { loopback: addr.ip().to_canonical().is_loopback(), token };
-        Ok(Self { listener, addr, door, tls })
+        Ok(Self { listener, addr, remote, tls })
     }
 
     /// The address that is bound.
@@ -82,13 +80,6 @@ impl Bound {
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
-}
-
-fn tls_config(cert: &std::path::Path, key: &std::path::Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let mut config = server_tls::server_config(cert, key)?;
-    // This server speaks HTTP/1.1 only.
-    Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 #[cfg(unix)]
@@ -103,7 +94,14 @@ impl Bound {
 }
 
 /// Serves until cancelled.
-pub async fn serve(bound: Bound, metrics: Arc<Metrics>, cancel: CancellationToken) {
+pub async fn serve(
+    bound: Bound,
+    metrics: Arc<Metrics>,
+    settings: Arc<ArcSwap<Settings>>,
+    cancel: CancellationToken,
+) {
+    let settings = bound.remote.then_some(settings);
+    let own_door = OwnDoor { loopback: bound.addr.ip().to_canonical().is_loopback(), settings };
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
@@ -117,7 +115,7 @@ pub async fn serve(bound: Bound, metrics: Arc<Metrics>, cancel: CancellationToke
             continue;
         };
         let (metrics, door, tls, cancel) =
-            (Arc::clone(&metrics), bound.door.clone(), bound.tls.clone(), cancel.clone());
+            (Arc::clone(&metrics), own_door.clone(), bound.tls.clone(), cancel.clone());
         connections.spawn(async move {
             let served = async {
                 match tls {
@@ -167,8 +165,13 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, metrics: Arc<Me
 }
 
 async fn answer(metrics: &Metrics, door: &OwnDoor, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let rules = Door { loopback: door.loopback, token: door.token.as_ref() };
-    if let Err(why) = admission::admit(rules, request.method(), request.uri(), request.headers()) {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let admitted =
+        admission::admit(door.loopback, method, uri, headers).and_then(|()| match &door.settings {
+            Some(settings) => admission::token(&settings.load().proxy_tokens, headers).map(|_| ()),
+            None => Ok(()),
+        });
+    if let Err(why) = admitted {
         let status = if why == NotAdmitted::Token { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         return plain(status, "not for you; the metrics are read by this machine's own programs\n");
     }

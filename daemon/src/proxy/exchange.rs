@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use kmid_config::settings::Settings;
 use kmid_core::client::ClientId;
 use kmid_core::cooldown;
+use kmid_core::door::peer::Exposure;
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{Outcome, Retry};
@@ -17,18 +18,20 @@ use kmid_core::pool::{Demand, Mode};
 use kmid_core::session;
 use tokio::time::{Instant, timeout};
 
-use super::admission::{self, Door, NotAdmitted};
+use super::admission::{self, NotAdmitted};
 use super::answer::{Answer, refuse};
 use super::attempt::Met;
+use super::door::{Doorkeeper, Look, Visitor};
 use super::failure::Failure;
 use super::journal::Journal;
 use super::keepalive::{self, HeadOut, LONGEST_SILENCE};
 use super::replay::{self, Collected};
 use super::reply::Reply;
 use super::tap::ProxyBody;
-use super::{Proxy, path, rewrite};
+use super::{Proxy, health, path, rewrite};
 use crate::clock;
 use crate::state::{NoLease, Patience, Waited};
+use crate::upstream::client_body::{BodyLimits, ClientBody, ClientBodyError};
 use crate::upstream::fault::{ClientBroke, SendError, chain};
 use crate::upstream::simulator;
 
@@ -41,20 +44,32 @@ const STREAMING: [&str; 2] = ["/chat/completions", "/messages"];
 pub(super) async fn handle(
     proxy: Arc<Proxy>,
     request: Request<Incoming>,
-    loopback: bool,
+    visitor: Visitor,
 ) -> Response<ProxyBody> {
     let settings = proxy.settings.load_full();
     let (mut parts, body) = request.into_parts();
     let base_path = &*settings.proxy_base_path;
     let below = parts.uri.path().strip_prefix(base_path).unwrap_or(parts.uri.path());
     let wire = Wire::of_endpoint(below);
+    let only_loopback = visitor.exposure == Exposure::Loopback;
+    let asked = admission::admit(only_loopback, &parts.method, &parts.uri, &parts.headers);
+    if below == health::PATH && asked.is_ok() {
+        return proxy.health.answer(&parts.method, &proxy.state);
+    }
     let mut journal = Journal::begin(Arc::clone(&proxy.state), proxy.zone.clone(), &parts.method, below);
 
-    let door = Door { loopback, token: settings.proxy_token.as_ref() };
-    if let Err(why) = admission::admit(door, &parts.method, &parts.uri, &parts.headers) {
-        tracing::warn!(request_id = %journal.request_id, why = ?why, "proxy_unauthorized");
-        let close = why != NotAdmitted::Token;
-        return refuse(Reply::not_admitted(why), wire, journal, close);
+    let admitted = match asked {
+        Err(why) => Err(why),
+        Ok(()) => match proxy.door.look(visitor, &settings.proxy_tokens, &parts.headers) {
+            Look::In(name) => Ok(name),
+            Look::Out(why) => Err(why),
+            // Boxed, so that requests which do not wait hold no room for it.
+            later => Box::pin(proxy.door.look_later(later, visitor, &proxy.settings, &parts.headers)).await,
+        },
+    };
+    match admitted {
+        Ok(client_name) => journal.client_name = client_name,
+        Err(why) => return not_admitted(&proxy.door, visitor, why, wire, journal),
     }
     let endpoint = match path::endpoint(parts.uri.path(), base_path) {
         Ok(endpoint) => path::kept(endpoint),
@@ -64,6 +79,9 @@ pub(super) async fn handle(
         tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
         return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
     }
+    // A pause costs this machine's own programs nothing but their own time.
+    let pause = (!visitor.is_shared()).then_some(settings.proxy_client_idle);
+    let body = ClientBody::new(body, BodyLimits { most: settings.proxy_max_body, pause });
     let collected =
         replay::collect(body, &proxy.budget, settings.proxy_replay, settings.proxy_replay_total).await;
     let collected = match collected {
@@ -72,7 +90,7 @@ pub(super) async fn handle(
             if is_hang_up(&error) {
                 journal.end("client_left", None);
             }
-            return refuse(Reply::broken_body(), wire, journal, true);
+            return refuse(Reply::of_body(&error, settings.proxy_max_body), wire, journal, true);
         }
     };
     let mut wants_stream = false;
@@ -195,10 +213,12 @@ impl Exchange {
             };
             if error.client_broke {
                 lease.end(&Outcome::ClientLeft);
-                if client_error(&error).is_none_or(is_hang_up) {
+                let said = client_error(&error);
+                if said.is_none_or(is_hang_up) {
                     self.journal.end("client_left", None);
                 }
-                return Answer::Own(Reply::broken_body());
+                let most = self.settings.proxy_max_body;
+                return Answer::Own(said.map_or_else(Reply::broken_body, |said| Reply::of_body(said, most)));
             }
             let causes: Vec<String> = chain(&error).skip(1).map(ToString::to_string).collect();
             tracing::warn!(
@@ -324,12 +344,32 @@ impl Exchange {
     }
 }
 
+/// An answer to a request that is not let in. Of many such from one address one a minute is in the log and the trace;
+/// the others are counted, so that nobody can fill these up from outside.
+fn not_admitted(
+    door: &Doorkeeper,
+    visitor: Visitor,
+    why: NotAdmitted,
+    wire: Wire,
+    mut journal: Journal,
+) -> Response<ProxyBody> {
+    if door.note(visitor, why.name()) {
+        tracing::warn!(
+            request_id = %journal.request_id, peer = %visitor.address, why = why.name(), "proxy_unauthorized"
+        );
+    } else {
+        journal.is_quiet = true;
+    }
+    let close = !matches!(why, NotAdmitted::Token | NotAdmitted::Slowed(_));
+    refuse(Reply::not_admitted(why), wire, journal, close)
+}
+
 /// A client that hung up is told nothing and has left; one that sent nonsense is refused.
-fn is_hang_up(error: &hyper::Error) -> bool {
-    !error.is_parse() && !error.is_user()
+fn is_hang_up(error: &ClientBodyError) -> bool {
+    matches!(error, ClientBodyError::Broke(error) if !error.is_parse() && !error.is_user())
 }
 
 /// What the client's connection said, below what the upstream's made of it.
-fn client_error(error: &SendError) -> Option<&hyper::Error> {
+fn client_error(error: &SendError) -> Option<&ClientBodyError> {
     chain(error).skip_while(|cause| !cause.is::<ClientBroke>()).find_map(|cause| cause.downcast_ref())
 }

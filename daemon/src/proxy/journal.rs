@@ -58,6 +58,10 @@ pub(super) struct Journal {
     pub(super) passed_up: Option<Arc<AtomicU64>>,
     pub(super) bytes_down: u64,
     pub(super) tokens: Option<Tokens>,
+    /// Whose token let it in, where that has a name.
+    pub(super) client_name: Option<Arc<str>>,
+    /// It was not let in and is only counted: no line of the trace.
+    pub(super) is_quiet: bool,
     ended: bool,
 }
 
@@ -89,6 +93,8 @@ impl Journal {
             passed_up: None,
             bytes_down: 0,
             tokens: None,
+            client_name: None,
+            is_quiet: false,
             ended: false,
         }
     }
@@ -162,6 +168,9 @@ impl Journal {
             self.status = StatusCode::OK.as_u16();
             self.ttfb = Some(*at - self.began);
         }
+        if self.is_quiet {
+            return self.state.end_unseen();
+        }
         self.state.end_request(TraceRecord {
             zone: self.zone.clone(),
             ended_at: clock::now(),
@@ -176,6 +185,7 @@ impl Journal {
             attempts: std::mem::take(&mut self.attempts),
             queued: self.queued,
             session: self.session,
+            client_name: self.client_name.take(),
             refused: self.refused.take(),
             model: self.model.take(),
             prompt_hint: std::mem::take(&mut self.prompt.0),

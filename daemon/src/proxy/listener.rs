@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,28 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use kmid_config::settings::{ListenAddr, TlsFiles};
+use kmid_config::settings::{ListenAddr, Settings};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cancelled::Cancelled;
+use super::door::Visitor;
+use super::server_tls::Certificate;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
-use super::{Proxy, exchange, server_tls};
+use super::{Proxy, exchange, remote};
+use crate::open_files;
 use crate::pulse::Pulse;
 
-/// Most connections at a time; more wait in the system's queue.
-const MOST_CONNECTIONS: usize = 4096;
-/// A client has so long for a request's head, and for a TLS handshake.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// As many as hyper's parser has room for without an allocation.
+const USUAL_HEADERS: usize = 100;
 /// hyper's buffers grow no further.
 const MOST_BUFFERED: usize = 64 * 1024;
 /// A request may be under way on a connection that looks idle when a drain begins, the first one above all: it has so
@@ -40,6 +42,9 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// Pause after an accept error such as EMFILE: until descriptors are free there is nothing to do.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// After an error it has recovered when none came for so long.
+const CALM: Duration = Duration::from_secs(1);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -80,13 +85,14 @@ pub enum BindError {
 }
 
 impl Bound {
-    /// Binds the address of the settings, or takes the listener that is bound to it already.
+    /// Binds the address of the settings, or takes the listener that is bound to it already; with a certificate it
+    /// speaks TLS.
     ///
     /// # Errors
-    /// When the address or the TLS files cannot be used.
+    /// When the address or the certificate cannot be used.
     pub async fn bind(
         listen: &ListenAddr,
-        tls: Option<&TlsFiles>,
+        certificate: Option<&Arc<Certificate>>,
         inherited: Option<std::net::TcpListener>,
     ) -> Result<Self, BindError> {
         let failed = |error: &io::Error| BindError::Address {
@@ -101,10 +107,7 @@ impl Bound {
                 _ => error.to_string(),
             },
         };
-        let tls = match tls {
-            Some(files) => Some(server_tls::server_config(&files.cert, &files.key)?),
-            None => None,
-        };
+        let tls = certificate.map(|found| found.server_config(&[b"h2", b"http/1.1"])).transpose()?;
         let listener = bind_tcp(listen, inherited).await.map_err(|error| failed(&error))?;
         let addr = listener.local_addr().map_err(|error| failed(&error))?;
         Ok(Self { listener, addr, tls })
@@ -165,8 +168,11 @@ impl Ending {
 /// Serves until drained or aborted; returns when no connection is left. `pulse` answers while connections are accepted.
 pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse) {
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut failing = false;
+    let settings = proxy.settings.load_full();
+    let room = Arc::new(Semaphore::new(open_files::room(settings.proxy_max_connections)));
+    let exposure = settings.exposure(bound.addr.ip());
+    drop(settings);
+    let mut failed: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             () = ending.drain.cancelled() => break,
@@ -178,31 +184,48 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse
         let (tcp, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
+                if failed.replace(Instant::now()).is_none() {
                     tracing::error!(%error, "proxy_accept_failed");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        if std::mem::take(&mut failing) {
+        // One descriptor that came free in between is no recovery.
+        if failed.take_if(|at| at.elapsed() >= CALM).is_some() {
             tracing::info!("proxy_accept_recovered");
         }
-        let connection = Connection {
-            proxy: Arc::clone(&proxy),
-            loopback: bound.addr.ip().to_canonical().is_loopback(),
-            peer,
-            ending: ending.clone(),
-        };
-        let tls = bound.tls.clone();
+        let visitor = Visitor { address: peer.ip(), exposure };
+        let settings = proxy.settings.load_full();
+        let Some(peer_place) = let_connect(&proxy, visitor, &settings) else { continue };
+        let connection = Connection { proxy: Arc::clone(&proxy), visitor, settings, ending: ending.clone() };
+        let tls = bound.tls.clone().map(|config| (config, connections.clone()));
         connections.spawn(async move {
             connection.serve(tcp, tls).await;
-            drop(place);
+            drop((place, peer_place));
         });
     }
     drop(bound);
     connections.close();
     connections.wait().await;
+}
+
+/// A place for a connection of this peer. One that may not connect is closed without a word and noted.
+fn let_connect(proxy: &Proxy, visitor: Visitor, settings: &Settings) -> Option<super::door::Place> {
+    let refuse = |why: &'static str| {
+        if proxy.door.note(visitor, why) {
+            tracing::warn!(peer = %visitor.address, why, "proxy_unauthorized");
+        }
+    };
+    if !visitor.exposure.lets_connect(visitor.address) {
+        refuse("plain_text");
+        return None;
+    }
+    let place = proxy.door.enter(visitor, settings.proxy_max_connections_per_peer);
+    if place.is_none() {
+        refuse("too_many_connections");
+    }
+    place
 }
 
 async fn accept(
@@ -215,9 +238,9 @@ async fn accept(
 }
 
 /// What answers the requests of a connection.
-struct Answers {
+pub(super) struct Answers {
     proxy: Arc<Proxy>,
-    loopback: bool,
+    visitor: Visitor,
     leave: CancellationToken,
 }
 
@@ -228,11 +251,11 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (proxy, loopback) = (Arc::clone(&self.proxy), self.loopback);
+        let (proxy, visitor) = (Arc::clone(&self.proxy), self.visitor);
         let leave = self.leave.clone();
         let closes = request.version() <= Version::HTTP_11;
         Box::pin(async move {
-            let mut answer = exchange::handle(proxy, request, loopback).await;
+            let mut answer = exchange::handle(proxy, request, visitor).await;
             // The client's next request goes to the process that took over.
             if closes && leave.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -242,59 +265,65 @@ impl Service<Request<Incoming>> for Answers {
     }
 }
 
-struct Connection {
-    proxy: Arc<Proxy>,
-    loopback: bool,
-    peer: SocketAddr,
-    ending: Ending,
+pub(super) struct Connection {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) visitor: Visitor,
+    /// Those in force when it was accepted.
+    settings: Arc<Settings>,
+    pub(super) ending: Ending,
 }
 
 impl Connection {
-    async fn serve(self, tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) {
+    async fn serve(self, tcp: TcpStream, tls: Option<(Arc<rustls::ServerConfig>, TaskTracker)>) {
         // Events are small and must not wait for each other.
         let _ = tcp.set_nodelay(true);
-        let Some(tls) = tls else { return self.serve_http1(tcp).await };
+        if !self.visitor.is_shared() {
+            remote::watch_over(&tcp, self.settings.proxy_client_idle);
+        }
+        let Some((tls, tasks)) = tls else { return self.serve_http1(tcp).await };
         // Boxed, so that plain connections hold no room for TLS ones.
-        Box::pin(self.accept_tls(tcp, tls)).await;
+        Box::pin(self.accept_tls(tcp, tls, tasks)).await;
     }
 
-    async fn accept_tls(self, tcp: TcpStream, tls: Arc<rustls::ServerConfig>) {
+    async fn accept_tls(self, tcp: TcpStream, tls: Arc<rustls::ServerConfig>, tasks: TaskTracker) {
+        let settings = Arc::clone(&self.settings);
         // Without a handshake there is no request that a drain would have to wait for.
         let handshake = tokio::select! {
-            handshake = tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(tcp)) => handshake,
+            handshake = tokio::time::timeout(settings.proxy_header_time, TlsAcceptor::from(tls).accept(tcp)) => handshake,
             () = self.ending.drain.cancelled() => return,
         };
         match handshake {
-            Ok(Ok(stream)) => self.serve_tls(stream).await,
-            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "proxy_tls_failed"),
-            Err(_) => tracing::debug!(peer = %self.peer, "proxy_tls_timeout"),
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.serve_http2(stream, tasks, &settings).await;
+            }
+            Ok(Ok(stream)) => self.serve_http1(stream).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer(), %error, "proxy_tls_failed"),
+            Err(_) => tracing::debug!(peer = %self.peer(), "proxy_tls_timeout"),
         }
     }
 
-    fn service(&self) -> Answers {
-        Answers { proxy: Arc::clone(&self.proxy), loopback: self.loopback, leave: self.ending.leave.clone() }
+    pub(super) fn peer(&self) -> IpAddr {
+        self.visitor.address
     }
 
-    async fn serve_http1(self, tcp: TcpStream) {
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .preserve_header_case(true)
-            .max_buf_size(MOST_BUFFERED)
-            .serve_connection(TokioIo::new(tcp), self.service());
-        self.run(connection).await;
+    pub(super) fn answers(&self) -> Answers {
+        Answers { proxy: Arc::clone(&self.proxy), visitor: self.visitor, leave: self.ending.leave.clone() }
     }
 
-    async fn serve_tls(self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+    async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let most = self.settings.proxy_max_header as usize;
+        let mut builder = hyper::server::conn::http1::Builder::new();
         builder
-            .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(self.settings.proxy_header_time)
             .preserve_header_case(true)
-            .max_buf_size(MOST_BUFFERED);
-        builder.http2().timer(TokioTimer::new());
-        let connection = builder.serve_connection(TokioIo::new(stream), self.service()).into_owned();
+            .max_buf_size(MOST_BUFFERED.max(most))
+            .max_header_size(most);
+        // Where it says nothing new, it is not said.
+        if self.settings.proxy_max_headers != USUAL_HEADERS {
+            builder.max_headers(self.settings.proxy_max_headers);
+        }
+        let connection = builder.serve_connection(TokioIo::new(stream), self.answers());
         self.run(connection).await;
     }
 
@@ -321,7 +350,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, %error, "a client's connection ended");
+            tracing::debug!(peer = %self.peer(), %error, "a client's connection ended");
         }
     }
 }

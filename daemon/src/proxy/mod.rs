@@ -5,14 +5,18 @@ mod answer;
 mod attempt;
 mod cancelled;
 mod decode;
+mod door;
 mod exchange;
 mod failure;
+mod health;
 mod hold;
 mod journal;
 mod keepalive;
 pub mod listener;
 pub mod path;
 mod prompt;
+mod remote;
+pub mod renewal;
 mod replay;
 mod reply;
 pub mod rewrite;
@@ -26,6 +30,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 
+use tokio_util::sync::CancellationToken;
+
+use self::door::Doorkeeper;
+use self::health::Health;
 use self::replay::Budget;
 use crate::local_time::Zone;
 use crate::state::State;
@@ -40,6 +48,8 @@ pub struct Proxy {
     zone: Zone,
     /// Bytes of request bodies that are kept, over all requests.
     budget: Budget,
+    door: Arc<Doorkeeper>,
+    health: Health,
 }
 
 impl Proxy {
@@ -51,6 +61,13 @@ impl Proxy {
         upstream: Arc<Upstream>,
         zone: Zone,
     ) -> Arc<Self> {
-        Arc::new(Self { state, settings, upstream, zone, budget: Budget::default() })
+        let door = Arc::new(Doorkeeper::new(Arc::clone(&state)));
+        let (budget, health) = (Budget::default(), Health::default());
+        Arc::new(Self { state, settings, upstream, zone, budget, door, health })
+    }
+
+    /// Says once a minute how many requests and connections were not let in; until cancelled.
+    pub fn report(&self, cancel: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.door).report(cancel)
     }
 }

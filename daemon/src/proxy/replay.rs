@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
+use crate::upstream::client_body::{ClientBody, ClientBodyError};
 use crate::upstream::request_body::Chunks;
 
 /// Chunks below this are copied together: a small chunk would keep a whole read buffer alive.
@@ -66,23 +66,26 @@ pub(super) enum Collected {
         /// What was read.
         chunks: Chunks,
         /// The rest.
-        rest: Incoming,
+        rest: ClientBody,
     },
 }
 
 /// Reads a body into memory while it is within `most` bytes and all bodies together within `total`.
 ///
 /// # Errors
-/// When the client's body breaks off.
+/// When the client's body breaks off, or is beyond its limits.
 pub(super) async fn collect(
-    mut body: Incoming,
+    mut body: ClientBody,
     budget: &Budget,
     most: usize,
     total: usize,
-) -> Result<Collected, hyper::Error> {
+) -> Result<Collected, ClientBodyError> {
     let mut share = budget.share();
     if body.is_end_stream() {
         return Ok(Collected::Whole { chunks: Chunks::new(), trailers: None, _share: share });
+    }
+    if body.is_too_large() {
+        return Err(ClientBodyError::TooLarge);
     }
     let announced = body.size_hint().exact().map(usize::try_from);
     match announced {

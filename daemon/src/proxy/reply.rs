@@ -19,6 +19,7 @@ use super::rewrite;
 use super::tap::ProxyBody;
 use crate::local_time::Zone;
 use crate::state::trace::RequestId;
+use crate::upstream::client_body::ClientBodyError;
 use crate::upstream::fault::SendError;
 
 /// A client that is told to wait longer than this stops instead: kimi-code honours any `Retry-After` and hung for
@@ -70,6 +71,16 @@ impl Reply {
                 "unauthorized",
                 "the proxy token is missing or wrong; set the client's API key to the value of KMI_PROXY_TOKEN",
             ),
+            NotAdmitted::Slowed(pause) => {
+                let mut reply = Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limit_error",
+                    "slowed",
+                    "too many wrong tokens came from this address; wait, then come with the right one",
+                );
+                reply.retry_after = Some(pause);
+                reply
+            }
         }
     }
 
@@ -97,6 +108,28 @@ impl Reply {
             "client_body",
             "the request body broke off or was malformed; send the request again",
         )
+    }
+
+    /// A body that did not come to its end, or would not fit.
+    pub(super) fn of_body(error: &ClientBodyError, most: Option<u64>) -> Self {
+        match error {
+            ClientBodyError::Broke(_) => Self::broken_body(),
+            ClientBodyError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request_error",
+                "body_too_large",
+                format!(
+                    "the request body has more than {} MiB (KMI_PROXY_MAX_BODY_MB); send less or raise it",
+                    most.unwrap_or_default() >> 20
+                ),
+            ),
+            ClientBodyError::Silent => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "invalid_request_error",
+                "client_silent",
+                "nothing of the request body came for too long; send the request again",
+            ),
+        }
     }
 
     pub(super) fn rate_limited(until: Time, now: Time) -> Self {

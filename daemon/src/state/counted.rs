@@ -11,8 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::trace::TraceRecord;
 
-/// Labels of keys that are told apart; keys come and go over months, and each label is a series for ever.
-const MOST_KEYS: usize = 200;
+/// Labels of keys, and names of tokens, that are told apart; they come and go over months, and each label is a series for ever.
+const MOST_LABELS: usize = 200;
 /// Stands for all further ones.
 const OTHER: &str = "other";
 /// The API's endpoints [kimi-upstream.md, Hosts and endpoints, 2026-11]; what clients make up is `other`.
@@ -74,6 +74,19 @@ impl Alike {
     }
 }
 
+/// The name of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientLabels {
+    client: Arc<str>,
+    outcome: &'static str,
+}
+
+/// Why something was not let in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabel {
+    why: &'static str,
+}
+
 /// Counters and histograms since the daemon's start.
 #[derive(Debug, Clone)]
 pub struct Counted {
@@ -84,7 +97,10 @@ pub struct Counted {
     queue_wait: Histogram,
     tokens: Family<TokenLabels, Counter>,
     refresh_failures: Counter,
-    keys: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    clients: Family<ClientLabels, Counter>,
+    refused: Family<WhyLabel, Counter>,
+    keys: Labels,
+    client_names: Labels,
     recent: Arc<Mutex<Vec<Alike>>>,
 }
 
@@ -100,7 +116,10 @@ impl Default for Counted {
             queue_wait: times(),
             tokens: Family::default(),
             refresh_failures: Counter::default(),
-            keys: Arc::default(),
+            clients: Family::default(),
+            refused: Family::default(),
+            keys: Labels::default(),
+            client_names: Labels::default(),
             recent: Arc::default(),
         }
     }
@@ -126,11 +145,20 @@ impl Counted {
         registry.register("tokens", "Tokens as the responses counted them", self.tokens.clone());
         let help = "Readings of quotas that failed";
         registry.register("quota_refresh_failures", help, self.refresh_failures.clone());
+        let help = "Finished requests by the name of the token that let them in";
+        registry.register("client_requests", help, self.clients.clone());
+        let help = "Requests and connections that were not let in";
+        registry.register("refused", help, self.refused.clone());
     }
 
     /// A quota could not be read.
     pub(super) fn refresh_failed(&self) {
         self.refresh_failures.inc();
+    }
+
+    /// A request or a connection was not let in; `why` is one of a few words.
+    pub fn refused(&self, why: &'static str) {
+        self.refused.get_or_create(&WhyLabel { why }).inc();
     }
 
     /// A request is over.
@@ -167,10 +195,14 @@ impl Counted {
         if let Some(queued) = record.queued {
             self.queue_wait.observe(queued.as_secs_f64());
         }
+        if let Some(name) = &record.client_name {
+            let labels = ClientLabels { client: self.client_names.bounded(name), outcome: record.outcome };
+            self.clients.get_or_create(&labels).inc();
+        }
     }
 
     fn alike(&self, key: Option<&Arc<str>>, endpoint: &'static str, outcome: &'static str) -> Alike {
-        let label = key.map_or_else(|| Arc::from(""), |label| self.label(label));
+        let label = key.map_or_else(|| Arc::from(""), |label| self.keys.bounded(label));
         let tokens = |kind| self.tokens.get_or_create_owned(&TokenLabels { key: Arc::clone(&label), kind });
         let at = EndpointLabel { endpoint };
         let requests = RequestLabels { key: Arc::clone(&label), endpoint, outcome };
@@ -187,15 +219,21 @@ impl Counted {
     }
 
     fn attempts_of(&self, label: &Arc<str>, outcome: &'static str) -> Counter {
-        self.attempts.get_or_create_owned(&AttemptLabels { key: self.label(label), outcome })
+        self.attempts.get_or_create_owned(&AttemptLabels { key: self.keys.bounded(label), outcome })
     }
+}
 
-    fn label(&self, label: &Arc<str>) -> Arc<str> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+/// Labels that are told apart.
+#[derive(Debug, Clone, Default)]
+struct Labels(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl Labels {
+    fn bounded(&self, label: &Arc<str>) -> Arc<str> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.contains(label) {
             return Arc::clone(label);
         }
-        if keys.len() >= MOST_KEYS {
+        if keys.len() >= MOST_LABELS {
             return OTHER.into();
         }
         keys.insert(Arc::clone(label));

@@ -112,7 +112,7 @@ async fn a_state_that_stays_after_all_has_lost_nothing() {
 }
 
 fn subject() -> Subject {
-    Subject { fingerprint: Some(key().fingerprint), key: "alpha".into(), model: "".into() }
+    Subject { fingerprint: Some(key().fingerprint), key: "alpha".into(), model: "".into(), client: "".into() }
 }
 
 #[test]

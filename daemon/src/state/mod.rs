@@ -345,9 +345,15 @@ impl State {
         let (key, fingerprint) = record.key.clone().unzip();
         let model = record.model.take().unwrap_or_default();
         let sums = Sums { requests: 1, errors: u64::from(failed), tokens: record.tokens.unwrap_or_default() };
-        let subject = Subject { fingerprint, key: key.unwrap_or_default(), model };
+        let client = record.client_name.clone().unwrap_or_default();
+        let subject = Subject { fingerprint, key: key.unwrap_or_default(), model, client };
         self.usage.count(record.ended_at, subject, sums);
         self.trace.push(record);
+    }
+
+    /// A request has ended that was not let in, one of many: it is only counted.
+    pub fn end_unseen(&self) {
+        self.counters.finish(true);
     }
 
     /// Requests since start.

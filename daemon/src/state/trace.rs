@@ -52,6 +52,8 @@ pub struct TraceRecord {
     pub queued: Option<Duration>,
     /// Hash of the session id.
     pub session: Option<SessionId>,
+    /// The name of the token that let it in, if that has one.
+    pub client_name: Option<Arc<str>>,
     /// Why there was no key, or none any more; `None` where one served.
     pub refused: Option<Box<Decision>>,
     /// The model that the body names, for the history; the line does not have it.
@@ -141,6 +143,9 @@ impl Record for TraceRecord {
         line.list("attempts", &self.attempts, |object, attempt| attempt.write_fields(object));
         line.number("queue_ms", self.queued.map(millis));
         line.text("session", self.session.map(|session| session.to_string()).as_deref());
+        if let Some(name) = &self.client_name {
+            line.text("client_name", &**name);
+        }
         if let Some(refused) = &self.refused {
             refused.write_json(line.name("refused"));
         }
@@ -174,6 +179,7 @@ impl Record for TraceRecord {
             ttfb_ms = self.ttfb.map(millis),
             attempts = self.attempts.len(),
             queue_ms = self.queued.map(millis),
+            client_name = self.client_name.as_deref(),
             input_tokens = self.tokens.map(|tokens| tokens.input),
             cached_tokens = self.tokens.map(|tokens| tokens.cached),
             output_tokens = self.tokens.map(|tokens| tokens.output),

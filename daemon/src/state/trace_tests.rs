@@ -36,6 +36,7 @@ fn record() -> TraceRecord {
         ]),
         queued: Some(Duration::from_millis(7)),
         session: Some(SessionId([0x5e, 0x55, 1, 2, 3, 4, 5, 6])),
+        client_name: None,
         model: None,
         refused: None,
         prompt_hint: "".into(),
@@ -79,6 +80,7 @@ fn a_refusal_without_a_key_reads_as_the_wire_type() {
         key: None,
         attempts: TraceAttempts::new(),
         session: None,
+        client_name: Some("laptop".into()),
         tokens: None,
         ttfb: None,
         error_code: Some("no_keys_available"),
@@ -90,6 +92,7 @@ fn a_refusal_without_a_key_reads_as_the_wire_type() {
     assert!(!line.contains('\n'));
     let entry: kmi_proto::methods::requests::TraceEntry = serde_json::from_str(&line).unwrap();
     assert_eq!((entry.endpoint.as_str(), entry.outcome.as_str()), ("/a\n\"b\"", "refused"));
+    assert_eq!(entry.client_name.as_deref(), Some("laptop"));
     assert!(entry.key_label.is_none() && entry.attempts.is_empty() && entry.more.is_empty());
     assert_eq!(serde_json::to_string(&entry).unwrap(), line, "nothing is missing on either side");
 }
@@ -125,6 +128,7 @@ fn a_finished_request_is_an_event_of_the_log() {
             tokens: None,
             ttfb: None,
             queued: None,
+            client_name: Some("laptop".into()),
             error_code: Some("quota"),
             ..record()
         }
@@ -142,7 +146,7 @@ fn a_finished_request_is_an_event_of_the_log() {
             ),
             concat!(
                 r#"INFO proxy_request method="POST" endpoint="/chat/completions" status=200 latency_ms=41 "#,
-                r#"attempts=2 outcome="completed" error_code="quota" request_id="000000000000001f""#,
+                r#"attempts=2 client_name="laptop" outcome="completed" error_code="quota" request_id="000000000000001f""#,
             ),
         ]
     );

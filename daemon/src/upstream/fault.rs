@@ -95,7 +95,11 @@ impl fmt::Display for ClientBroke {
     }
 }
 
-impl Error for ClientBroke {}
+impl Error for ClientBroke {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 /// An IO error does not name what it wraps among its causes: `source()` of it is that of the wrapped one.
 fn is_tls(cause: &(dyn Error + 'static)) -> bool {

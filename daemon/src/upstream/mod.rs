@@ -1,6 +1,7 @@
 //! The way to the API: connections, TLS, transport faults, and the embedded simulator.
 
 pub mod body;
+pub mod client_body;
 pub mod connect;
 pub mod connection;
 pub mod fault;

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
+use super::client_body::ClientBody;
 use super::fault::{BoxError, ClientBroke};
 
 /// A request body: collected, and then able to be sent again, or passed on as it comes.
@@ -19,7 +19,7 @@ pub struct RequestBody {
     collected: smallvec::IntoIter<[Bytes; 1]>,
     left: u64,
     trailers: Option<HeaderMap>,
-    rest: Option<Incoming>,
+    rest: Option<ClientBody>,
     passed: Option<Arc<AtomicU64>>,
 }
 
@@ -42,7 +42,7 @@ impl RequestBody {
 
     /// What was read so far, and then the rest as it comes; `passed` counts the bytes sent on.
     #[must_use]
-    pub fn streaming(chunks: Chunks, rest: Incoming, passed: Arc<AtomicU64>) -> Self {
+    pub fn streaming(chunks: Chunks, rest: ClientBody, passed: Arc<AtomicU64>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Self { collected: chunks.into_iter(), left, trailers: None, rest: Some(rest), passed: Some(passed) }
     }

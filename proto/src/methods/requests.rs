@@ -55,6 +55,9 @@ pub struct TraceEntry {
     pub queue_ms: Option<u64>,
     /// Hash of the session id.
     pub session: Option<String>,
+    /// The name of the token that let it in (KMI_PROXY_TOKENS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
     /// Why there was no key, or none any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Decision>,

@@ -9,7 +9,7 @@ pub struct GetParams {
     /// counts whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// `key`, `day`, `hour` or `model`; without it, `day`.
+    /// `key`, `day`, `hour`, `model` or `client`; without it, `day`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -17,22 +17,22 @@ pub struct GetParams {
 /// Result of `usage.get`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// `key`, `day`, `hour` or `model`
+    /// `key`, `day`, `hour`, `model` or `client`
     pub by: String,
     /// The first hour that may be in it.
     pub since: String,
     /// The zone of KMI_TIMEZONE, in which days and hours are cut.
     pub zone: Option<String>,
-    /// Days and hours in their order, keys and models by their requests.
+    /// Days and hours in their order, the others by their requests.
     pub rows: Vec<Row>,
     /// All rows together.
     pub total: Sums,
 }
 
-/// One key, day, hour or model.
+/// One key, day, hour, model or name of a token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Label, model, `2026-11-23` or `2026-11-23 12:00`; empty: no key, or no model named. `other`: too many to tell
+    /// Label, model, name, `2026-11-23` or `2026-11-23 12:00`; empty: no key, no model named, a token without a name. `other`: too many to tell
     /// apart.
     pub name: String,
     /// Of a key.

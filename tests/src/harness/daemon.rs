@@ -25,6 +25,7 @@ pub struct Setup {
     home: Home,
     args: Vec<&'static str>,
     program: Option<PathBuf>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -51,7 +52,7 @@ impl Setup {
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home, args: Vec::new(), program: None }
+        Self { home, args: Vec::new(), program: None, open_files: None }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -87,10 +88,24 @@ impl Setup {
         self
     }
 
+    /// With room for so many open files, as `ulimit -n` sets it.
+    #[must_use]
+    pub fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.home.set(name, value);
+        self
+    }
+
+    /// Takes a variable away that the harness sets.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.home.unset(name);
         self
     }
 
@@ -119,7 +134,7 @@ impl Setup {
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
         let program = self.program.as_ref().unwrap_or(&binaries().kmid);
-        let mut daemon = Daemon::spawn(self.home, program, &self.args);
+        let mut daemon = Daemon::spawn(self.home, program, &self.args, self.open_files);
         daemon.wait_ready().await;
         daemon
     }
@@ -150,11 +165,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home, program: &Path, args: &[&str]) -> Self {
+    fn spawn(home: Home, program: &Path, args: &[&str], open_files: Option<u32>) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(program).args(args);
+        let limit = open_files.map_or_else(String::new, |most| format!("ulimit -n {most}; "));
+        command.args(["-c", &format!("{limit}umask 0; exec \"$0\" \"$@\"")]).arg(program).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();

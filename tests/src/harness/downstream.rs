@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::net::sockopt::set_socket_linger;
+use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
@@ -107,12 +109,23 @@ impl Connection {
     /// # Panics
     /// When nobody listens there, or its certificate is not of this authority.
     pub async fn open_tls(address: SocketAddr, ca_pem: &str) -> Self {
+        Self::try_tls(address, tls::client_config(ca_pem)).await.unwrap()
+    }
+
+    /// Connects with TLS to `localhost`, as this client.
+    ///
+    /// # Errors
+    /// When TLS does not come about.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub async fn try_tls(address: SocketAddr, client: Arc<ClientConfig>) -> io::Result<Self> {
         let stream = tcp(address).await;
         let socket = stream.as_fd().try_clone_to_owned().unwrap();
-        let connector = TlsConnector::from(tls::client_config(ca_pem));
-        let stream = within("TLS", connector.connect("localhost".try_into().unwrap(), stream)).await.unwrap();
+        let connector = TlsConnector::from(client);
+        let stream = within("TLS", connector.connect("localhost".try_into().unwrap(), stream)).await?;
         let (read, write) = split(stream);
-        Self { wire: Wire::new(Box::new(read)), write: Box::new(write), socket, method: String::new() }
+        Ok(Self { wire: Wire::new(Box::new(read)), write: Box::new(write), socket, method: String::new() })
     }
 
     /// Sends a whole request. A server that answers early and closes is no failure here; the answer will tell.

@@ -8,6 +8,7 @@ pub mod downstream;
 pub mod files;
 pub mod home;
 pub mod needs;
+pub mod machine;
 pub mod process;
 pub mod request;
 pub mod user_manager;

@@ -50,10 +50,32 @@ impl Authority {
     /// When keys cannot be made.
     #[must_use]
     pub fn issue(&self) -> (String, String) {
-        let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
+        self.sign(&Self::params())
+    }
+
+    /// The same, with an end in so many days from now; negative: it has ended.
+    ///
+    /// # Panics
+    /// When keys cannot be made.
+    #[must_use]
+    pub fn issue_for(&self, days: i64) -> (String, String) {
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let date = |days: i64| {
+            let date = today.checked_add(jiff::Span::new().days(days)).unwrap();
+            rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        };
+        let mut params = Self::params();
+        (params.not_before, params.not_after) = (date(days.min(0) - 30), date(days));
+        self.sign(&params)
+    }
+
+    fn params() -> CertificateParams {
+        CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(String::from)).unwrap()
+    }
+
+    fn sign(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
+        (params.clone().signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
     /// A server that offers these protocols.
@@ -82,15 +104,28 @@ impl Authority {
 /// When the PEM is not a certificate.
 #[must_use]
 pub fn client_config(ca_pem: &str) -> Arc<ClientConfig> {
+    client_config_for(ca_pem, rustls::DEFAULT_VERSIONS, &[])
+}
+
+/// The same, with these versions of TLS and these protocols on offer.
+///
+/// # Panics
+/// When the PEM is not a certificate.
+#[must_use]
+pub fn client_config_for(
+    ca_pem: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
-    Arc::new(
-        ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

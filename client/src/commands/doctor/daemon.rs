@@ -92,6 +92,7 @@ fn complaint(view: &View<'_>, issue: &Issue) -> Check {
         "settings" => "settings",
         "log_loss" => "logs",
         "key_file" => "key_files",
+        "certificate" => "certificate",
         _ => "state",
     };
     let detail = format!("{}: {}", issue.subject, issue.message);

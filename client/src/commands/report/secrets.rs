@@ -13,6 +13,9 @@ const SHORTEST: usize = 4;
 /// Ends of the names whose values are secret or personal, in lower case.
 const NAMES: [&str; 6] = ["key", "token", "secret", "password", "email", "authorization"];
 
+/// Holds secrets with names in front of them, which are none.
+const NAMED_TOKENS: &str = "KMI_PROXY_TOKENS";
+
 /// Where to look.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
@@ -30,8 +33,11 @@ pub(super) fn known(sources: &Sources) -> Vec<String> {
     files.dedup();
     let mut found: Vec<String> = files.iter().flat_map(|file| in_text(&read(file))).collect();
     for (name, value) in std::env::vars_os() {
-        if is_secret(&name.to_string_lossy()) {
-            found.push(value.to_string_lossy().into_owned());
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        if name == NAMED_TOKENS {
+            found.extend(named(&value));
+        } else if is_secret(&name) {
+            found.push(value.into_owned());
         }
     }
     found.retain(|secret| secret.chars().count() >= SHORTEST);
@@ -64,12 +70,21 @@ fn in_text(text: &str) -> Vec<String> {
         for (at, _) in line.match_indices(['=', ':']) {
             let name = line[..at].trim_end().trim_end_matches(['"', '\'']);
             let start = name.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
-            if is_secret(&name[start.map_or(0, |start| start + 1).min(name.len())..]) {
+            let name = &name[start.map_or(0, |start| start + 1).min(name.len())..];
+            if name == NAMED_TOKENS {
+                found.extend(named(&line[at + 1..]));
+            } else if is_secret(name) {
                 found.extend(values(line[at + 1..].trim_start()));
             }
         }
     }
     found
+}
+
+/// The tokens of `laptop:TOKEN,desktop:TOKEN`, quoted or not.
+fn named(value: &str) -> Vec<String> {
+    let tokens = value.split([',', '"', '\'', ' ', '\t']).filter_map(|entry| entry.split_once(':'));
+    tokens.map(|(_, token)| token.trim().to_owned()).collect()
 }
 
 /// What a value may be: the quoted text, or the bare one with and without what could be a comment.
@@ -96,6 +111,8 @@ mod tests {
             ("[providers.x]\napi_key = \"four\"\nbase_url = \"https://h\"", &["four"]),
             ("env = { KIMI_API_KEY = \"five\", KIMI_BASE_URL = \"u\" }", &["five"]),
             ("{\"a\": {\"api_key\":\"six\", \"access_token\" : \"seven\"}}", &["six", "seven"]),
+            ("KMI_PROXY_TOKENS=laptop:nine-1, desktop:te:n", &["nine-1", "te:n"]),
+            ("export KMI_PROXY_TOKENS='laptop:nine-1,desktop:ten'", &["nine-1", "ten"]),
             ("KMI_ACCOUNT_EMAIL=eight", &["eight", "eight"]),
             ("KMI_KEY_LABEL=alpha\nKMI_KEY_PRIORITY=1\nKMI_DRY_RUN=0", &[]),
             ("ключ = 1\n=\n:\n\"", &[]),

@@ -26,12 +26,14 @@ pub enum By {
     Hour,
     /// Each model.
     Model,
+    /// Each name of a token.
+    Client,
 }
 
 /// One sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Label, model, `2026-11-23` or `2026-11-23 12:00`; empty: no key, or no model named.
+    /// Label, model, name of a token, `2026-11-23` or `2026-11-23 12:00`; empty: no key, no model named, or a token without a name.
     pub name: String,
     /// Of a key.
     pub fingerprint: Option<Fingerprint>,
@@ -48,15 +50,17 @@ pub fn group(rows: impl IntoIterator<Item = (Hour, Subject, Sums)>, by: By, zone
         By::Hour => hours(rows, zone),
         By::Day => days(rows, zone),
         By::Key => keys(rows),
-        By::Model => {
-            let mut models: HashMap<Box<str>, Sums> = HashMap::new();
-            for (_, subject, sums) in rows {
-                *models.entry(subject.model).or_default() += sums;
-            }
-            let groups = models.into_iter().map(|(name, sums)| named(name.into(), None, sums));
-            most_first(groups.collect())
-        }
+        By::Model => names(rows.into_iter().map(|(_, subject, sums)| (subject.model.into(), sums))),
+        By::Client => names(rows.into_iter().map(|(_, subject, sums)| (subject.client.to_string(), sums))),
     }
+}
+
+fn names(rows: impl Iterator<Item = (String, Sums)>) -> Vec<Group> {
+    let mut names: HashMap<String, Sums> = HashMap::new();
+    for (name, sums) in rows {
+        *names.entry(name).or_default() += sums;
+    }
+    most_first(names.into_iter().map(|(name, sums)| named(name, None, sums)).collect())
 }
 
 fn named(name: String, fingerprint: Option<Fingerprint>, sums: Sums) -> Group {

@@ -60,6 +60,9 @@ pub struct Subject {
     pub key: Arc<str>,
     /// The model that the request named; empty when it named none.
     pub model: Box<str>,
+    /// The name of the token that let it in; empty when that has none.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub client: Arc<str>,
 }
 
 /// What is counted.
@@ -138,7 +141,7 @@ impl History {
 /// A new row's subject, or what stands for it when the hour is full.
 fn bounded(rows: &BTreeMap<Subject, Sums>, mut subject: Subject) -> Subject {
     if rows.len() >= MOST_ROWS {
-        return Subject { fingerprint: None, key: OTHER.into(), model: OTHER.into() };
+        return Subject { fingerprint: None, key: OTHER.into(), model: OTHER.into(), client: OTHER.into() };
     }
     let models: BTreeSet<&str> = rows.keys().map(|row| &*row.model).collect();
     // `other` itself is one of them.

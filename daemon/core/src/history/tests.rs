@@ -10,7 +10,12 @@ fn at(text: &str) -> Hour {
 }
 
 fn subject(key: &str, model: &str) -> Subject {
-    Subject { fingerprint: Some(Fingerprint::of(&Secret::new(key))), key: key.into(), model: model.into() }
+    Subject {
+        fingerprint: Some(Fingerprint::of(&Secret::new(key))),
+        key: key.into(),
+        model: model.into(),
+        client: "".into(),
+    }
 }
 
 fn one(input: u64) -> Sums {
@@ -107,7 +112,7 @@ fn keys_go_by_their_fingerprint_and_carry_their_last_label() {
     history.add(Hour(10), renamed, one(1));
     history.add(Hour(9), subject("alpha", "k2"), one(1));
     history.add(Hour(9), subject("beta", "k1"), one(1));
-    let none = Subject { fingerprint: None, key: "".into(), model: "".into() };
+    let none = Subject { fingerprint: None, key: "".into(), model: "".into(), client: "".into() };
     history.add(Hour(9), none, one(1));
     let zone = TimeZone::UTC;
     assert_eq!(names(&history, By::Key, &zone), list(&[("renamed", 2), ("", 1), ("beta", 1)]));

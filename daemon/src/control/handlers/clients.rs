@@ -20,7 +20,7 @@ pub(in super::super) async fn connect(
     let client = known(&params.client)?;
     may_write(context, params.dry_run)?;
     let settings = context.settings.load();
-    let key = settings.proxy_token.clone().unwrap_or_else(|| Secret::new(PLACEHOLDER));
+    let key = settings.proxy_tokens.own().cloned().unwrap_or_else(|| Secret::new(PLACEHOLDER));
     let wiring = Wiring { url: convert::proxy_url(&settings, context.proxy_addr), key };
     drop(settings);
     let (homes, dry_run) = (Arc::clone(&context.homes), params.dry_run);

@@ -42,7 +42,8 @@ fn read_by(by: Option<&str>) -> Result<(By, &'static str), RpcError> {
         Some("key") => Ok((By::Key, "key")),
         Some("hour") => Ok((By::Hour, "hour")),
         Some("model") => Ok((By::Model, "model")),
-        Some(_) => Err(RpcError::new(Kind::InvalidParams, "by is key, day, hour or model")),
+        Some("client") => Ok((By::Client, "client")),
+        Some(_) => Err(RpcError::new(Kind::InvalidParams, "by is key, day, hour, model or client")),
     }
 }
 

@@ -16,7 +16,12 @@ fn time(text: &str) -> Time {
 }
 
 fn subject(key: &str, model: &str) -> Subject {
-    Subject { fingerprint: Some(Fingerprint::of(&Secret::new(key))), key: key.into(), model: model.into() }
+    Subject {
+        fingerprint: Some(Fingerprint::of(&Secret::new(key))),
+        key: key.into(),
+        model: model.into(),
+        client: "".into(),
+    }
 }
 
 const ONE: Sums = Sums { requests: 1, errors: 0, tokens: Tokens { input: 10, cached: 5, output: 2 } };

@@ -1,0 +1,203 @@
+//! Connections beyond plain HTTP from this machine: their sockets, and HTTP/2 with its limits.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kmid_config::settings::Settings;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
+
+use super::listener::{Answers, Connection};
+use super::tap::ProxyBody;
+
+/// Streams that a client opened and reset before they were looked at: beyond these the connection ends
+/// (rapid reset, CVE-2023-44487).
+const MOST_RESET: usize = 20;
+/// Streams that were reset here because of what the client did (CVE-2024-27316 and its kin).
+const MOST_LOCAL_RESETS: usize = 128;
+/// Whether a silent client is still there is asked this often, and it has as long for its answer.
+const PING: Duration = Duration::from_secs(30);
+/// A connection that is told to end has so long for it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Lets the system end a connection whose other end is gone, or takes nothing of an answer, after `idle`.
+#[cfg(unix)]
+pub(super) fn watch_over(tcp: &TcpStream, idle: Duration) {
+    use rustix::net::sockopt;
+    // Without these a connection lives longer than it must, and nothing else.
+    let _ = sockopt::set_socket_keepalive(tcp, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(tcp, PING);
+        let _ = sockopt::set_tcp_keepintvl(tcp, PING);
+        // Data that is not acknowledged, and data that a closed window keeps here (tcp(7), 2026-11).
+        let _ = sockopt::set_tcp_user_timeout(tcp, u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = idle;
+}
+
+#[cfg(not(unix))]
+pub(super) fn watch_over(_tcp: &TcpStream, _idle: Duration) {}
+
+impl Connection {
+    /// Serves HTTP/2 until the client, the drain or a long time without requests ends it.
+    pub(super) async fn serve_http2(
+        self,
+        stream: TlsStream<TcpStream>,
+        tasks: TaskTracker,
+        settings: &Settings,
+    ) {
+        let activity = Arc::new(Activity::default());
+        let answers = Counted { answers: self.answers(), activity: Arc::clone(&activity) };
+        let mut connection = std::pin::pin!(
+            http2::Builder::new(Tracked(tasks))
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(settings.proxy_max_streams)
+                .max_pending_accept_reset_streams(MOST_RESET)
+                .max_local_error_reset_streams(MOST_LOCAL_RESETS)
+                .max_header_list_size(settings.proxy_max_header)
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PING)
+                .serve_connection(TokioIo::new(stream), answers)
+        );
+        let idle = activity.idle(settings.proxy_header_time, settings.proxy_client_idle);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
+            () = self.ending.drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
+                }
+            }
+            () = idle => {
+                connection.as_mut().graceful_shutdown();
+                // One that never said a word has nothing to end.
+                match tokio::time::timeout(FAREWELL, connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer(), %error, "a client's connection ended");
+        }
+    }
+}
+
+/// Requests on a connection.
+#[derive(Debug, Default)]
+struct Activity {
+    in_flight: AtomicUsize,
+    begun: AtomicU64,
+    ended: Notify,
+}
+
+impl Activity {
+    /// Returns when no request was in flight for long: `first` for the first one, `then` after each.
+    async fn idle(&self, first: Duration, then: Duration) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(if begun == 0 { first } else { then }).await;
+            while self.in_flight.load(Ordering::Relaxed) > 0 {
+                self.ended.notified().await;
+                tokio::time::sleep(then).await;
+            }
+            if self.begun.load(Ordering::Relaxed) == begun {
+                return;
+            }
+        }
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.notify_one();
+    }
+}
+
+/// Answers requests and knows how many are in flight.
+struct Counted {
+    answers: Answers,
+    activity: Arc<Activity>,
+}
+
+impl Service<Request<Incoming>> for Counted {
+    type Response = Response<CountedBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_flight = InFlight::begin(&self.activity);
+        let answer = self.answers.call(request);
+        Box::pin(async move {
+            answer.await.map(|response| response.map(|body| CountedBody { body, _in_flight: in_flight }))
+        })
+    }
+}
+
+/// A body that ends its request when it goes.
+#[derive(Debug)]
+struct CountedBody {
+    body: ProxyBody,
+    _in_flight: InFlight,
+}
+
+impl Body for CountedBody {
+    type Data = Bytes;
+    type Error = <ProxyBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Streams are tasks that the listener waits for.
+#[derive(Debug, Clone)]
+struct Tracked(TaskTracker);
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
