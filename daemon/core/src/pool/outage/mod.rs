@@ -18,12 +18,13 @@
 //! the price of two refusals that touch no key; a request of any client that is served closes all of them.
 
 mod breaker;
+mod host;
 mod undo;
 
 use std::time::Duration;
 
-use self::breaker::Breaker;
 pub use self::breaker::{BreakerState, LONGEST as LONGEST_OPEN, SHORTEST as SHORTEST_OPEN};
+use self::host::{Host, Sighting};
 pub(super) use self::undo::Undo;
 use crate::client::ClientId;
 use crate::key::{BaseUrl, Fingerprint};
@@ -165,41 +166,6 @@ pub struct UpstreamView {
     pub trouble: Option<Trouble>,
     /// What it answered last, while the breaker is not closed.
     pub last: Option<LastAnswer>,
-}
-
-/// Trouble that one account met.
-#[derive(Debug)]
-struct Sighting {
-    trouble: Trouble,
-    /// The key that met it.
-    key: Fingerprint,
-    /// The leases of the first and the last refusal.
-    first: u64,
-    last: u64,
-    began: Time,
-    latest: Time,
-    /// Oldest first.
-    undo: Vec<Undo>,
-    /// Sessions that left a key for it, and which. Oldest first.
-    moved: Vec<(SessionId, Fingerprint)>,
-}
-
-/// What is known of one host, for everybody or for one client: only while there is trouble.
-#[derive(Debug)]
-struct Host {
-    at: BaseUrl,
-    /// The one that the gate refuses; all other trouble is everybody's.
-    client: Option<ClientId>,
-    breaker: Breaker,
-    sightings: Vec<Sighting>,
-    /// Failures in a row, the first of them, and when the last was.
-    failures: u32,
-    failing_from: u64,
-    failed_at: Time,
-    /// What opened the breaker, and the lease that met it first.
-    trouble: Trouble,
-    since: u64,
-    last: LastAnswer,
 }
 
 /// An attempt that met trouble.
@@ -380,162 +346,4 @@ impl Outages {
     fn concerning(&self, at: &BaseUrl, client: Option<ClientId>) -> impl Iterator<Item = &Host> {
         self.hosts.iter().filter(move |host| host.is(at) && host.concerns(client))
     }
-}
-
-impl Host {
-    fn new(met: &Met<'_>, now: Time) -> Self {
-        Self {
-            at: met.at.clone(),
-            client: met.stops(),
-            breaker: Breaker::default(),
-            sightings: Vec::new(),
-            failures: 0,
-            failing_from: met.number,
-            failed_at: now,
-            trouble: met.trouble,
-            since: met.number,
-            last: LastAnswer::of(met.outcome),
-        }
-    }
-
-    fn is(&self, at: &BaseUrl) -> bool {
-        self.at.shares_host(at)
-    }
-
-    fn concerns(&self, client: Option<ClientId>) -> bool {
-        self.client.is_none() || self.client == client
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.breaker.is_closed() && self.sightings.is_empty() && self.failures == 0
-    }
-
-    fn forget(&mut self, now: Time) {
-        self.sightings.retain(|seen| is_near(seen.latest, now, TOGETHER));
-        if !is_near(self.failed_at, now, IN_A_ROW) {
-            self.failures = 0;
-        }
-    }
-
-    fn works(&mut self, number: u64, proven: bool) -> Option<Change> {
-        self.sightings.retain(|seen| {
-            let disproved = proven || seen.trouble == Trouble::Failure;
-            !disproved || seen.last >= number
-        });
-        if number > self.failing_from {
-            self.failures = 0;
-        }
-        // `/models` and refusals of the request come through a shut gate, too.
-        let disproves = proven || self.trouble == Trouble::Failure;
-        if !disproves {
-            self.undecided(number);
-        }
-        (disproves && !self.breaker.is_closed() && number > self.since).then(|| self.close())
-    }
-
-    fn undecided(&mut self, number: u64) {
-        if self.breaker.is_probe(number) {
-            self.breaker.probe_undecided();
-        }
-    }
-
-    fn close(&mut self) -> Change {
-        self.breaker.close();
-        Change::Closed { host: self.at.authority_text() }
-    }
-
-    /// A request that was to decide met trouble that is not of this kind.
-    fn heard_of(&mut self, met: &Met<'_>) -> Option<Change> {
-        if !self.breaker.is_probe(met.number) {
-            return None;
-        }
-        if met.trouble == Trouble::Failure {
-            // It never came to the gate.
-            self.breaker.probe_undecided();
-            return None;
-        }
-        // Another refusal than the one that opened it: what was shut lets requests through again.
-        self.failures = 0;
-        Some(self.close())
-    }
-
-    fn meets(&mut self, met: &Met<'_>, now: Time, random: u64) -> Judged {
-        let same = self.trouble == met.trouble || met.trouble == Trouble::Failure;
-        let mut change = None;
-        if !self.breaker.is_closed() && same {
-            self.last = LastAnswer::of(met.outcome);
-            if self.breaker.is_probe(met.number) {
-                self.breaker.probe_failed(now, random);
-                self.trouble = met.trouble;
-            }
-            // Others were under way when it opened.
-            return Judged { upstreams: true, ..Judged::default() };
-        }
-        if self.breaker.is_probe(met.number) {
-            // Another refusal than the one that opened it: the upstream works again, and this is for itself.
-            self.failures = 0;
-            change = Some(self.close());
-        }
-        if met.trouble == Trouble::Failure {
-            if self.failures == 0 {
-                self.failing_from = met.number;
-            }
-            self.failures = self.failures.saturating_add(1);
-            self.failed_at = now;
-        }
-        self.see(met, now);
-        let together =
-            self.sightings.iter().any(|seen| seen.trouble == met.trouble && !met.account.contains(&seen.key));
-        let in_a_row = met.trouble == Trouble::Failure && self.failures >= FAILURES;
-        if !together && !in_a_row {
-            return Judged { changes: change.into_iter().collect(), ..Judged::default() };
-        }
-        let since = if together { u64::MAX } else { self.failing_from };
-        let seen: Vec<Sighting> = self.sightings.extract_if(.., |seen| seen.trouble == met.trouble).collect();
-        if self.breaker.is_closed() {
-            let until = self.breaker.open(now, random);
-            self.trouble = met.trouble;
-            self.since = seen.iter().map(|seen| seen.first).min().unwrap_or(met.number).min(since);
-            self.last = LastAnswer::of(met.outcome);
-            self.failures = 0;
-            change = Some(Change::Opened { host: self.at.authority_text(), until, trouble: met.trouble });
-        }
-        // The newest first: each is taken back to what it found.
-        let mut judged =
-            Judged { upstreams: true, changes: change.into_iter().collect(), ..Judged::default() };
-        for seen in seen.into_iter().rev() {
-            judged.undo.extend(seen.undo.into_iter().rev());
-            judged.moved.extend(seen.moved.into_iter().rev());
-        }
-        judged
-    }
-
-    fn see(&mut self, met: &Met<'_>, now: Time) {
-        let known = self.sightings.iter_mut().find(|seen| {
-            seen.trouble == met.trouble
-                && met.account.contains(&seen.key)
-                && is_near(seen.began, now, TOGETHER)
-        });
-        match known {
-            Some(seen) => {
-                (seen.first, seen.last) = (seen.first.min(met.number), seen.last.max(met.number));
-                seen.latest = now;
-            }
-            None => self.sightings.push(Sighting {
-                trouble: met.trouble,
-                key: met.key,
-                first: met.number,
-                last: met.number,
-                began: now,
-                latest: now,
-                undo: Vec::new(),
-                moved: Vec::new(),
-            }),
-        }
-    }
-}
-
-/// Near in either direction: a clock may have jumped.
-fn is_near(then: Time, now: Time, within: Duration) -> bool {
-    now.since(then).max(then.since(now)) <= within
 }
