@@ -15,7 +15,6 @@
 //! The file of an inherited control socket is never removed, not at the end either: it belongs to the one that made it.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 
 use kmid_config::settings::{ListenAddr, Settings};
 
@@ -168,13 +167,11 @@ fn not_tcp(name: &'static str, why: String) -> InheritError {
 #[cfg(unix)]
 mod unix {
     use std::os::fd::AsFd;
+    use std::path::{Path, PathBuf};
 
     use listenfd::ListenFd;
 
-    use super::{
-        CONTROL, ControlListener, InheritError, Inherited, METRICS, PROXY, Path, PathBuf, TcpListener,
-        not_tcp,
-    };
+    use super::{CONTROL, ControlListener, InheritError, Inherited, METRICS, PROXY, TcpListener, not_tcp};
 
     pub(super) fn take(names: &str, sockets: &mut ListenFd) -> Result<Inherited, InheritError> {
         let mut inherited = Inherited::default();
