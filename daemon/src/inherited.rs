@@ -16,7 +16,6 @@
 //! kmid that made it and hands it over says so (`crate::handover`), and then it goes with the last one.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 
 use kmid_config::settings::{ListenAddr, Settings};
 
@@ -186,13 +185,11 @@ fn not_tcp(name: &'static str, why: String) -> InheritError {
 #[cfg(unix)]
 mod unix {
     use std::os::fd::AsFd;
+    use std::path::{Path, PathBuf};
 
     use listenfd::ListenFd;
 
-    use super::{
-        CONTROL, ControlListener, InheritError, Inherited, METRICS, PROXY, Path, PathBuf, TcpListener,
-        not_tcp,
-    };
+    use super::{CONTROL, ControlListener, InheritError, Inherited, METRICS, PROXY, TcpListener, not_tcp};
 
     pub(super) fn take(names: &str, sockets: &mut ListenFd) -> Result<Inherited, InheritError> {
         let mut inherited = Inherited::default();

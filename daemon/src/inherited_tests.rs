@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use kmid_config::load::{self, Launch};
 use kmid_config::outside::Outside;

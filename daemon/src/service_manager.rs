@@ -2,6 +2,9 @@
 //!
 //! systemd's protocol (sd_notify(3)): datagrams to the socket that `NOTIFY_SOCKET` names. Without that variable, and
 //! on systems without the protocol, nothing is told.
+//!
+//! By default systemd listens to a service's main process only, and `WATCHDOG_PID` names the process that it started:
+//! one that starts a successor tells the successor's number first (`MAINPID=`), and starts it without that variable.
 
 use std::time::Duration;
 

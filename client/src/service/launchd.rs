@@ -62,9 +62,9 @@ impl Launchd {
         ]
     }
 
-    /// It ends with 0 then, which KeepAlive takes for meant.
+    /// It ends with 0 then, which KeepAlive takes for meant. Most often it has ended already, because kmi asked it to.
     pub(super) fn stop(&self) -> Vec<Step> {
-        vec![Step::new("launchctl", ["kill", "SIGTERM", &self.target()])]
+        vec![Step::new("launchctl", ["kill", "SIGTERM", &self.target()]).or_not()]
     }
 
     pub(super) fn restart(&self) -> Vec<Step> {

@@ -273,9 +273,10 @@ impl Manager {
         }
     }
 
-    /// Whether the manager ends the process itself; where it can only kill, kmid is asked to end first.
+    /// Whether a stop by the manager lets requests finish, and returns when the process has ended. Elsewhere kmid is
+    /// asked to end first.
     pub(crate) fn stops_gently(&self) -> bool {
-        !matches!(self, Self::TaskScheduler(_))
+        matches!(self, Self::Systemd(_))
     }
 
     /// What the manager says.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::InstallArgs;
-use super::{carry_out, daemon_status, manager, reachable, start_or_stop, wait_ready};
+use super::{carry_out, daemon_status, manager, reachable, start_or_stop, stop_by, wait_ready};
 use crate::app::App;
 use crate::commands::keys::ask;
 use crate::commands::proxy_stop;
@@ -200,7 +200,7 @@ fn make_way(app: &App, manager: &Manager, same: bool) -> Outcome<()> {
         let daemon = connect::require(app, Start::No)?;
         return proxy_stop::stop(app, daemon, &status, false);
     }
-    if managed && !same { carry_out(app, &manager.stop()) } else { Ok(()) }
+    if managed && !same { stop_by(app, manager, false) } else { Ok(()) }
 }
 
 /// Whether the proxy's address can be listened on, which a service manager would say less plainly.
@@ -219,7 +219,7 @@ fn is_free(app: &App, plan: &Plan) -> Outcome<()> {
     }
 }
 
-/// Where the manager can only kill, kmid is asked to end first.
+/// Where a stop by the manager would not wait for requests, kmid is asked to end first.
 fn end_gently(app: &App, manager: &Manager) -> Outcome<()> {
     if manager.stops_gently() {
         return Ok(());
