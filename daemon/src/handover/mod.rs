@@ -2,7 +2,7 @@
 //! directory's lock and the state, and then only finishes the requests that it has.
 //!
 //! The two talk over a control socket of their own, a pair of which the successor gets one end as its standard input:
-//! lines of JSON, [`FromNew`] one way, [`FromOld`] the other. Nobody else can speak on it, and each sees the end of the
+//! lines of JSON, `FromNew` one way, `FromOld` the other. Nobody else can speak on it, and each sees the end of the
 //! other at once. ARCHITECTURE.md, "Restart", has the states of both and what happens at each failure.
 
 #[cfg(unix)]
@@ -136,9 +136,9 @@ pub struct Parts {
     pub state: Arc<State>,
     /// The files of lines.
     pub files: Files,
-    /// See [`Yours`].
+    /// The control socket's file goes with the last kmid.
     pub owns_socket: bool,
-    /// See [`Yours`].
+    /// How many processes still finish requests from before this one.
     pub behind: u32,
     /// Cancelled, the restart is given up: the successor is killed, and all is as before.
     pub give_up: CancellationToken,
