@@ -16,7 +16,8 @@ use crate::commands::proxy_stop::stop;
 use crate::commands::service::restart_by;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
-use crate::{service, tr};
+use crate::service::{self, Manager};
+use crate::tr;
 
 /// Longest wait for a new kmid to serve; the old one gives it up before.
 const LONGEST_RESTART: Duration = Duration::from_secs(90);
@@ -29,19 +30,17 @@ pub(crate) fn run(app: &App) -> Outcome {
     };
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
-    if let Some(manager) = manager.filter(|manager| manager.state().pid == Some(status.daemon.pid)) {
+    let manager = manager.filter(|manager| manager.state().pid == Some(status.daemon.pid));
+    let follows = manager.as_ref().is_none_or(Manager::follows_a_successor);
+    if follows && hand_over(app, &mut daemon)? {
+        return taken_over(app, status.daemon.pid);
+    }
+    if let Some(manager) = manager {
         drop(daemon);
         restart_by(app, &manager)?;
         return report(app);
     }
-    connect::patience(&daemon, Some(LONGEST_RESTART));
-    match daemon.ask::<typed::DaemonRestart>(&Empty {}) {
-        Ok(_) => return taken_over(app, status.daemon.pid),
-        Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) || error.is(Kind::MethodNotFound) => {
-            app.note(&tr!(app.messages, "restart-stops"));
-        }
-        Err(error) => return Err(connect::failure(app, error).into()),
-    }
+    app.note(&tr!(app.messages, "restart-stops"));
     // The program is looked for before the old one ends, so that a missing one does not leave nothing running.
     connect::kmid(app)?;
     stop(app, daemon, &status, false)?;
@@ -49,6 +48,18 @@ pub(crate) fn run(app: &App) -> Outcome {
     flags.extend(same_paths(app, &status.daemon).to_args());
     connect::launch(app, &flags)?;
     report(app)
+}
+
+/// Lets a new kmid take over from the running one; `false` where that cannot be done on this system or by this kmid.
+pub(crate) fn hand_over(app: &App, daemon: &mut connect::Daemon) -> Outcome<bool> {
+    connect::patience(daemon, Some(LONGEST_RESTART));
+    match daemon.ask::<typed::DaemonRestart>(&Empty {}) {
+        Ok(_) => Ok(true),
+        Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) || error.is(Kind::MethodNotFound) => {
+            Ok(false)
+        }
+        Err(error) => Err(connect::failure(app, error).into()),
+    }
 }
 
 /// The paths that the old daemon resolved, for the new one to keep.

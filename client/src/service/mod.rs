@@ -279,6 +279,12 @@ impl Manager {
         matches!(self, Self::Systemd(_))
     }
 
+    /// Whether a kmid that took over from the one it started is the service from then on. launchd and the Task
+    /// Scheduler only know the process that they started.
+    pub(crate) fn follows_a_successor(&self) -> bool {
+        matches!(self, Self::Systemd(_))
+    }
+
     /// What the manager says.
     pub(crate) fn state(&self) -> State {
         let file = self.file();

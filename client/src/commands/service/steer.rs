@@ -1,5 +1,6 @@
 //! `kmi service start`, `stop`, `restart`, `status`, `logs`
 
+use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::Status;
 use serde_json::json;
 
@@ -7,6 +8,7 @@ use super::args::LogsArgs;
 use super::{carry_out, daemon_status, installed, manager, start_by, start_or_stop, wait_ready};
 use crate::app::App;
 use crate::commands::proxy::become_program;
+use crate::commands::proxy_restart::hand_over;
 use crate::commands::{proxy_stop, status};
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome, Stop};
@@ -36,9 +38,25 @@ pub(super) fn stop(app: &App) -> Outcome {
 
 pub(super) fn restart(app: &App) -> Outcome {
     let manager = installed(app)?;
-    restart_by(app, &manager)?;
+    if !taken_over(app, &manager)? {
+        restart_by(app, &manager)?;
+    }
     let status = wait_ready(app)?;
     done(app, &manager, "restarted", &status)
+}
+
+/// Lets a new kmid take over from the service's own one, where the manager goes along with that.
+fn taken_over(app: &App, manager: &Manager) -> Outcome<bool> {
+    if !manager.follows_a_successor() {
+        return Ok(false);
+    }
+    let Some(mut daemon) = connect::find(app, Start::No)? else { return Ok(false) };
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    if manager.state().pid != Some(status.daemon.pid) {
+        return Ok(false);
+    }
+    hand_over(app, &mut daemon)
 }
 
 /// Stops the service and what listens for it, so that no request starts it again.
