@@ -10,7 +10,7 @@ use crate::private;
 /// The lock's file name.
 const LOCK: &str = "kmid.lock";
 /// Directories inside the state directory.
-const FOLDERS: [&str; 2] = ["logs", "trace"];
+const FOLDERS: [&str; 3] = ["logs", "trace", "usage"];
 /// Most files whose rights are looked at, in each directory.
 const MOST_FILES: usize = 10_000;
 /// How often the lock is tried anew when its file was taken away between opening and locking.

@@ -16,6 +16,7 @@ pub mod line_log;
 pub mod local_time;
 pub mod logging;
 pub mod metrics;
+pub mod own_process;
 pub mod private;
 pub mod proxy;
 pub mod refresh;

@@ -12,7 +12,7 @@ use kmid::app::{App, Start};
 
 use kmid::instance::{self, Instance};
 use kmid::upstream::simulator::Script;
-use kmid::{app, detach, logging};
+use kmid::{app, detach, logging, own_process};
 use kmid_config::load;
 use kmid_config::outside::Outside;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +25,15 @@ const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 type BoxError = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    let protected = own_process::protect();
     let cli = Cli::parse();
     match &cli.command {
         Some(Command::Demo(demo)) => finish(run_demo(demo.requests), false),
-        None => run(&cli),
+        None => run(&cli, protected),
     }
 }
 
-fn run(cli: &Cli) -> ExitCode {
+fn run(cli: &Cli, protected: io::Result<()>) -> ExitCode {
     if cli.run.detached {
         detach::leave_session();
     }
@@ -49,13 +50,18 @@ fn run(cli: &Cli) -> ExitCode {
         return finish(check_config(&loaded, cli.run.json), false);
     }
     if cli.run.detach {
+        // Not before it is known to be ours: the first line of the background process goes there. The rest of the
+        // check, and what it finds, is that process's to do.
+        if let Err(error) = instance::prepare(&loaded.settings.state_dir, false) {
+            return finish(Err(error.into()), false);
+        }
         let started = detach::start(std::env::args_os().skip(1), &loaded.settings.state_dir);
         return started.unwrap_or_else(|error| {
             say(&format!("kmid could not be started in the background: {error}"), false);
             ExitCode::FAILURE
         });
     }
-    finish(serve(cli, loaded, launch, outside), cli.run.detached)
+    finish(serve(cli, loaded, launch, outside, protected), cli.run.detached)
 }
 
 fn serve(
@@ -63,12 +69,16 @@ fn serve(
     loaded: load::Loaded<kmid_config::settings::Settings>,
     launch: load::Launch,
     outside: Outside,
+    protected: io::Result<()>,
 ) -> Result<(), BoxError> {
     let settings = &loaded.settings;
     let prepared = instance::prepare(&settings.state_dir, settings.enforce_file_perms)?;
     let _instance = Instance::acquire(&settings.state_dir)?;
     let logging = logging::start(&logging::Options::of(settings), !cli.run.detached)?;
     prepared.log();
+    if let Err(error) = protected {
+        tracing::warn!(%error, "core_dumps_not_off");
+    }
     for warning in &loaded.warnings {
         tracing::warn!(variable = %warning.subject, reason = %warning.message, "settings_warning");
     }

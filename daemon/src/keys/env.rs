@@ -35,7 +35,7 @@ pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
         Some(Err(allowed)) => return Err(format!("KMI_KEY_DISABLED is not a switch; {allowed}")),
     };
     Ok(Draft {
-        value: text("KMI_API_KEY").ok_or("it has no KMI_API_KEY")?,
+        value: text("KMI_API_KEY").ok_or("it has no KMI_API_KEY")?.into(),
         label: text("KMI_KEY_LABEL"),
         base_url: text("KMI_UPSTREAM_BASE_URL"),
         priority,

@@ -18,6 +18,9 @@ const WIRE_MOST: LevelFilter = LevelFilter::DEBUG;
 /// The most that dependencies write unless they are named.
 const UNNAMED: LevelFilter = LevelFilter::WARN;
 
+/// The target of audit events. They are no matter of the level: who changed what is written down always.
+pub const AUDIT: &str = "kmid::audit";
+
 /// KMI_LOG_LEVEL is neither a level nor a tracing filter.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -36,6 +39,8 @@ impl Filters {
     pub(super) fn parse(text: &str) -> Result<Self, FilterError> {
         let text = if text.trim().is_empty() { "info" } else { text };
         let asked = EnvFilter::builder().parse(text).map_err(FilterError)?;
+        let always = format!("{AUDIT}=info").parse().map_err(FilterError)?;
+        let asked = asked.add_directive(always);
         Ok(Self { asked, caps: caps(text) })
     }
 }

@@ -24,6 +24,7 @@ use crate::upstream::Upstream;
 pub struct Setup {
     home: Home,
     args: Vec<&'static str>,
+    umask: &'static str,
 }
 
 impl Setup {
@@ -38,19 +39,20 @@ impl Setup {
     pub fn live_at(base_url: &str, ca_pem: &str) -> Self {
         let home = Home::new().env("KMI_DRY_RUN", "0").env("KMI_UPSTREAM_BASE_URL", base_url);
         let ca = home.write("ca.pem", ca_pem);
-        Self { home: home.env("SSL_CERT_FILE", ca), args: Vec::new() }
+        Self::in_home(home.env("SSL_CERT_FILE", ca))
     }
 
     /// A daemon with the embedded simulator.
     #[must_use]
     pub fn dry_run() -> Self {
-        Self { home: Home::new(), args: Vec::new() }
+        Self::in_home(Home::new())
     }
 
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home, args: Vec::new() }
+        // The loosest umask: whatever is private must be so by kmid's own doing.
+        Self { home, args: Vec::new(), umask: "0" }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -70,6 +72,13 @@ impl Setup {
     #[must_use]
     pub fn in_background(mut self) -> Self {
         self.args.push("--detached");
+        self
+    }
+
+    /// Another umask than the loosest.
+    #[must_use]
+    pub fn umask(mut self, umask: &'static str) -> Self {
+        self.umask = umask;
         self
     }
 
@@ -104,7 +113,7 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let mut daemon = Daemon::spawn(self.home, &self.args);
+        let mut daemon = Daemon::spawn(self.home, &self.args, self.umask);
         daemon.wait_ready().await;
         daemon
     }
@@ -133,11 +142,10 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home, args: &[&str]) -> Self {
+    fn spawn(home: Home, args: &[&str], umask: &str) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
-        // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(&binaries().kmid).args(args);
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(&binaries().kmid).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();

@@ -9,6 +9,7 @@ pub mod files;
 pub mod home;
 pub mod process;
 pub mod request;
+pub mod require;
 pub mod wait;
 
 pub use daemon::{Daemon, Setup};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kmid_config::{boolean, dotenv};
 use kmid_core::key::{Fingerprint, Secret};
+use zeroize::Zeroizing;
 
 use crate::output::style::clean;
 
@@ -102,23 +103,24 @@ pub(super) struct NewKey<'a> {
 
 impl NewKey<'_> {
     /// The text for a file with this stem; `None` if it would not be read as it is meant.
-    pub(super) fn text(&self, stem: &str) -> Option<String> {
+    pub(super) fn text(&self, stem: &str) -> Option<Zeroizing<String>> {
         // The daemon makes a label of a file's name, though not of a `config` at its end.
         let named = stem == self.label && !stem.ends_with("config");
         let values = [
-            ("KMI_API_KEY", Some(self.secret.expose().to_owned())),
-            ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned())),
-            ("KMI_UPSTREAM_BASE_URL", self.base_url.map(str::to_owned)),
-            ("KMI_KEY_PRIORITY", self.priority.map(|priority| priority.to_string())),
+            ("KMI_API_KEY", Some(Zeroizing::new(self.secret.expose().to_owned()))),
+            ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned().into())),
+            ("KMI_UPSTREAM_BASE_URL", self.base_url.map(|url| url.to_owned().into())),
+            ("KMI_KEY_PRIORITY", self.priority.map(|priority| priority.to_string().into())),
         ];
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::with_capacity(4096));
         for (name, value) in values.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@,".contains(c);
             let quote = if value.chars().all(is_plain) { "" } else { "'" };
-            text.push_str(&format!("{name}={quote}{value}{quote}\n"));
+            [name, "=", quote, value, quote, "\n"].iter().for_each(|part| text.push_str(part));
         }
         let read = dotenv::parse(&text);
-        let as_meant = values.iter().all(|(name, value)| read.get(name) == value.as_deref());
+        let as_meant =
+            values.iter().all(|(name, value)| read.get(name) == value.as_ref().map(|value| value.as_str()));
         (read.bad_lines.is_empty() && as_meant).then_some(text)
     }
 }

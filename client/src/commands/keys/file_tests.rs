@@ -6,7 +6,7 @@ use super::*;
 
 fn text(label: &str, stem: &str) -> Option<String> {
     let secret = Secret::new("sk-kimi-0123456789abcdef");
-    NewKey { secret: &secret, label, base_url: None, priority: None }.text(stem)
+    NewKey { secret: &secret, label, base_url: None, priority: None }.text(stem).map(|text| text.to_string())
 }
 
 #[test]
@@ -21,7 +21,10 @@ fn a_new_file_says_only_what_it_has_to() {
     let new =
         NewKey { secret: &secret, label: "a", base_url: Some("https://x.example/v1"), priority: Some(-3) };
     let text = new.text("a").unwrap();
-    assert_eq!(text, "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n");
+    assert_eq!(
+        *text,
+        "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n"
+    );
 }
 
 #[test]
