@@ -151,8 +151,8 @@ fn every_setting_is_one() {
         let text = read(name);
         for setting in settings_in(&text) {
             let known = defaults.contains_key(setting) || KEY_FILE_NAMES.contains(&setting);
-            // `KMI_EMAIL` is an older spelling of `KMI_ACCOUNT_EMAIL`; the other is for the simulation's tests.
-            let known = known || ["KMI_EMAIL", "KMI_SIM_SEED"].contains(&setting);
+            // `KMI_EMAIL` is an older spelling of `KMI_ACCOUNT_EMAIL`; the others are for tests.
+            let known = known || ["KMI_EMAIL", "KMI_SIM_SEED", "KMI_TEST_SEED"].contains(&setting);
             assert!(known, "{name} names {setting}, which is no setting");
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::command::Issue;
 use crate::private;
@@ -53,7 +54,10 @@ pub enum InstanceError {
         path: PathBuf,
     },
     /// The system refuses.
-    #[error("{} cannot be used; check the rights of it and of the directories above it", path.display())]
+    #[error(
+        "{} cannot be used; check the rights of it and of the directories above it, and that its disk is writable \
+         and has room", path.display()
+    )]
     Io {
         /// What was tried.
         path: PathBuf,
@@ -157,7 +161,8 @@ fn make_dir(path: &Path) -> Result<Metadata, InstanceError> {
 /// The right to a state directory, held until it is dropped or the process ends in whatever way.
 #[derive(Debug)]
 pub struct Instance {
-    _lock: File,
+    state_dir: PathBuf,
+    lock: Mutex<File>,
 }
 
 impl Instance {
@@ -167,6 +172,26 @@ impl Instance {
     /// # Errors
     /// When another daemon holds it.
     pub fn acquire(state_dir: &Path) -> Result<Self, InstanceError> {
+        let lock = Mutex::new(Self::lock(state_dir)?);
+        Ok(Self { state_dir: state_dir.to_owned(), lock })
+    }
+
+    /// Looks whether the directory and the lock in it are still there. If somebody removed them, both are made anew, so
+    /// that no second daemon can have them; then it is `true`. This blocks.
+    ///
+    /// # Errors
+    /// When another daemon was quicker, or the directory cannot be made.
+    pub fn keep(&self) -> Result<bool, InstanceError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_at(&lock, &self.state_dir.join(LOCK)) {
+            return Ok(false);
+        }
+        prepare(&self.state_dir, false)?;
+        *lock = Self::lock(&self.state_dir)?;
+        Ok(true)
+    }
+
+    fn lock(state_dir: &Path) -> Result<File, InstanceError> {
         let path = state_dir.join(LOCK);
         let failed = |source| InstanceError::Io { path: path.clone(), source };
         for _ in 0..TRIES {
@@ -189,7 +214,7 @@ impl Instance {
             }
             if is_at(&file, &path) {
                 write_pid(&mut file).map_err(failed)?;
-                return Ok(Self { _lock: file });
+                return Ok(file);
             }
         }
         Err(failed(io::Error::other("its lock file is taken away again and again")))

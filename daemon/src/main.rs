@@ -5,6 +5,7 @@ mod args;
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -73,7 +74,8 @@ fn serve(
 ) -> Result<(), BoxError> {
     let settings = &loaded.settings;
     let prepared = instance::prepare(&settings.state_dir, settings.enforce_file_perms)?;
-    let _instance = Instance::acquire(&settings.state_dir)?;
+    // Held until this returns, when all is written.
+    let instance = Arc::new(Instance::acquire(&settings.state_dir)?);
     let logging = logging::start(&logging::Options::of(settings), !cli.run.detached)?;
     prepared.log();
     if let Err(error) = protected {
@@ -85,7 +87,15 @@ fn serve(
     // A restart finds the same files again, wherever it is typed.
     let launch = if launch.folder.is_some() { launch } else { loaded.restart.clone() };
     let issues = prepared.issues;
-    let start = Start { loaded, launch, outside, logging, issues, script: Script::default() };
+    let start = Start {
+        loaded,
+        launch,
+        outside,
+        logging,
+        instance: Arc::clone(&instance),
+        issues,
+        script: Script::default(),
+    };
     let detached = cli.run.detached;
     let runtime = runtime()?;
     let result = runtime.block_on(async move {

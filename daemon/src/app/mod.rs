@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod keys;
+mod place;
 mod reload;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use self::keys::KeyRoom;
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
+use crate::instance::Instance;
 use crate::line_log::RecordLog;
 use crate::local_time::Zone;
 use crate::logging::Logging;
@@ -74,6 +76,8 @@ pub struct Start {
     pub outside: Outside,
     /// The running log.
     pub logging: Logging,
+    /// The right to the state directory. Whoever starts the daemon holds it to the very end.
+    pub instance: Arc<Instance>,
     /// What was found while preparing the state directory.
     pub issues: Vec<command::Issue>,
     /// What the simulator does; only used in dry-run.
@@ -106,7 +110,7 @@ impl App {
     /// # Errors
     /// Says which part could not start, and what to do.
     pub async fn start(start: Start) -> Result<Self, AppError> {
-        let Start { loaded, launch, outside, logging, issues: mut start_issues, script } = start;
+        let Start { loaded, launch, outside, logging, instance, issues: mut start_issues, script } = start;
         let signals = Signals::install()?;
         let settings = loaded.settings;
         let state_dir = settings.state_dir.clone();
@@ -150,6 +154,7 @@ impl App {
             ],
         );
         let (send_commands, commands) = mpsc::channel(COMMANDS);
+        let keep_place = place::keep(instance, Arc::clone(&state), send_commands.clone(), cancel.clone());
         let context = control::Context {
             state: Arc::clone(&state),
             settings: Arc::clone(&settings),
@@ -174,6 +179,7 @@ impl App {
         supervisor.spawn("refresh", Arc::clone(&refresher).run(cancel.clone()));
         supervisor.spawn("upstream", upstream.reap());
         supervisor.spawn("queue", Arc::clone(&state).serve_by_time(cancel.clone()));
+        supervisor.spawn("place", keep_place);
         supervisor.spawn("keys", Arc::clone(&keys).watch(launch.clone(), outside.clone(), cancel.clone()));
         tracing::info!(url = %proxy_url, pid = std::process::id(), "kmid_ready");
         Ok(Self {

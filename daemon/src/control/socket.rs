@@ -2,11 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use kmi_proto::endpoint::{self, EndpointError};
+
+/// How often the socket file is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub enum BindError {
 /// The control socket, bound and not yet served. Dropping it removes the socket file, if that is still the same one.
 #[derive(Debug)]
 pub struct Bound {
+    path: PathBuf,
     listener: Listener,
     file: os::File,
 }
@@ -90,7 +95,7 @@ pub fn bind(path: &Path) -> Result<Bound, BindError> {
     })
     .map_err(failed)?;
     let file = os::File::of(&path).map_err(failed)?;
-    Ok(Bound { listener, file })
+    Ok(Bound { path, listener, file })
 }
 
 impl Bound {
@@ -99,6 +104,24 @@ impl Bound {
         let stream = self.listener.accept().await?;
         let peer = os::check_peer(&stream);
         Ok((stream, peer))
+    }
+
+    /// Returns when somebody removed the socket file, and nothing else is in its place: nobody can connect any more.
+    pub(super) async fn lost(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.file.is_gone().await {
+                return;
+            }
+        }
+    }
+
+    /// Binds again where it was.
+    pub(super) fn restore(&mut self) -> Result<(), BindError> {
+        let restored = bind(&self.path)?;
+        self.file.forget();
+        *self = restored;
+        Ok(())
     }
 
     /// Removes the socket file, so that nobody connects any more.
@@ -139,6 +162,17 @@ mod os {
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
             }
             Ok(Self { path: path.to_owned(), identity: (meta.dev(), meta.ino()), removed: false })
+        }
+
+        /// It is gone already. The new one may have got its number.
+        pub(super) fn forget(&mut self) {
+            self.removed = true;
+        }
+
+        /// Whether the name is free. What somebody else put there is theirs.
+        pub(super) async fn is_gone(&self) -> bool {
+            let found = tokio::fs::symlink_metadata(&self.path).await;
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         }
 
         /// Leaves a successor's socket alone.
@@ -207,6 +241,12 @@ mod os {
     impl File {
         pub(super) fn of(_path: &Path) -> io::Result<Self> {
             Ok(Self)
+        }
+
+        pub(super) fn forget(&mut self) {}
+
+        pub(super) async fn is_gone(&self) -> bool {
+            false
         }
 
         pub(super) fn remove(&mut self) {}

@@ -13,11 +13,13 @@ pub enum Origin {
     Settings,
     /// The key directory.
     Keys,
+    /// The state directory while kmid runs.
+    Place,
 }
 
 /// The issues that stand.
 #[derive(Debug, Default)]
-pub(super) struct Issues(Mutex<[Vec<Issue>; 3]>);
+pub(super) struct Issues(Mutex<[Vec<Issue>; 4]>);
 
 impl Issues {
     pub(super) fn set(&self, origin: Origin, issues: Vec<Issue>) {

@@ -25,6 +25,7 @@ pub struct Setup {
     home: Home,
     args: Vec<&'static str>,
     umask: &'static str,
+    under: &'static [&'static str],
 }
 
 impl Setup {
@@ -52,7 +53,7 @@ impl Setup {
     #[must_use]
     pub fn in_home(home: Home) -> Self {
         // The loosest umask: whatever is private must be so by kmid's own doing.
-        Self { home, args: Vec::new(), umask: "0" }
+        Self { home, args: Vec::new(), umask: "0", under: &[] }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -79,6 +80,13 @@ impl Setup {
     #[must_use]
     pub fn umask(mut self, umask: &'static str) -> Self {
         self.umask = umask;
+        self
+    }
+
+    /// Runs it by another program, which has to become it.
+    #[must_use]
+    pub fn under(mut self, program: &'static [&'static str]) -> Self {
+        self.under = program;
         self
     }
 
@@ -113,14 +121,16 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let mut daemon = Daemon::spawn(self.home, &self.args, self.umask);
+        let mut daemon = Daemon::spawn(self.home, &self.args, self.umask, self.under);
         daemon.wait_ready().await;
         daemon
     }
 
     /// Runs it to its end, for starts that must fail.
     pub async fn fails(self) -> (Ran, Home) {
-        let ran = cli::kmid(&self.home, &[]).await;
+        let kmid = binaries().kmid.display().to_string();
+        let command = [self.under, &[kmid.as_str()]].concat();
+        let ran = cli::run(&self.home, Path::new(command[0]), &command[1..], "").await;
         (ran, self.home)
     }
 }
@@ -142,10 +152,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home, args: &[&str], umask: &str) -> Self {
+    fn spawn(home: Home, args: &[&str], umask: &str, under: &[&str]) -> Self {
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         let mut command = home.command(Path::new("/bin/sh"));
-        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(&binaries().kmid).args(args);
+        command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+        command.args(under).arg(&binaries().kmid).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();
