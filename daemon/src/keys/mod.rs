@@ -22,6 +22,8 @@ pub use watch::Watcher;
 #[derive(Default)]
 struct Draft {
     value: Zeroizing<String>,
+    /// In place of the key: its name in the keyring.
+    in_keyring: Option<String>,
     label: Option<String>,
     base_url: Option<String>,
     priority: i32,
