@@ -11,8 +11,14 @@ const READMES: [&str; 2] = ["README.md", "README.ru.md"];
 const COMMANDS: [&str; 2] = ["cargo run --release --bin kmid -- demo", "cargo test --workspace"];
 
 /// What a key file may hold; these are no settings.
-const KEY_FILE_NAMES: [&str; 5] =
-    ["KMI_API_KEY", "KMI_KEY_LABEL", "KMI_KEY_PRIORITY", "KMI_KEY_DISABLED", "KMI_ACCOUNT_EMAIL"];
+const KEY_FILE_NAMES: [&str; 6] = [
+    "KMI_API_KEY",
+    "KMI_API_KEY_KEYRING",
+    "KMI_KEY_LABEL",
+    "KMI_KEY_PRIORITY",
+    "KMI_KEY_DISABLED",
+    "KMI_ACCOUNT_EMAIL",
+];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

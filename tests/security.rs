@@ -1,11 +1,14 @@
 //! Secrets stay secret, files stay private.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
+use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::files::{containing, mode, tree};
+use kmi_tests::harness::home::Home;
+use kmi_tests::harness::require::or_skip;
 use kmi_tests::harness::wait::eventually;
-use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::harness::{Daemon, Request, Setup, cli};
 use kmi_tests::upstream::{ANY, Ending, Reply, Upstream};
 use serde_json::json;
 
@@ -131,29 +134,152 @@ async fn the_key_goes_nowhere_but_upstream() {
     // An upstream that echoes what it got cannot be stopped from that, but kmid adds nothing to it.
     let answer = daemon.send(Request::get("/models")).await;
     assert!(!format!("{answer:?}").contains("canary"));
-    let arguments = fs::read(format!("/proc/{}/cmdline", daemon.pid())).unwrap();
-    let environment = fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap();
+    // Who may not even look finds nothing: the process is not dumpable.
+    let arguments = fs::read(format!("/proc/{}/cmdline", daemon.pid())).unwrap_or_default();
+    let environment = fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap_or_default();
     for place in [arguments, environment] {
         assert!(!String::from_utf8_lossy(&place).contains("canary"));
     }
 }
 
+/// Under no umask at all, under the tightest that people have, and under one that takes files even from their owner.
 #[tokio::test]
-async fn files_are_private_from_their_creation() {
+async fn files_are_private_from_their_creation_whatever_the_umask() {
     let upstream = Upstream::start().await;
-    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).start().await;
-    daemon.send(Request::get("/models")).await;
-    daemon.rpc("rotation.rotate", json!({"to": "beta"})).await.unwrap();
-    daemon.traces(1).await;
-    for name in
-        ["state.json", "kmid.lock", "kmid.sock", "logs/kmi.log", "logs/proxy.out", "trace/trace.jsonl"]
-    {
-        assert!(daemon.state_path(name).exists(), "{name} is missing");
+    for umask in ["000", "077", "0277"] {
+        let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).umask(umask);
+        let daemon = setup.file(".kimi/config.toml", config("sk-kimi-old")).start().await;
+        daemon.send(Request::get("/models")).await;
+        daemon.rpc("rotation.rotate", json!({"to": "beta"})).await.unwrap();
+        daemon.rpc("usage.get", json!({})).await.unwrap();
+        daemon.traces(1).await;
+        for name in [
+            "state.json",
+            "kmid.lock",
+            "kmid.sock",
+            "logs/kmi.log",
+            "logs/proxy.out",
+            "trace/trace.jsonl",
+            "usage",
+        ] {
+            assert!(daemon.state_path(name).exists(), "{name} is missing under umask {umask}");
+        }
+        let kept = daemon.home.path().join(".kimi/config.toml.kmi-backup");
+        for path in tree(&daemon.home.state_dir()).into_iter().chain([kept]) {
+            let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&path), wanted, "umask {umask}, {}: {:o}", path.display(), mode(&path));
+        }
     }
-    for path in tree(&daemon.home.state_dir()) {
-        let wanted = if path.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode(&path), wanted, "{}: {:o}", path.display(), mode(&path));
+}
+
+/// A client's config with a key in it.
+fn config(key: &str) -> String {
+    format!(
+        "default_model = \"k\"\n[models.k]\nprovider = \"kimi-for-coding\"\n[providers.kimi-for-coding]\n\
+         base_url = \"https://api.kimi.com/coding/v1\"\napi_key = \"{key}\"\n"
+    )
+}
+
+#[tokio::test]
+async fn a_new_key_file_is_private_whatever_the_umask() {
+    for umask in ["000", "077"] {
+        let home = Home::new();
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let kmi = binaries().kmi.display().to_string();
+        let args = ["-c", &script, &kmi, "keys", "add", "--label", "alpha", "--no-start"];
+        let ran = cli::run(&home, "/bin/sh".as_ref(), &args, &format!("{KEY}\n")).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!((mode(&home.auths_dir()), mode(&home.auths_dir().join("alpha.env"))), (0o700, 0o600));
     }
+}
+
+/// What is written into such a directory, somebody else could read or turn elsewhere. Nothing is written.
+#[tokio::test]
+async fn a_state_directory_that_is_a_link_or_somebody_elses_is_refused() {
+    let of_root = rustix::process::geteuid().is_root();
+    for foreign in [false, true] {
+        if foreign && !or_skip(of_root, "only root can give a directory to another user") {
+            continue;
+        }
+        let home = Home::new();
+        let elsewhere = home.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let says = if foreign {
+            fs::create_dir(home.state_dir()).unwrap();
+            std::os::unix::fs::chown(home.state_dir(), Some(12_345), None).unwrap();
+            "belongs to another user"
+        } else {
+            symlink(&elsewhere, home.state_dir()).unwrap();
+            "is a symbolic link"
+        };
+        for args in [&[][..], &["--detach"]] {
+            let ran = cli::kmid(&home, args).await;
+            assert_eq!(ran.code, 1, "{args:?}: {ran:?}");
+            assert!(ran.err.contains(says) && ran.err.contains("KMI_STATE_DIR"), "{args:?}: {}", ran.err);
+            for dir in [&home.state_dir(), &elsewhere] {
+                assert_eq!(tree(dir).len(), 1, "{args:?}: files in {}", dir.display());
+            }
+        }
+    }
+}
+
+/// A crash leaves no picture of the keys behind, and no program of the same user can look.
+#[tokio::test]
+async fn core_dumps_are_off() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).key("alpha", KEY).start().await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // The kernel gives the files of a process that must not be dumped to root, except to root's own.
+    if or_skip(!rustix::process::geteuid().is_root(), "run by root, who may read every process") {
+        assert!(fs::File::open(format!("/proc/{}/mem", daemon.pid())).is_err());
+    }
+}
+
+/// As far as that can be seen from outside: a key that was read and never sent is nowhere in the memory of the process
+/// once its file is gone. What was sent went through buffers of the HTTP and TLS libraries; see ARCHITECTURE.md.
+#[tokio::test]
+async fn a_key_that_is_gone_is_gone_from_memory() {
+    let formats = [
+        ("gone.env", format!("KMI_API_KEY={KEY}\nKMI_KEY_DISABLED=1\n")),
+        ("gone2.env", format!("KMI_API_KEY='{KEY}'\nKMI_KEY_DISABLED=1\n")),
+    ];
+    for (name, content) in formats {
+        let setup = Setup::dry_run().keys(&["alpha"]).file(format!(".kmi/_auths/{name}").as_str(), content);
+        let daemon = setup.start().await;
+        let label = name.trim_end_matches(".env");
+        assert!(daemon.find_key(label).await.is_some());
+        if !or_skip(copies(daemon.pid(), KEY) > Some(0), "the memory of another process cannot be read here")
+        {
+            return;
+        }
+        fs::remove_file(daemon.home.auths_dir().join(name)).unwrap();
+        eventually("the key to be gone", || async { daemon.find_key(label).await.is_none().then_some(()) })
+            .await;
+        // Whatever still holds it for a moment lets go of it when its work is done.
+        eventually("the key to be gone from memory", || async {
+            (copies(daemon.pid(), KEY) == Some(0)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// How often a text stands in the memory of a process; `None` where that may not be read.
+fn copies(pid: u32, text: &str) -> Option<usize> {
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let writable = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|r| r.starts_with("rw")));
+    let mut count = 0;
+    for line in writable {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        // A range may go while it is read.
+        let read = memory.read_at(&mut bytes, from).unwrap_or(0);
+        count += bytes[..read].windows(text.len()).filter(|window| *window == text.as_bytes()).count();
+    }
+    Some(count)
 }
 
 #[tokio::test]

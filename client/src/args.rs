@@ -13,7 +13,7 @@ use crate::help;
 
 /// Steers kmid, the local proxy for your own Kimi API keys, and shows what it does.
 #[derive(Debug, Parser)]
-#[command(name = "kmi", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "kmi", version = kmi_proto::build::LONG, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = format!("Examples:\n{}\n`kmi COMMAND --help` says more. Exit status: 0 done, 1 failed, \
                                 2 usage or settings, 3 kmid is not running, 4 kmi and kmid do not fit together.",
                                help::examples()))]

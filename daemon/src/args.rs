@@ -13,7 +13,7 @@ use kmid_config::load::Launch;
 #[derive(Debug, Parser)]
 #[command(
     name = "kmid",
-    version,
+    version = kmi_proto::build::LONG,
     after_help = "Steer it with `kmi`. Settings are KMI_ variables: see .env.example."
 )]
 pub(crate) struct Cli {

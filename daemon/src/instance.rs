@@ -11,7 +11,7 @@ use crate::private;
 /// The lock's file name.
 const LOCK: &str = "kmid.lock";
 /// Directories inside the state directory.
-const FOLDERS: [&str; 2] = ["logs", "trace"];
+const FOLDERS: [&str; 3] = ["logs", "trace", "usage"];
 /// Most files whose rights are looked at, in each directory.
 const MOST_FILES: usize = 10_000;
 /// How often the lock is tried anew when its file was taken away between opening and locking.
@@ -54,7 +54,10 @@ pub enum InstanceError {
         path: PathBuf,
     },
     /// The system refuses.
-    #[error("{} cannot be used; check the rights of it and of the directories above it", path.display())]
+    #[error(
+        "{} cannot be used; check the rights of it and of the directories above it, and that its disk is writable \
+         and has room", path.display()
+    )]
     Io {
         /// What was tried.
         path: PathBuf,
@@ -159,6 +162,7 @@ fn make_dir(path: &Path) -> Result<Metadata, InstanceError> {
 /// processes hold it together while one hands it to the other, so that it is never free in between.
 #[derive(Debug)]
 pub struct Instance {
+    state_dir: PathBuf,
     lock: Mutex<Option<File>>,
 }
 
@@ -169,6 +173,28 @@ impl Instance {
     /// # Errors
     /// When another daemon holds it.
     pub fn acquire(state_dir: &Path) -> Result<Self, InstanceError> {
+        let lock = Mutex::new(Some(Self::locked(state_dir)?));
+        Ok(Self { state_dir: state_dir.to_owned(), lock })
+    }
+
+    /// Looks whether the directory and the lock in it are still there. If somebody removed them, both are made anew, so
+    /// that no second daemon can have them; then it is `true`. A lock that was released is a successor's to look after.
+    /// This blocks.
+    ///
+    /// # Errors
+    /// When another daemon was quicker, or the directory cannot be made.
+    pub fn keep(&self) -> Result<bool, InstanceError> {
+        let mut lock = self.lock();
+        let Some(held) = &*lock else { return Ok(false) };
+        if is_at(held, &self.state_dir.join(LOCK)) {
+            return Ok(false);
+        }
+        prepare(&self.state_dir, false)?;
+        *lock = Some(Self::locked(&self.state_dir)?);
+        Ok(true)
+    }
+
+    fn locked(state_dir: &Path) -> Result<File, InstanceError> {
         let path = state_dir.join(LOCK);
         let failed = |source| InstanceError::Io { path: path.clone(), source };
         for _ in 0..TRIES {
@@ -191,7 +217,7 @@ impl Instance {
             }
             if is_at(&file, &path) {
                 write_pid(&mut file).map_err(failed)?;
-                return Ok(Self { lock: Mutex::new(Some(file)) });
+                return Ok(file);
             }
         }
         Err(failed(io::Error::other("its lock file is taken away again and again")))
@@ -208,7 +234,7 @@ impl Instance {
             return Err(InstanceError::Io { path, source });
         }
         write_pid(&mut lock).map_err(|source| InstanceError::Io { path, source })?;
-        Ok(Self { lock: Mutex::new(Some(lock)) })
+        Ok(Self { state_dir: state_dir.to_owned(), lock: Mutex::new(Some(lock)) })
     }
 
     /// The lock itself once more, to be given to another process: it is held until both have let go.

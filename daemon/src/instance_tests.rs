@@ -48,6 +48,28 @@ fn a_lock_without_a_readable_pid_is_still_held() {
 }
 
 #[test]
+fn a_directory_that_was_removed_is_made_anew_unless_another_daemon_has_it() {
+    let (_dir, path) = state_dir();
+    prepare(&path, true).unwrap();
+    let held = Instance::acquire(&path).unwrap();
+    assert!(!held.keep().unwrap());
+    if cfg!(windows) {
+        // A file that is open cannot be removed there.
+        return;
+    }
+    fs::remove_dir_all(&path).unwrap();
+    assert!(held.keep().unwrap() && !held.keep().unwrap());
+    assert!(matches!(Instance::acquire(&path).unwrap_err(), InstanceError::Held { .. }));
+    fs::remove_dir_all(&path).unwrap();
+    prepare(&path, true).unwrap();
+    let _other = Instance::acquire(&path).unwrap();
+    assert!(matches!(held.keep().unwrap_err(), InstanceError::Held { .. }));
+    fs::remove_dir_all(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    assert!(matches!(held.keep().unwrap_err(), InstanceError::NotADirectory { .. }));
+}
+
+#[test]
 fn a_file_in_the_way_is_refused() {
     let (dir, path) = state_dir();
     fs::write(dir.path().join("deep"), "").unwrap();
@@ -77,7 +99,7 @@ mod unix {
         let prepared = prepare(&path, false).unwrap();
         assert!(prepared.hardened.is_empty() && prepared.issues.is_empty());
         let _held = Instance::acquire(&path).unwrap();
-        for dir in [path.clone(), path.join("logs"), path.join("trace")] {
+        for dir in [path.clone(), path.join("logs"), path.join("trace"), path.join("usage")] {
             assert_eq!(mode(&dir), 0o700, "{}", dir.display());
         }
         assert_eq!(mode(&path.join(LOCK)), 0o600);

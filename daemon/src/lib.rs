@@ -21,6 +21,7 @@ pub mod local_time;
 pub mod logging;
 pub mod metrics;
 pub mod open_files;
+pub mod own_process;
 pub mod private;
 pub mod proxy;
 pub mod pulse;

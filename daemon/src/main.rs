@@ -15,7 +15,7 @@ use kmid::handover::Takeover;
 use kmid::inherited::Inherited;
 use kmid::instance::{self, Instance};
 use kmid::upstream::simulator::Script;
-use kmid::{app, detach, logging, open_files};
+use kmid::{app, detach, logging, open_files, own_process};
 use kmid_config::load;
 use kmid_config::outside::Outside;
 use tokio_util::sync::CancellationToken;
@@ -28,12 +28,13 @@ const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 type BoxError = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    let protected = own_process::protect();
     let cli = Cli::parse();
     match &cli.command {
         Some(Command::Demo(demo)) => {
             finish(run_demo(demo.requests), &mut Voice { detached: false, takeover: None })
         }
-        None => run(&cli),
+        None => run(&cli, protected),
     }
 }
 
@@ -69,7 +70,7 @@ impl Voice {
     }
 }
 
-fn run(cli: &Cli) -> ExitCode {
+fn run(cli: &Cli, protected: io::Result<()>) -> ExitCode {
     if cli.run.detached || cli.run.take_over {
         detach::leave_session();
     }
@@ -94,6 +95,11 @@ fn run(cli: &Cli) -> ExitCode {
         return finish(check_config(&loaded, cli.run.json), &mut voice);
     }
     if cli.run.detach {
+        // Not before it is known to be ours: the first line of the background process goes there. The rest of the
+        // check, and what it finds, is that process's to do.
+        if let Err(error) = instance::prepare(&loaded.settings.state_dir, false) {
+            return finish(Err(error.into()), &mut voice);
+        }
         let started = detach::start(std::env::args_os().skip(1), &loaded.settings.state_dir);
         return started.unwrap_or_else(|error| {
             voice.say(&format!("kmid could not be started in the background: {error}"));
@@ -107,7 +113,7 @@ fn run(cli: &Cli) -> ExitCode {
             return ExitCode::from(BAD_SETTINGS);
         }
     };
-    let result = serve(&mut voice, loaded, launch, outside, inherited);
+    let result = serve(&mut voice, loaded, launch, outside, inherited, protected);
     finish(result, &mut voice)
 }
 
@@ -117,6 +123,7 @@ fn serve(
     launch: load::Launch,
     outside: Outside,
     inherited: Inherited,
+    protected: io::Result<()>,
 ) -> Result<(), BoxError> {
     // An upgrade may put another file there while this process runs; that is the one to restart from.
     let program = std::env::current_exe()?;
@@ -132,6 +139,9 @@ fn serve(
     let instance = Arc::new(instance);
     let logging = logging::start(&logging::Options::of(settings), !voice.detached)?;
     prepared.log();
+    if let Err(error) = protected {
+        tracing::warn!(%error, "core_dumps_not_off");
+    }
     for warning in &loaded.warnings {
         tracing::warn!(variable = %warning.subject, reason = %warning.message, "settings_warning");
     }

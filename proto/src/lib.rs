@@ -3,6 +3,7 @@
 //! Types, framing and a blocking client over any stream: no sockets, no files, no clock. Any JSON-RPC client can
 //! speak it too.
 
+pub mod build;
 pub mod client;
 pub mod codec;
 pub mod endpoint;

@@ -114,6 +114,39 @@ methods! {
     StreamCancel = "stream.cancel": CancelParams => Cancelled;
 }
 
+impl Method {
+    /// Whether it changes something that lasts: the pool, a setting in force, a file, the daemon's life. Each of these
+    /// leaves an `audit_event` in the daemon's log.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::DaemonReload
+            | Self::DaemonRestart
+            | Self::DaemonStop
+            | Self::KeysUnblock
+            | Self::KeysRecheck
+            | Self::ClientsConnect
+            | Self::ClientsDisconnect
+            | Self::RotationRotate
+            | Self::RotationAuto
+            // A new reading counts for every choice, and can end a key's cooldown. `keys.list` with `refresh` does the
+            // same and is written down in the same way.
+            | Self::QuotaRefresh => true,
+            Self::DaemonHello
+            | Self::DaemonStatus
+            | Self::DaemonCheckUpstreams
+            | Self::KeysList
+            | Self::RotationPlan
+            | Self::RequestsGet
+            | Self::RequestsTail
+            | Self::UsageGet
+            | Self::MetricsGet
+            | Self::LogsTail
+            | Self::StreamCancel => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

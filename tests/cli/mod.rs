@@ -3,6 +3,7 @@
 mod config;
 mod connect;
 mod doctor;
+mod keyring;
 mod keys;
 mod keys_prompt;
 mod logs;

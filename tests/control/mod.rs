@@ -1,5 +1,6 @@
 //! The control socket, spoken to as any JSON-RPC client would.
 
+mod audit;
 mod daemon;
 mod keys;
 mod logs;

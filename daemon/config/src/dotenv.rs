@@ -7,13 +7,21 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 
-/// What a `.env` text holds. No `Debug`: values may be secrets.
+use zeroize::{Zeroize, Zeroizing};
+
+/// What a `.env` text holds. No `Debug`: values may be secrets, and are wiped on drop.
 #[derive(Default)]
 pub struct DotEnv {
     /// Names and values in the order of the file; a name may come twice, then the last one counts.
     pub pairs: Vec<(String, String)>,
     /// Numbers (from 1) of lines that are not `NAME=value`.
     pub bad_lines: Vec<usize>,
+}
+
+impl Drop for DotEnv {
+    fn drop(&mut self) {
+        self.pairs.iter_mut().for_each(|(_, value)| value.zeroize());
+    }
 }
 
 impl DotEnv {
@@ -34,12 +42,12 @@ pub fn parse(text: &str) -> DotEnv {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let dollar = stand_in(text);
     // A last line without its newline would be an error when blanks follow the value.
-    let plain = hide_dollars(text, dollar) + "\n";
+    let plain = hide_dollars(text, dollar);
     let line = Cell::new(0);
     let mut found = DotEnv::default();
     for pair in dotenvy::from_read_iter(LineByLine { rest: plain.as_bytes(), line: &line }) {
         match pair {
-            Ok((name, value)) => found.pairs.push((name, value.replace(dollar, "$"))),
+            Ok((name, value)) => found.pairs.push((name, Zeroizing::new(value).replace(dollar, "$"))),
             Err(_) => found.bad_lines.push(line.get()),
         }
     }
@@ -52,15 +60,18 @@ fn stand_in(text: &str) -> char {
 }
 
 /// Replaces each dollar sign that no backslash protects; `dotenvy` itself turns `\$` into `$`.
-fn hide_dollars(text: &str, dollar: char) -> String {
+/// Adds a newline. The text has room from the beginning: while it grew it would leave copies behind.
+fn hide_dollars(text: &str, dollar: char) -> Zeroizing<String> {
+    let dollars = text.matches('$').count();
+    let mut plain = Zeroizing::new(String::with_capacity(text.len() + dollars * dollar.len_utf8() + 1));
     let mut protected = false;
-    text.chars()
-        .map(|c| {
-            let hide = c == '$' && !protected;
-            protected = c == '\\' && !protected;
-            if hide { dollar } else { c }
-        })
-        .collect()
+    plain.extend(text.chars().map(|c| {
+        let hide = c == '$' && !protected;
+        protected = c == '\\' && !protected;
+        if hide { dollar } else { c }
+    }));
+    plain.push('\n');
+    plain
 }
 
 /// Hands out one line a read, so that the number of lines read so far is the number of the line being parsed.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::dotenv::{self, DotEnv};
 use crate::env;
 use crate::issue::Issue;
@@ -36,14 +38,14 @@ pub(crate) fn read(path: &Path) -> Result<DotEnv, Unreadable> {
     if !std::fs::metadata(path).map_err(missing)?.is_file() {
         return Err(Unreadable::NotAFile);
     }
-    let mut bytes = Vec::new();
     let file = File::open(path).map_err(missing)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
     if bytes.len() as u64 > LONGEST {
         return Err(Unreadable::TooLarge);
     }
-    let text = String::from_utf8(bytes).map_err(|_| Unreadable::NotText)?;
-    Ok(dotenv::parse(&text))
+    let text = std::str::from_utf8(&bytes).map_err(|_| Unreadable::NotText)?;
+    Ok(dotenv::parse(text))
 }
 
 /// Takes over the `KMI_` values of a file; other names in it are somebody else's.

@@ -6,6 +6,7 @@ pub mod dotenv;
 pub mod env;
 mod env_file;
 pub mod issue;
+pub mod keyring;
 pub mod load;
 pub mod outside;
 mod parse;

@@ -15,6 +15,9 @@ pub(crate) const MONTH: Duration = Duration::from_secs(3600);
 /// Nothing pauses longer: the longest window known is a month.
 pub const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// A time server may set a clock back by so much while what it ended with still counts.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
 /// Exponential backoff with jitter: between half and all of `floor * 2^strikes`, at most `longest`, never under
 /// `floor`. `random` is any number.
 #[must_use]

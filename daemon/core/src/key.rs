@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use http::header::InvalidHeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A value that must never be shown: no `Serialize`, redacted `Debug` and `Display`, wiped on drop.
 #[derive(Clone)]
@@ -24,6 +26,17 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The secret behind `prefix` as a header's value: marked as sensitive, and wiped when its last clone goes.
+    ///
+    /// # Errors
+    /// When it cannot stand in a header.
+    pub fn to_header(&self, prefix: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+        let text = Zeroizing::new([prefix.as_bytes(), self.0.as_bytes()].concat());
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 
     /// Compares with `other` in time that depends on the lengths only.
@@ -298,6 +311,13 @@ mod tests {
         let secret = Secret::new("sk-kimi-abcdefghijkl");
         assert_eq!(format!("{secret} {secret:?} {}", secret.masked()), "[secret] [secret] ...ijkl");
         assert_eq!(Secret::new("short").masked(), "...");
+    }
+
+    #[test]
+    fn a_secret_as_a_header() {
+        let value = Secret::new("sk-kimi-1").to_header("Bearer ").unwrap();
+        assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"Bearer sk-kimi-1"[..], true));
+        assert!(Secret::new("a\nb").to_header("").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kmid_config::load::{self, Launch};
 use kmid_config::outside::Outside;
@@ -51,7 +52,7 @@ impl Drop for DemoFolder {
 pub fn start(
     folder: &DemoFolder,
     outside: &Outside,
-) -> Result<(Start, Instance), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(Start, Arc<Instance>), Box<dyn std::error::Error + Send + Sync>> {
     let mut own = outside.clone();
     own.vars.retain(|name, _| !name.starts_with("KMI_") && !name.starts_with("KIMI_"));
     own.vars.insert("KMI_STATE_DIR".to_owned(), folder.path().into());
@@ -63,7 +64,7 @@ pub fn start(
     let launch = Launch::default();
     let loaded = load::load(&launch, &own)?;
     instance::prepare(folder.path(), true)?;
-    let instance = Instance::acquire(folder.path())?;
+    let instance = Arc::new(Instance::acquire(folder.path())?);
     let logging = logging::start(&logging::Options::of(&loaded.settings), false)?;
     let start = Start {
         loaded,

@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod keys;
+mod place;
 mod reload;
 mod restart;
 mod service;
@@ -233,7 +234,7 @@ impl App {
             state: Arc::clone(&state),
             settings: Arc::clone(&settings),
             needs_restart: Arc::clone(&needs_restart),
-            commands: send_commands,
+            commands: send_commands.clone(),
             trace: trace.lines(),
             metrics: Arc::clone(&metrics),
             app_log: logging.app().clone(),
@@ -270,6 +271,11 @@ impl App {
         let report = Report::new(&state, proxy_addr, dry_run);
         supervisor
             .spawn("service", service::tell(report.clone(), pulses, ending.drain.clone(), retire.clone()));
+        if let Some(instance) = &instance {
+            let keep_place =
+                place::keep(Arc::clone(instance), Arc::clone(&state), send_commands, retire.clone());
+            supervisor.spawn("place", keep_place);
+        }
         if let Some(predecessor) = predecessor {
             let (state, behind) = (Arc::clone(&state), Arc::clone(&behind));
             let files =

@@ -24,7 +24,7 @@ const LONGEST_FINISH: Duration = Duration::from_secs(3600);
 /// The task that listens to the predecessor.
 pub(super) const PREDECESSOR: &str = "predecessor";
 /// Tasks that end when a successor has taken their work over.
-const HANDED_OVER: [&str; 5] = ["control", "metrics", "refresh", "keys", "service"];
+const HANDED_OVER: [&str; 6] = ["control", "metrics", "refresh", "keys", "service", "place"];
 
 /// A restart under way.
 pub(super) struct Restart {

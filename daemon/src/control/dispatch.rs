@@ -58,7 +58,7 @@ impl Service for Context {
                 result(handlers::daemon::restart(self, peer).await?)
             }
             Method::DaemonStop => Ok(handlers::daemon::stop(&read(params)?)),
-            Method::KeysList => result(handlers::keys::list(self, &read(params)?).await?),
+            Method::KeysList => result(handlers::keys::list(self, peer, &read(params)?).await?),
             Method::KeysUnblock => result(handlers::keys::unblock(self, peer, &read(params)?).await?),
             Method::KeysRecheck => result(handlers::keys::recheck(self, peer, read(params)?).await?),
             Method::ClientsConnect => result(handlers::clients::connect(self, peer, &read(params)?).await?),
@@ -71,7 +71,7 @@ impl Service for Context {
                 result(self.state.plan())
             }
             Method::RotationAuto => result(handlers::rotation::auto(self, peer, &read(params)?).await?),
-            Method::QuotaRefresh => result(handlers::quota::refresh(self, read(params)?).await?),
+            Method::QuotaRefresh => result(handlers::quota::refresh(self, peer, read(params)?).await?),
             Method::RequestsGet => result(handlers::requests::get(self, &read(params)?).await?),
             Method::RequestsTail => handlers::requests::tail(self, read(params)?).await.map(stream),
             Method::UsageGet => result(handlers::usage::get(self, read(params)?).await?),

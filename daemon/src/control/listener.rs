@@ -34,9 +34,28 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// `pulse` answers while connections are accepted.
 pub async fn serve(mut bound: Bound, context: Context, cancel: CancellationToken, pulse: Pulse) {
     let mut sessions = JoinSet::new();
-    accept_loop(&bound, &Arc::new(context), &mut sessions, &cancel, &pulse).await;
+    let context = Arc::new(context);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = accept_loop(&bound, &context, &mut sessions, &cancel, &pulse) => break,
+            () = bound.lost() => failing = !restored(&mut bound, failing),
+        }
+    }
     bound.remove_file();
     drain(sessions).await;
+}
+
+/// Puts a socket in the place of one whose file was removed; sessions that are open go on. It is tried again and again;
+/// only the first failure is told.
+fn restored(bound: &mut Bound, failing: bool) -> bool {
+    let restored = bound.restore();
+    match &restored {
+        Ok(()) => tracing::warn!(reason = "its file was removed", "control_socket_restored"),
+        Err(error) if !failing => tracing::error!(%error, "control_socket_lost"),
+        Err(_) => {}
+    }
+    restored.is_ok()
 }
 
 /// Where connections come from.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::Listener as _;
@@ -11,6 +12,9 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use kmi_proto::endpoint::{self, EndpointError};
 
 use crate::inherited::ControlListener;
+
+/// How often the socket file is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +80,7 @@ pub enum BindError {
 /// and was not inherited.
 #[derive(Debug)]
 pub struct Bound {
+    path: PathBuf,
     listener: Listener,
     file: os::File,
     /// Its file is to stay, because another process goes on with it.
@@ -97,7 +102,7 @@ pub fn bind(path: &Path) -> Result<Bound, BindError> {
     })
     .map_err(failed)?;
     let file = os::File::of(&path).map_err(failed)?;
-    Ok(Bound { listener, file, keep: Arc::default() })
+    Ok(Bound { path, listener, file, keep: Arc::default() })
 }
 
 /// Takes a control socket that listens at `path` already (`crate::inherited`). Its file stays when kmid ends: it
@@ -113,7 +118,7 @@ pub fn adopt(listener: ControlListener, path: &Path, owned: bool) -> Result<Boun
     let failed = |source| BindError::Listen { path: path.to_owned(), source };
     let listener = os::adopt(listener).map_err(failed)?;
     let file = if owned { os::File::of(path) } else { os::File::of_another(path) }.map_err(failed)?;
-    Ok(Bound { listener, file, keep: Arc::default() })
+    Ok(Bound { path: path.to_owned(), listener, file, keep: Arc::default() })
 }
 
 impl Bound {
@@ -122,6 +127,25 @@ impl Bound {
         let stream = self.listener.accept().await?;
         let peer = os::check_peer(&stream);
         Ok((stream, peer))
+    }
+
+    /// Returns when somebody removed the socket file, and nothing else is in its place: nobody can connect any more.
+    pub(super) async fn lost(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.file.is_gone().await {
+                return;
+            }
+        }
+    }
+
+    /// Binds again where it was.
+    pub(super) fn restore(&mut self) -> Result<(), BindError> {
+        let mut restored = bind(&self.path)?;
+        restored.keep = Arc::clone(&self.keep);
+        self.file.forget();
+        *self = restored;
+        Ok(())
     }
 
     /// Removes the socket file, so that nobody connects any more.
@@ -197,6 +221,17 @@ mod os {
 
         pub(super) fn is_ours(&self) -> bool {
             !self.removed
+        }
+
+        /// It is gone already. The new one may have got its number.
+        pub(super) fn forget(&mut self) {
+            self.removed = true;
+        }
+
+        /// Whether the name is free. What somebody else put there is theirs.
+        pub(super) async fn is_gone(&self) -> bool {
+            let found = tokio::fs::symlink_metadata(&self.path).await;
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         }
 
         /// Leaves a successor's socket alone.
@@ -287,6 +322,12 @@ mod os {
 
         pub(super) fn is_ours(&self) -> bool {
             true
+        }
+
+        pub(super) fn forget(&mut self) {}
+
+        pub(super) async fn is_gone(&self) -> bool {
+            false
         }
 
         pub(super) fn remove(&mut self) {}

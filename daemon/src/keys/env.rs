@@ -1,12 +1,13 @@
 //! `.env` key files.
 
-use kmid_config::{boolean, dotenv, nearest};
+use kmid_config::{boolean, dotenv, keyring, nearest};
 
 use super::{Draft, Refusal};
 
 /// Names that a key file may set; of the last three the first that is there counts.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "KMI_API_KEY",
+    keyring::REFERENCE,
     "KMI_KEY_LABEL",
     "KMI_UPSTREAM_BASE_URL",
     "KMI_KEY_PRIORITY",
@@ -34,8 +35,16 @@ pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
         Some(Ok(disabled)) => disabled,
         Some(Err(allowed)) => return Err(format!("KMI_KEY_DISABLED is not a switch; {allowed}")),
     };
+    let (key, in_keyring) = (text("KMI_API_KEY"), text(keyring::REFERENCE));
+    if key.is_some() && in_keyring.is_some() {
+        return Err(format!("it has KMI_API_KEY and {} at once; remove one of them", keyring::REFERENCE));
+    }
+    if key.is_none() && in_keyring.is_none() {
+        return Err("it has no KMI_API_KEY".to_owned());
+    }
     Ok(Draft {
-        value: text("KMI_API_KEY").ok_or("it has no KMI_API_KEY")?,
+        value: key.unwrap_or_default().into(),
+        in_keyring,
         label: text("KMI_KEY_LABEL"),
         base_url: text("KMI_UPSTREAM_BASE_URL"),
         priority,
@@ -82,6 +91,7 @@ mod tests {
     fn refusals() {
         for (text, part) in [
             ("", "no KMI_API_KEY"),
+            ("KMI_API_KEY=k\nKMI_API_KEY_KEYRING=k", "at once"),
             ("KMI_API_KEY=  ", "no KMI_API_KEY"),
             ("KMI_API_KEY=k\nKMI_KEY_PRIORITY=high", "KMI_KEY_PRIORITY"),
             ("KMI_API_KEY=k\nKMI_KEY_DISABLED=maybe", "KMI_KEY_DISABLED"),
@@ -90,6 +100,13 @@ mod tests {
             let why = read(text).err().unwrap();
             assert!(why.contains(part), "{why}");
         }
+    }
+
+    #[test]
+    fn a_key_in_the_keyring_is_only_named() {
+        let draft = read("KMI_API_KEY_KEYRING=alpha-1\n").unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!((draft.value.as_str(), draft.in_keyring.as_deref()), ("", Some("alpha-1")));
+        assert!(draft.remarks.is_empty());
     }
 
     #[test]

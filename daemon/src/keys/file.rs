@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use zeroize::{Zeroize, Zeroizing};
+
 use super::{Format, Refusal};
 
 /// A key file has a few hundred bytes, a client's config a few thousand.
@@ -135,15 +137,23 @@ pub(super) fn revision(real: &Path) -> u64 {
 }
 
 /// Reads a file that [`resolve`] let pass. A pipe or device is refused before it is opened: opening may wait for ever.
-pub(super) fn read(real: &Path) -> Result<String, Unreadable> {
+/// The text is wiped when it is dropped.
+pub(super) fn read(real: &Path) -> Result<Zeroizing<String>, Unreadable> {
     let cannot = |error: io::Error| cannot(&error);
     if !fs::metadata(real).map_err(cannot)?.is_file() {
         return Err("it is not a file".into());
     }
-    let mut bytes = Vec::new();
-    File::open(real).map_err(cannot)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    let file = File::open(real).map_err(cannot)?;
+    // Room for all of it: a buffer that grows leaves copies of its content behind.
+    let length = file.metadata().map_err(cannot)?.len().min(LONGEST);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 64));
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LONGEST {
         return Err("it is larger than 1 MiB".into());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
+    let text = std::mem::take(&mut *bytes);
+    String::from_utf8(text).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        "it is not UTF-8 text".into()
+    })
 }

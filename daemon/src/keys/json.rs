@@ -25,7 +25,7 @@ mod tests {
         assert_eq!((draft.value.as_str(), draft.base_url.as_deref()), ("k-zeta", Some("https://x/v1")));
         let draft =
             read(r#"{"providers":{"a":{"api_key":"a"},"kimi-for-coding":{"env":{"KIMI_API_KEY":"k"}}}}"#);
-        assert_eq!(draft.unwrap_or_else(|why| panic!("{why}")).value, "k");
+        assert_eq!(draft.unwrap_or_else(|why| panic!("{why}")).value.as_str(), "k");
     }
 
     #[test]

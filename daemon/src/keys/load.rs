@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kmid_config::keyring::{self, KeyringError};
 use kmid_config::settings::Settings;
 use kmid_core::key::{Allowlist, BaseUrl, Fingerprint, Key, Secret};
 
@@ -46,8 +47,14 @@ pub struct Loaded {
 /// Reads a key directory. This blocks: call it from a blocking task.
 #[must_use]
 pub fn load(dir: &Path, rules: &Rules) -> Loaded {
-    let mut load =
-        Load { dir, rules, labels: Labels::default(), sources: HashMap::new(), found: Loaded::default() };
+    let mut load = Load {
+        dir,
+        rules,
+        labels: Labels::default(),
+        sources: HashMap::new(),
+        keyring_is_silent: false,
+        found: Loaded::default(),
+    };
     match file::list(dir) {
         Ok(listing) => load.files(listing),
         Err(error) => {
@@ -70,6 +77,8 @@ struct Load<'a> {
     labels: Labels,
     /// By fingerprint: the file that a key came from first.
     sources: HashMap<Fingerprint, String>,
+    /// It was waited for once; not for each of its keys.
+    keyring_is_silent: bool,
     found: Loaded,
 }
 
@@ -99,7 +108,10 @@ impl Load<'_> {
         self.check_permissions(&real, path, 0o600);
         let mut draft = draft?;
         let remarks = std::mem::take(&mut draft.remarks);
-        let secret = checked_secret(&draft.value)?;
+        let secret = match &draft.in_keyring {
+            Some(name) => self.in_keyring(name)?,
+            None => checked_secret(&draft.value)?,
+        };
         let source = path.to_string_lossy();
         if holds(&source, &secret) {
             // The path would carry the key into every log line about it.
@@ -138,6 +150,13 @@ impl Load<'_> {
     fn unreadable(&mut self, why: file::Unreadable) -> Refusal {
         self.found.is_shortage |= why.is_shortage;
         why.why
+    }
+
+    fn in_keyring(&mut self, name: &str) -> Result<Secret, Refusal> {
+        let asked = if self.keyring_is_silent { Err(KeyringError::Silent) } else { keyring::look_up(name) };
+        self.keyring_is_silent |= asked.as_ref().is_err_and(|error| *error == KeyringError::Silent);
+        let secret = asked.map_err(|error| format!("its key is in the keyring: {error}"))?;
+        checked_secret(secret.expose())
     }
 
     fn label(&mut self, path: &Path, draft: &Draft, secret: &Secret, of_file: String) -> String {

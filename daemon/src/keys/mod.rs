@@ -13,13 +13,17 @@ mod providers;
 mod toml;
 pub mod watch;
 
+use zeroize::Zeroizing;
+
 pub use load::{Loaded, Rules, load};
 pub use watch::Watcher;
 
 /// A key as its file describes it, not yet checked. No `Debug`: it holds the key.
 #[derive(Default)]
 struct Draft {
-    value: String,
+    value: Zeroizing<String>,
+    /// In place of the key: its name in the keyring.
+    in_keyring: Option<String>,
     label: Option<String>,
     base_url: Option<String>,
     priority: i32,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use zeroize::Zeroizing;
 
 use super::{Draft, Refusal};
 
@@ -32,7 +33,7 @@ struct Provider {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Loose {
-    Text(String),
+    Text(Zeroizing<String>),
     Other(IgnoredAny),
 }
 
@@ -116,7 +117,7 @@ impl ClientConfig {
     /// The provider whose key is meant: the clients' own ones first, then the first with a key.
     pub(super) fn into_draft(self) -> Result<Draft, Refusal> {
         let with_key: Vec<_> =
-            self.providers.0.iter().filter_map(|(n, p)| Some((n, p, p.api_key()?))).collect();
+            self.providers.0.iter().filter_map(|(n, p)| Some((n, p, Zeroizing::new(p.api_key()?)))).collect();
         let rank = |name: &str| KNOWN.iter().position(|known| *known == name).unwrap_or(KNOWN.len());
         let chosen = with_key.into_iter().min_by_key(|(name, ..)| rank(name));
         let (_, provider, value) = chosen.ok_or("no provider in it has an api_key")?;

@@ -23,7 +23,7 @@ mod tests {
 
     fn key_and_url(text: &str) -> (String, Option<String>) {
         let draft = read(text).unwrap_or_else(|why| panic!("{why}"));
-        (draft.value, draft.base_url)
+        (draft.value.to_string(), draft.base_url)
     }
 
     #[test]

@@ -18,6 +18,9 @@ const WIRE_MOST: LevelFilter = LevelFilter::DEBUG;
 /// The most that dependencies write unless they are named.
 const UNNAMED: LevelFilter = LevelFilter::WARN;
 
+/// The target of audit events. They are no matter of the level: who changed what is written down always.
+pub const AUDIT: &str = "kmid::audit";
+
 /// KMI_LOG_LEVEL is neither a level nor levels of targets.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -35,7 +38,8 @@ pub(super) struct Filters {
 impl Filters {
     pub(super) fn parse(text: &str) -> Result<Self, FilterError> {
         let text = if text.trim().is_empty() { "info" } else { text };
-        Ok(Self { asked: asked(text).ok_or(FilterError)?, caps: caps(text) })
+        let asked = asked(text).ok_or(FilterError)?.with_target(AUDIT, LevelFilter::INFO);
+        Ok(Self { asked, caps: caps(text) })
     }
 }
 

@@ -21,8 +21,8 @@ use crate::clock;
 use crate::line_log::LineLog;
 use crate::local_time::Zone;
 use event::Entry;
-pub use filter::FilterError;
 use filter::Filters;
+pub use filter::{AUDIT, FilterError};
 
 /// Most lines that wait for the terminal; further ones are left out there, not in the files.
 const TERMINAL_LINES: usize = 4096;

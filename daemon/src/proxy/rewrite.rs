@@ -67,14 +67,7 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
         _ => wire == Wire::Anthropic,
     };
     let (keep, drop) = if as_api_key { (X_API_KEY, AUTHORIZATION) } else { (AUTHORIZATION, X_API_KEY) };
-    let secret = key.secret.expose();
-    let value = if as_api_key {
-        HeaderValue::from_str(secret)
-    } else {
-        HeaderValue::try_from(["Bearer ", secret].concat())
-    };
-    let mut value = value.map_err(|_| Unfit)?;
-    value.set_sensitive(true);
+    let value = key.secret.to_header(if as_api_key { "" } else { "Bearer " }).map_err(|_| Unfit)?;
     headers.remove(drop);
     headers.insert(keep, value);
     headers.insert(HOST, key.base_url.authority().clone());

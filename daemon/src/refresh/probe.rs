@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kmid_core::key::Key;
@@ -25,9 +25,8 @@ pub(super) const AGENT: &str = concat!("kmid/", env!("CARGO_PKG_VERSION"));
 pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duration) -> Result<Quota, String> {
     let limits = Limits { connect: connect.min(LONGEST), idle: LONGEST };
     let asking = async {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.secret.expose()))
-            .map_err(|_| "the key cannot stand in a header".to_owned())?;
-        bearer.set_sensitive(true);
+        let bearer =
+            key.secret.to_header("Bearer ").map_err(|_| "the key cannot stand in a header".to_owned())?;
         let host = key.base_url.authority();
         let uri = format!("{}/usages", key.base_url.path());
         let mut make = || {

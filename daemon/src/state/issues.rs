@@ -15,11 +15,13 @@ pub enum Origin {
     Keys,
     /// The proxy's certificate.
     Certificate,
+    /// The state directory while kmid runs.
+    Place,
 }
 
 /// The issues that stand.
 #[derive(Debug, Default)]
-pub(super) struct Issues(Mutex<[Vec<Issue>; 4]>);
+pub(super) struct Issues(Mutex<[Vec<Issue>; 5]>);
 
 impl Issues {
     pub(super) fn set(&self, origin: Origin, issues: Vec<Issue>) {

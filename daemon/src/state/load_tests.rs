@@ -159,7 +159,11 @@ fn a_time() -> impl Strategy<Value = Time> {
 
 fn a_record() -> impl Strategy<Value = KeyRecord> {
     let cooldown = || {
-        prop::option::of((a_time(), ".{0,8}").prop_map(|(until, reason)| CooldownRecord { until, reason }))
+        prop::option::of((a_time(), ".{0,8}").prop_map(|(until, reason)| CooldownRecord {
+            since: Some(until),
+            until,
+            reason,
+        }))
     };
     let reason = prop::sample::select(vec![
         BlockReason::InvalidKey,

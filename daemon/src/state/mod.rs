@@ -445,6 +445,11 @@ impl State {
         if self.leaving.is_on() { Err(Refused::Leaving) } else { Ok(()) }
     }
 
+    /// Writes the state anew, though nothing changed: its file may be gone.
+    pub fn save_soon(&self) {
+        self.store.changed();
+    }
+
     async fn save(&self) -> Result<(), Refused> {
         self.store.save_now().await.map_err(|error| Refused::NotSaved(error.to_string()))
     }

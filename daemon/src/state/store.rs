@@ -17,10 +17,11 @@ pub use super::load::{LoadError, Loaded, SCHEMA_VERSION, load};
 use super::{atomic_file, load::encode};
 use crate::command::Issue;
 
-/// How long changes are collected before a write.
-const COLLECT: Duration = Duration::from_millis(900);
+/// How long changes are collected before a write. With the write itself, and one that is under way, a change is on the
+/// disk within a second.
+const COLLECT: Duration = Duration::from_millis(700);
 /// Longest pause between tries while writing fails.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long closing waits for a disk that hangs.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 

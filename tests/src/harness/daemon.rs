@@ -26,6 +26,8 @@ pub struct Setup {
     args: Vec<&'static str>,
     program: Option<PathBuf>,
     open_files: Option<u32>,
+    umask: &'static str,
+    under: &'static [&'static str],
 }
 
 impl Setup {
@@ -52,7 +54,8 @@ impl Setup {
     /// A daemon in a HOME that something else was done with before.
     #[must_use]
     pub fn in_home(home: Home) -> Self {
-        Self { home, args: Vec::new(), program: None, open_files: None }
+        // The loosest umask: whatever is private must be so by kmid's own doing.
+        Self { home, args: Vec::new(), program: None, open_files: None, umask: "0", under: &[] }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -95,6 +98,20 @@ impl Setup {
         self
     }
 
+    /// Another umask than the loosest.
+    #[must_use]
+    pub fn umask(mut self, umask: &'static str) -> Self {
+        self.umask = umask;
+        self
+    }
+
+    /// Runs it by another program, which has to become it.
+    #[must_use]
+    pub fn under(mut self, program: &'static [&'static str]) -> Self {
+        self.under = program;
+        self
+    }
+
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -133,15 +150,16 @@ impl Setup {
     /// # Panics
     /// When it ends instead.
     pub async fn start(self) -> Daemon {
-        let program = self.program.as_ref().unwrap_or(&binaries().kmid);
-        let mut daemon = Daemon::spawn(self.home, program, &self.args, self.open_files);
+        let mut daemon = Daemon::spawn(self);
         daemon.wait_ready().await;
         daemon
     }
 
     /// Runs it to its end, for starts that must fail.
     pub async fn fails(self) -> (Ran, Home) {
-        let ran = cli::kmid(&self.home, &[]).await;
+        let kmid = binaries().kmid.display().to_string();
+        let command = [self.under, &[kmid.as_str()]].concat();
+        let ran = cli::run(&self.home, Path::new(command[0]), &command[1..], "").await;
         (ran, self.home)
     }
 }
@@ -165,12 +183,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(home: Home, program: &Path, args: &[&str], open_files: Option<u32>) -> Self {
+    fn spawn(setup: Setup) -> Self {
+        let Setup { home, args, program, open_files, umask, under } = setup;
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
-        // The loosest umask: whatever is private must be so by kmid's own doing.
         let mut command = home.command(Path::new("/bin/sh"));
         let limit = open_files.map_or_else(String::new, |most| format!("ulimit -n {most}; "));
-        command.args(["-c", &format!("{limit}umask 0; exec \"$0\" \"$@\"")]).arg(program).args(args);
+        command.args(["-c", &format!("{limit}umask {umask}; exec \"$@\""), "sh"]);
+        command.args(under).arg(program.as_ref().unwrap_or(&binaries().kmid)).args(args);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();

@@ -11,6 +11,7 @@ pub mod machine;
 pub mod needs;
 pub mod process;
 pub mod request;
+pub mod require;
 pub mod user_manager;
 pub mod wait;
 

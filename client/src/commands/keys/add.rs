@@ -1,10 +1,10 @@
 //! `kmi keys add`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::keys::{Key, LabelParams};
+use kmid_config::keyring::{self, KeyringError};
 use kmid_core::key::{BaseUrl, Fingerprint, Secret};
 use serde_json::json;
 
@@ -75,11 +75,20 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
     key_is_new(app, &known, &secret)?;
     let label = label(app, args, &known)?;
     let (path, stem) = file::free_path(&dir, &label);
-    let new =
-        NewKey { secret: &secret, label: &label, base_url: base_url.as_deref(), priority: args.priority };
+    let name = args.keyring.then(|| file::keyring_name(&stem, &secret));
+    let new = NewKey {
+        secret: &secret,
+        in_keyring: name.as_deref(),
+        label: &label,
+        base_url: base_url.as_deref(),
+        priority: args.priority,
+    };
     let Some(text) = new.text(&stem) else {
         return Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-bad-characters")).into());
     };
+    if let Some(name) = &name {
+        keyring::store(name, &label, &secret).map_err(|error| not_in_keyring(app, &error))?;
+    }
     file::create(&path, &text).map_err(|error| unwritten(app, &path, &error))?;
     let fingerprint = Fingerprint::of(&secret).to_string();
     drop(secret);
@@ -92,6 +101,20 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
     let key =
         listed(app, &mut daemon)?.keys.into_iter().find(|k| k.fingerprint == fingerprint).unwrap_or(key);
     report(app, args, &path, &key.label.clone(), Some((&mut daemon, &key)), &check)
+}
+
+/// Why the keyring did not take the key; nothing is written then.
+fn not_in_keyring(app: &App, error: &KeyringError) -> Failure {
+    let what = match error {
+        KeyringError::Unsupported => tr!(app.messages, "keys-keyring-unsupported"),
+        KeyringError::NoTool(tool) => tr!(app.messages, "keys-keyring-no-tool", tool = *tool),
+        KeyringError::Unreachable(said) => {
+            tr!(app.messages, "keys-keyring-unreachable", why = clean(said).into_owned())
+        }
+        KeyringError::Silent => tr!(app.messages, "keys-keyring-silent"),
+        KeyringError::Missing | KeyringError::NoKey => tr!(app.messages, "keys-keyring-refused"),
+    };
+    Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-keyring-next"))
 }
 
 fn as_known(key: Key) -> Known {
@@ -154,7 +177,7 @@ fn loaded(app: &App, daemon: &mut Daemon, path: &Path, fingerprint: &str) -> Out
         Some(Ok(key)) => Ok(key),
         Some(Err(why)) => {
             // What cannot be used is not left behind.
-            let _ = fs::remove_file(path);
+            let _ = file::discard(path);
             let why = clean(&why).into_owned();
             Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-not-taken", path = file, why = why))
                 .into())
@@ -204,7 +227,7 @@ fn report(
         || args.keep || (ask::somebody() && !ask::agreed(app, &tr!(app.messages, "keys-refused-ask"), true));
     let removed = refused && !keeps();
     if removed {
-        fs::remove_file(path).map_err(|error| unwritten(app, path, &error))?;
+        file::discard(path).map_err(|error| unwritten(app, path, &error))?;
         if let Some((daemon, key)) = loaded {
             wait(app, daemon, |list| {
                 (!list.keys.iter().any(|other| other.fingerprint == key.fingerprint)).then_some(())

@@ -46,6 +46,9 @@ pub(crate) struct AddArgs {
     /// Higher comes first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) priority: Option<i32>,
+    /// Keep the key in the keyring of the desktop; the file then holds only its name there
+    #[arg(long)]
+    pub(crate) keyring: bool,
     /// Keep the key also when the API refuses it
     #[arg(long)]
     pub(crate) keep: bool,

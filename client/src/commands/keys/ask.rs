@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use kmid_core::key::Secret;
+use zeroize::Zeroizing;
 
 use super::file;
 use crate::app::App;
@@ -40,13 +41,13 @@ pub(super) fn key(app: &App) -> Outcome<Secret> {
         let what = tr!(app.messages, "keys-unread", why = error.to_string());
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next"))
     };
-    let text = if io::stdin().is_terminal() {
+    let text = Zeroizing::new(if io::stdin().is_terminal() {
         hidden(&format!("{} ", tr!(app.messages, "keys-ask-key"))).map_err(unread)?
     } else {
-        let mut text = String::new();
+        let mut text = String::with_capacity(MOST_BYTES as usize);
         io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(unread)?;
         text
-    };
+    });
     file::checked(&text).map_err(|why| {
         let id = format!("keys-bad-{}", why.name());
         let what = app.messages.find(&id).unwrap_or(id);

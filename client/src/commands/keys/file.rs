@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use kmid_config::{boolean, dotenv};
+use kmid_config::{boolean, dotenv, keyring};
 use kmid_core::key::{Fingerprint, Secret};
+use zeroize::Zeroizing;
 
 use crate::output::style::clean;
 
@@ -95,6 +96,8 @@ pub(super) fn free_path(dir: &Path, label: &str) -> (PathBuf, String) {
 /// What a new key file says.
 pub(super) struct NewKey<'a> {
     pub(super) secret: &'a Secret,
+    /// Its name in the keyring, where the key itself is not to be in the file.
+    pub(super) in_keyring: Option<&'a str>,
     pub(super) label: &'a str,
     pub(super) base_url: Option<&'a str>,
     pub(super) priority: Option<i32>,
@@ -102,25 +105,47 @@ pub(super) struct NewKey<'a> {
 
 impl NewKey<'_> {
     /// The text for a file with this stem; `None` if it would not be read as it is meant.
-    pub(super) fn text(&self, stem: &str) -> Option<String> {
+    pub(super) fn text(&self, stem: &str) -> Option<Zeroizing<String>> {
         // The daemon makes a label of a file's name, though not of a `config` at its end.
         let named = stem == self.label && !stem.ends_with("config");
-        let values = [
-            ("KMI_API_KEY", Some(self.secret.expose().to_owned())),
-            ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned())),
-            ("KMI_UPSTREAM_BASE_URL", self.base_url.map(str::to_owned)),
-            ("KMI_KEY_PRIORITY", self.priority.map(|priority| priority.to_string())),
+        let values: [(&str, Option<Zeroizing<String>>); 5] = [
+            ("KMI_API_KEY", self.in_keyring.is_none().then(|| self.secret.expose().to_owned().into())),
+            (keyring::REFERENCE, self.in_keyring.map(|name| name.to_owned().into())),
+            ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned().into())),
+            ("KMI_UPSTREAM_BASE_URL", self.base_url.map(|url| url.to_owned().into())),
+            ("KMI_KEY_PRIORITY", self.priority.map(|priority| priority.to_string().into())),
         ];
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::with_capacity(4096));
         for (name, value) in values.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@,".contains(c);
             let quote = if value.chars().all(is_plain) { "" } else { "'" };
-            text.push_str(&format!("{name}={quote}{value}{quote}\n"));
+            [name, "=", quote, value, quote, "\n"].iter().for_each(|part| text.push_str(part));
         }
         let read = dotenv::parse(&text);
-        let as_meant = values.iter().all(|(name, value)| read.get(name) == value.as_deref());
+        let as_meant =
+            values.iter().all(|(name, value)| read.get(name) == value.as_ref().map(|value| value.as_str()));
         (read.bad_lines.is_empty() && as_meant).then_some(text)
     }
+}
+
+/// The name of a key in the keyring: readable for people, and no two keys have the same.
+pub(super) fn keyring_name(stem: &str, secret: &Secret) -> String {
+    let plain: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+    let plain = plain.trim_matches(['-', '_', '.']);
+    let plain = if plain.is_empty() { "key" } else { plain };
+    format!("{plain}-{}", Fingerprint::of(secret))
+}
+
+/// Takes back a new key file, and its key from the keyring.
+pub(super) fn discard(path: &Path) -> io::Result<()> {
+    let name = fs::read_to_string(path)
+        .ok()
+        .and_then(|text| dotenv::parse(&text).get(keyring::REFERENCE).map(str::to_owned));
+    if let Some(name) = name {
+        // The file is what counts; a key that nobody names any more harms nobody.
+        let _ = keyring::remove(&name);
+    }
+    fs::remove_file(path)
 }
 
 /// The text with the key switched off or on and all else as it was; `None` where only a person can do that.
@@ -259,10 +284,14 @@ fn known(path: &Path) -> Option<Known> {
         return None;
     }
     let file = dotenv::parse(&fs::read_to_string(path).ok()?);
-    let secret = checked(file.get("KMI_API_KEY")?).ok()?;
+    let fingerprint = match file.get(keyring::REFERENCE) {
+        // The keyring is not asked for this: its name for a key ends with the fingerprint.
+        Some(name) => name.rsplit('-').next()?.to_owned(),
+        None => Fingerprint::of(&checked(file.get("KMI_API_KEY")?).ok()?).to_string(),
+    };
     let own = file.get("KMI_KEY_LABEL").map(str::trim).filter(|label| !label.is_empty());
     let label = own.unwrap_or(&source[..source.len() - ".env".len()]).to_owned();
-    Some(Known { label, fingerprint: Fingerprint::of(&secret).to_string(), source })
+    Some(Known { label, fingerprint, source })
 }
 
 #[cfg(test)]

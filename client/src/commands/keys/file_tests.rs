@@ -4,7 +4,9 @@ use super::*;
 
 fn text(label: &str, stem: &str) -> Option<String> {
     let secret = Secret::new("sk-kimi-0123456789abcdef");
-    NewKey { secret: &secret, label, base_url: None, priority: None }.text(stem)
+    NewKey { secret: &secret, in_keyring: None, label, base_url: None, priority: None }
+        .text(stem)
+        .map(|text| text.to_string())
 }
 
 #[test]
@@ -13,13 +15,21 @@ fn a_new_file_says_only_what_it_has_to() {
     assert!(text("my key", "my-key").unwrap().ends_with("\nKMI_KEY_LABEL='my key'\n"));
     assert!(text("my-config", "my-config").unwrap().contains("KMI_KEY_LABEL=my-config"));
     let secret = Secret::new("a#'$b");
-    let new = NewKey { secret: &secret, label: "a", base_url: None, priority: Some(-3) };
+    let new = NewKey { secret: &secret, in_keyring: None, label: "a", base_url: None, priority: Some(-3) };
     assert_eq!(new.text("a"), None, "what would be read as another key is not written");
     let secret = Secret::new("a#$b");
-    let new =
-        NewKey { secret: &secret, label: "a", base_url: Some("https://x.example/v1"), priority: Some(-3) };
+    let new = NewKey {
+        secret: &secret,
+        in_keyring: None,
+        label: "a",
+        base_url: Some("https://x.example/v1"),
+        priority: Some(-3),
+    };
     let text = new.text("a").unwrap();
-    assert_eq!(text, "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n");
+    assert_eq!(
+        *text,
+        "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n"
+    );
 }
 
 #[test]
@@ -124,7 +134,7 @@ proptest! {
         let secret = Secret::new("sk-kimi-1");
         let name = stem(&label);
         prop_assert!(!name.contains(['/', '\0']) && !name.starts_with('.'));
-        let new = NewKey { secret: &secret, label: &label, base_url: None, priority: None };
+        let new = NewKey { secret: &secret, in_keyring: None, label: &label, base_url: None, priority: None };
         if let Some(text) = new.text(&name) {
             let read = dotenv::parse(&text);
             prop_assert_eq!(read.get("KMI_KEY_LABEL").unwrap_or(&name), &label);

@@ -35,15 +35,19 @@ const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
 /// A pause with an end.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cooldown {
+    /// When it was made; `None` where an older state file does not say.
+    pub(super) since: Option<Time>,
     pub(super) until: Time,
     pub(super) reason: &'static str,
 }
 
 impl Cooldown {
-    /// A time beyond any window was set by a clock that was wrong, or stands in a damaged file: it cools nobody. It
-    /// is not changed, because it may be this moment's clock that is wrong.
+    /// One that was made in the future, or a time beyond any window, was set by a clock that was wrong, or stands in a
+    /// damaged file: it cools nobody, or a key would rest for a day because the clock was set back by one. It is not
+    /// changed, because it may be this moment's clock that is wrong.
     pub(super) fn is_on(&self, now: Time) -> bool {
-        self.until > now && self.until <= now + cooldown::LONGEST
+        let from_the_future = self.since.is_some_and(|since| since > now + cooldown::CLOCK_SLACK);
+        !from_the_future && self.until > now && self.until <= now + cooldown::LONGEST
     }
 }
 
@@ -300,10 +304,11 @@ impl Entry {
 
     pub(super) fn record(&self, now: Time) -> KeyRecord {
         let keep = |cooldown: &Option<Cooldown>| {
-            cooldown
-                .as_ref()
-                .filter(|c| c.until > now)
-                .map(|c| CooldownRecord { until: c.until, reason: c.reason.into() })
+            cooldown.as_ref().filter(|c| c.until > now).map(|c| CooldownRecord {
+                since: c.since,
+                until: c.until,
+                reason: c.reason.into(),
+            })
         };
         KeyRecord {
             label: self.key.label.to_string(),
@@ -330,9 +335,11 @@ impl Entry {
 
     pub(super) fn restore(&mut self, record: &KeyRecord) {
         let cool = |record: &Option<CooldownRecord>| {
-            record
-                .as_ref()
-                .map(|c| Cooldown { until: c.until, reason: crate::outcome::reason_word(&c.reason) })
+            record.as_ref().map(|c| Cooldown {
+                since: c.since,
+                until: c.until,
+                reason: crate::outcome::reason_word(&c.reason),
+            })
         };
         self.last_used = record.last_used;
         self.requests = record.requests;

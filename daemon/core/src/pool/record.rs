@@ -243,7 +243,7 @@ impl Pool {
             if cooldown::is_dry(quota, now) {
                 let until =
                     cooldown::full_until(quota, now).unwrap_or(now + longest).min(now + cooldown::LONGEST);
-                entry.reading_cooldown = Some(Cooldown { until, reason: "exhausted" });
+                entry.reading_cooldown = Some(Cooldown { since: Some(now), until, reason: "exhausted" });
                 entry.slots.arm();
                 if !was_cooling {
                     effects.push(Effect::Cooled {
@@ -315,7 +315,7 @@ impl Entry {
             return None;
         }
         let news = cooling.is_none_or(|old| old.reason != reason);
-        self.cooldown = Some(Cooldown { until, reason });
+        self.cooldown = Some(Cooldown { since: Some(facts.now), until, reason });
         news.then(|| Effect::Cooled { label: self.key.label.clone(), until, reason })
     }
 

@@ -79,6 +79,9 @@ pub struct KeyRecord {
 /// A pause with an end and a reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CooldownRecord {
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// When it ends.
     pub until: Time,
     /// A stable word.

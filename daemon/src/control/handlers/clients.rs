@@ -9,7 +9,7 @@ use kmid_core::key::Secret;
 use super::super::Context;
 use super::super::convert;
 use super::super::socket::Peer;
-use super::{Change, audit};
+use super::audit::{Change, audit};
 use crate::client_config::{self, Client, Outcome, PLACEHOLDER, Wiring};
 
 pub(in super::super) async fn connect(

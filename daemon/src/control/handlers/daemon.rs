@@ -10,7 +10,8 @@ use super::super::Context;
 use super::super::convert::{self, Process};
 use super::super::dispatch::Reply;
 use super::super::socket::Peer;
-use super::{Change, ask, audit};
+use super::ask;
+use super::audit::{Change, audit};
 use crate::clock;
 use crate::command::{Command, Issue};
 use crate::metrics::process::ProcessFigures;
@@ -86,11 +87,7 @@ pub(in super::super) fn stop(params: &StopParams) -> Reply {
 
 /// The second half of `daemon.stop`, after its answer.
 pub(in super::super) async fn carry_out_stop(context: &Context, force: bool, peer: Peer) {
-    audit(
-        context,
-        peer,
-        &Change { action: if force { "stop_forced" } else { "stopped" }, ..Change::default() },
-    );
+    audit(context, peer, &Change::of(if force { "stop_forced" } else { "stopped" }));
     if context.commands.send(Command::Stop { force }).await.is_err() {
         tracing::debug!("asked to end while ending");
     }

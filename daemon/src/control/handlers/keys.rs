@@ -7,15 +7,20 @@ use kmi_proto::methods::keys::{KeyList, LabelParams, ListParams, Rechecked, Unbl
 
 use super::super::socket::Peer;
 use super::super::{Context, convert};
-use super::{Change, ask, audit, known_label, refused};
+use super::audit::{Change, audit, audit_unsaved};
+use super::{ask, known_label, quota, refused};
 use crate::client_config;
 use crate::clock;
 use crate::command::Command;
 
-pub(in super::super) async fn list(context: &Context, params: &ListParams) -> Result<KeyList, RpcError> {
+pub(in super::super) async fn list(
+    context: &Context,
+    peer: Peer,
+    params: &ListParams,
+) -> Result<KeyList, RpcError> {
     if params.refresh {
         // What failed stands at the keys themselves, as `refresh_error`.
-        ask(context, |reply| Command::RefreshQuota { label: None, reply }).await?;
+        quota::refresh(context, peer, LabelParams { label: None }).await?;
     }
     let (homes, own) = (Arc::clone(&context.homes), context.own_address());
     let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own));
@@ -29,10 +34,13 @@ pub(in super::super) async fn unblock(
     peer: Peer,
     params: &LabelParams,
 ) -> Result<Unblocked, RpcError> {
-    let cleared =
-        context.state.unblock(params.label.as_deref()).await.map_err(|why| refused(context, &why))?;
+    let cleared = context.state.unblock(params.label.as_deref()).await.map_err(|why| {
+        let change = Change { key: params.label.as_deref(), ..Change::of("key_unblocked") };
+        audit_unsaved(context, peer, &why, change);
+        refused(context, &why)
+    })?;
     for label in &cleared {
-        audit(context, peer, &Change { action: "key_unblocked", key: Some(label), ..Change::default() });
+        audit(context, peer, &Change { key: Some(label), ..Change::of("key_unblocked") });
     }
     Ok(Unblocked { cleared: cleared.iter().map(|label| label.to_string()).collect() })
 }
@@ -46,7 +54,7 @@ pub(in super::super) async fn recheck(
     let (cleared, still_blocked) =
         ask(context, |reply| Command::Recheck { label: params.label, reply }).await?;
     for label in &cleared {
-        audit(context, peer, &Change { action: "key_rechecked", key: Some(label), ..Change::default() });
+        audit(context, peer, &Change { key: Some(label), ..Change::of("key_rechecked") });
     }
     Ok(Rechecked { cleared, still_blocked })
 }

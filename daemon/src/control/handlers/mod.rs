@@ -1,5 +1,6 @@
 //! What the methods do, by noun: ask the state or the rest of the daemon, and convert.
 
+mod audit;
 pub(super) mod clients;
 pub(super) mod daemon;
 pub(super) mod keys;
@@ -16,7 +17,6 @@ use kmid_core::time::Time;
 use tokio::sync::oneshot;
 
 use super::feed::{Feed, Shape, Wanted};
-use super::socket::Peer;
 use super::{Context, convert, since};
 use crate::clock;
 use crate::command::Command;
@@ -72,30 +72,6 @@ fn unreadable(error: &std::io::Error) -> RpcError {
 
 fn read_since(text: &str, now: Time, zone: &jiff::tz::TimeZone) -> Result<Time, RpcError> {
     since::parse(text, now, zone).map_err(|error| RpcError::new(Kind::InvalidParams, error.to_string()))
-}
-
-/// A change that somebody made through the control socket.
-#[derive(Debug, Default)]
-struct Change<'a> {
-    action: &'a str,
-    key: Option<&'a str>,
-    from: Option<&'a str>,
-    to: Option<&'a str>,
-    file: Option<&'a str>,
-}
-
-/// Writes the change down with who made it.
-fn audit(context: &Context, peer: Peer, change: &Change<'_>) {
-    tracing::info!(
-        action = change.action,
-        actor = context.settings.load().audit_actor.as_str(),
-        peer_uid = peer.uid,
-        key = change.key,
-        from = change.from,
-        to = change.to,
-        file = change.file,
-        "audit_event"
-    );
 }
 
 #[cfg(test)]

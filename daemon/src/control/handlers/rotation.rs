@@ -10,7 +10,8 @@ use kmid_core::key::Key;
 
 use super::super::Context;
 use super::super::socket::Peer;
-use super::{Change, audit, refused};
+use super::audit::{Change, audit, audit_unsaved};
+use super::refused;
 use crate::client_config;
 
 pub(in super::super) async fn rotate(
@@ -18,7 +19,14 @@ pub(in super::super) async fn rotate(
     peer: Peer,
     params: &RotateParams,
 ) -> Result<Rotated, RpcError> {
-    let rotation = context.state.rotate(params.to.as_deref()).await.map_err(|why| refused(context, &why))?;
+    let active_label = || context.state.view().active_key().map(|key| Arc::clone(&key.label));
+    let before = active_label();
+    let rotation = context.state.rotate(params.to.as_deref()).await.map_err(|why| {
+        let now = active_label();
+        let change = Change { from: before.as_deref(), to: now.as_deref(), ..Change::of("key_rotated") };
+        audit_unsaved(context, peer, &why, change);
+        refused(context, &why)
+    })?;
     let active = rotation.active.label.to_string();
     if rotation.rotated {
         let change = Change {
@@ -55,10 +63,12 @@ pub(in super::super) async fn auto(
 ) -> Result<Auto, RpcError> {
     let word = |on| if on { "on" } else { "off" };
     let before = context.state.view().auto;
-    context.state.set_auto(params.enabled).await.map_err(|why| refused(context, &why))?;
     let action = if params.enabled { "auto_rotate_enabled" } else { "auto_rotate_disabled" };
-    let change =
-        Change { action, from: Some(word(before)), to: Some(word(params.enabled)), ..Change::default() };
+    let change = Change { from: Some(word(before)), to: Some(word(params.enabled)), ..Change::of(action) };
+    if let Err(why) = context.state.set_auto(params.enabled).await {
+        audit_unsaved(context, peer, &why, change);
+        return Err(refused(context, &why));
+    }
     audit(context, peer, &change);
     Ok(Auto { enabled: params.enabled, reason: None })
 }

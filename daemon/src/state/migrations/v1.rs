@@ -79,7 +79,7 @@ fn record(label: String, key: &KeyV1, now: Time) -> KeyRecord {
         },
         cooldown: time(key.exhausted_until.as_deref())
             .filter(|until| *until > now)
-            .map(|until| CooldownRecord { until, reason: EXHAUSTED.to_owned() }),
+            .map(|until| CooldownRecord { since: None, until, reason: EXHAUSTED.to_owned() }),
         block: block(key, now),
         ..KeyRecord::default()
     }

@@ -151,7 +151,7 @@ fn the_later_of_two_cooldowns_ends_it() {
     let dry = quota("", &[("5h", 0.0, 100)], bench.now);
     bench.read("alpha", &dry);
     bench.pool.entries[0].cooldown =
-        Some(super::super::entry::Cooldown { until: bench.now + secs(200), reason: "quota" });
+        Some(super::super::entry::Cooldown { since: None, until: bench.now + secs(200), reason: "quota" });
     assert_eq!((bench.view("alpha").reason, bench.left_of("alpha")), (Some("quota"), Some(200)));
     bench.left("alpha", 50.0);
     assert_eq!(bench.left_of("alpha"), Some(200));

@@ -109,7 +109,7 @@ fn restored(record: KeyRecord, now: Time) -> Bench {
 #[test]
 fn a_damaged_record_neither_cools_nor_blocks_for_ever() {
     let until = Time::parse("9999-01-01T00:00:00Z").unwrap();
-    let cooldown = Some(CooldownRecord { until, reason: "who knows".into() });
+    let cooldown = Some(CooldownRecord { since: None, until, reason: "who knows".into() });
     let record = KeyRecord {
         cooldown: cooldown.clone(),
         reading_cooldown: cooldown,
@@ -155,6 +155,27 @@ fn a_clock_set_far_back_frees_what_it_would_hold() {
     assert_eq!(bench.view("blocked").reason, Some("half_open"));
     bench.meet("cooling", &refused_for(429, Row::RateLimited, 9));
     assert_eq!(bench.left_of("cooling"), Some(9), "and a new cooldown is not taken for the old one");
+}
+
+#[test]
+fn a_clock_set_back_by_a_day_holds_no_key_for_a_day() {
+    let mut bench = bench();
+    let before = (bench.left_of("cooling"), bench.left_of("dry"));
+    bench.now = Time::from_millis(noon().as_millis() - 1000 * DAY as i64);
+    for restarted in [false, true] {
+        if restarted {
+            bench.restart();
+        }
+        for label in ["cooling", "dry"] {
+            assert!(bench.state(label).serves(), "{label}, restarted: {restarted}");
+        }
+    }
+    bench.now = noon();
+    assert_eq!(
+        (bench.left_of("cooling"), bench.left_of("dry")),
+        before,
+        "the clock was wrong only for a moment"
+    );
 }
 
 #[test]
