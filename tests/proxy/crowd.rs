@@ -159,6 +159,12 @@ async fn out_of_files_for_ten_seconds() {
     prlimit(pid, Resource::Nofile, limit).unwrap();
     hold_on(&daemon).await;
     has_recovered(&daemon).await;
+    // It is told once nothing has failed for a while, with the next connection.
+    eventually("the end of the trouble to be told", || async {
+        daemon.send(Request::get("/models")).await;
+        daemon.output().contains("proxy_accept_recovered").then_some(())
+    })
+    .await;
     // The files of the log could not be opened either: what it prints has all of it.
     let output = daemon.output();
     for event in ["proxy_accept_failed", "proxy_accept_recovered"] {

@@ -134,7 +134,7 @@ pub(crate) fn status(url: &str, pid: u32) -> Value {
         "payment_block_seconds": 3600,
         "last_health_refresh": null,
         "daemon": {"version": env!("CARGO_PKG_VERSION"), "pid": pid, "started_at": "2026-11-23T09:00:00.000Z",
-            "uptime_seconds": 5, "rss_bytes": 0, "env_file": null, "auths_dir": null, "state_dir": "/s",
+            "uptime_seconds": 5, "rss_bytes": 0, "needs_restart": [], "env_file": null, "auths_dir": null, "state_dir": "/s",
             "needs_restart": []},
         "requests": {"total": 0, "in_flight": 0, "failed": 0},
         "queue": {"length": 0, "most": 0, "max_wait_seconds": 0}, "accounts": [], "upstreams": [],

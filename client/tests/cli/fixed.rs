@@ -97,6 +97,13 @@ pub(crate) fn logging(home: &Home) {
     daemon(home).on("logs.tail", Answer::Stream(lines)).listen(&home.socket());
 }
 
+/// The same, after its settings file was changed.
+pub(crate) fn reloading(home: &Home) {
+    let reloaded =
+        json!({"changed": ["KMI_LOG_LEVEL", "keys"], "needs_restart": ["KMI_UPSTREAM_HTTP"], "issues": []});
+    daemon(home).on("daemon.reload", Answer::Result(reloaded)).listen(&home.socket());
+}
+
 /// The same, and a `kmid` on PATH that only says that it started.
 pub(crate) fn restarting(home: &Home) {
     home.script("kmid", "#!/bin/sh\nexit 0\n");

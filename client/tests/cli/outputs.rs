@@ -19,7 +19,7 @@ type World = fn(&Home);
 type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
 
 /// The snapshot's name, the command line, what it runs among.
-const TABLE: [(&str, &str, World); 39] = [
+const TABLE: [(&str, &str, World); 40] = [
     ("help", "--help", fixed::nobody),
     ("version", "--version", fixed::nobody),
     ("status", "status", fixed::running),
@@ -39,6 +39,7 @@ const TABLE: [(&str, &str, World); 39] = [
     ("proxy", "proxy", fixed::running),
     ("proxy-stop", "proxy-stop -y", fixed::running),
     ("proxy-stop-stopped", "proxy-stop -y", fixed::nobody),
+    ("proxy-reload", "proxy-reload", fixed::reloading),
     ("proxy-restart", "proxy-restart", fixed::restarting),
     ("rotate", "rotate", fixed::running),
     ("rotate-auto", "rotate auto", fixed::serving),
@@ -279,7 +280,8 @@ fn every_command_has_a_row() {
     assert!(listed.len() >= 19 && listed.contains(&"status"), "{listed:?}");
     for command in listed {
         let has_row = TABLE.iter().any(|(_, line, _)| line.split(' ').any(|word| word == command));
-        assert!(has_row || command == FOR_SHELLS, "kmi {command} has no row");
+        // What `kmi service` says is the machine's manager's; its texts have snapshots of their own.
+        assert!(has_row || [FOR_SHELLS, "service"].contains(&command), "kmi {command} has no row");
     }
 }
 

@@ -59,6 +59,7 @@ fn other(variable: &Variable, machine: &Machine) -> String {
         "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => "[::1]:1",
         "KMI_PROXY_BASE_PATH" => "/other",
         "KMI_PROXY_TOKEN" => "token-of-a-test",
+        "KMI_PROXY_TOKENS" => "laptop:token-of-a-laptop",
         "KMI_LOG_LEVEL" => "debug",
         "KMI_TIMEZONE" => "+03:00",
         "KMI_LOCALE" => "ru",
@@ -76,16 +77,20 @@ fn other(variable: &Variable, machine: &Machine) -> String {
     value.to_owned()
 }
 
+/// Some settings want one.
+const TOKEN: &str = "KMI_PROXY_TOKEN=token-from-the-start\n";
+
 #[test]
 fn every_variable_does_what_the_table_says() {
     // It names the file, so it cannot stand in it; flags and environment do not change while a process runs.
     for variable in env::ALL.iter().filter(|variable| variable.name != env::ENV_PATH.name) {
-        let machine = Machine::new("");
+        let token = if variable.name == "KMI_PROXY_TOKEN" { "" } else { TOKEN };
+        let machine = Machine::new(token);
         let started = machine.started();
         let value = other(variable, &machine);
-        let mut text = format!("{}={value}\n", variable.name);
+        let mut text = format!("{token}{}={value}\n", variable.name);
         if variable.name.starts_with("KMI_PROXY_TLS_") && variable.name != env::PROXY_TLS_TERMINATED.name {
-            text = format!("KMI_PROXY_TLS_CERT={value}\nKMI_PROXY_TLS_KEY={value}\n");
+            text = format!("{TOKEN}KMI_PROXY_TLS_CERT={value}\nKMI_PROXY_TLS_KEY={value}\n");
         }
         machine.write(&text);
         let reloaded = reload(&Launch::default(), &machine.outside, &started.raw).unwrap();
@@ -106,7 +111,7 @@ fn every_variable_does_what_the_table_says() {
             }
         }
         // The next reload still compares with what the daemon was started with.
-        machine.write("");
+        machine.write(token);
         let back = reload(&Launch::default(), &machine.outside, &started.raw).unwrap();
         assert_eq!(changes(&started.settings, &back.in_force.settings), Default::default());
         assert_eq!(changes(&back.in_force.settings, &back.wanted), Default::default());

@@ -54,7 +54,6 @@ impl App {
         let new = &loaded.in_force.settings;
         let changed = show::changes(&old, new).now;
         let needs_restart = show::changes(new, &loaded.wanted).needs_restart;
-        let locked_out = locked_out(new);
         if let Err(error) = self.logging.apply(&logging::Options::of(new)) {
             let bad = Issue {
                 kind: "settings",
@@ -73,9 +72,7 @@ impl App {
         let moved = old.auths_dir != new.auths_dir;
         self.settings.store(Arc::new(new.clone()));
         self.needs_restart.store(Arc::new(needs_restart.clone()));
-        let mut issues: Vec<Issue> = loaded.in_force.warnings.iter().map(issue).collect();
-        issues.extend(locked_out);
-        self.state.set_issues(Origin::Settings, issues);
+        self.state.set_issues(Origin::Settings, loaded.in_force.warnings.iter().map(issue).collect());
         if moved {
             self.keys.watch_instead(loaded.in_force.auths_candidates).await;
         }
@@ -111,17 +108,4 @@ async fn tighten(settings: &Settings) {
         Ok(Err(error)) => tracing::warn!(%error, "insecure_permissions"),
         Err(error) => tracing::error!(%error, "insecure_permissions"),
     }
-}
-
-/// The new settings may want no token, because they listen elsewhere; until the restart the old address is in use.
-fn locked_out(settings: &Settings) -> Option<Issue> {
-    let reachable = settings.proxy_tls_terminated || !settings.proxy_listen.is_loopback();
-    (reachable && settings.proxy_tokens.is_empty()).then(|| Issue {
-        kind: "settings",
-        error: true,
-        subject: "KMI_PROXY_TOKEN".to_owned(),
-        message: "no token is left while others can still reach the proxy, so every request is refused; set one, or \
-                  restart kmid with its new address"
-            .to_owned(),
-    })
 }
