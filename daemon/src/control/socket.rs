@@ -14,7 +14,7 @@ use kmi_proto::endpoint::{self, EndpointError};
 use crate::inherited::ControlListener;
 
 /// How often the socket file is looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
