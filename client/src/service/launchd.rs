@@ -151,8 +151,6 @@ fn parse(text: &str, file: Option<PathBuf>) -> State {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::super::plan::example;
     use super::*;
 

@@ -95,7 +95,6 @@ impl Read for LineByLine<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

@@ -256,7 +256,6 @@ pub(crate) fn name(text: &str) -> Parsed<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

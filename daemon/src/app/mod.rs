@@ -25,14 +25,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::keys::KeyRoom;
-use self::restart::{PREDECESSOR, Restart};
+use self::restart::{PREDECESSOR, Restart, copies, under_way};
 use self::service::{Pulses, Report};
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
 use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded};
-#[cfg(unix)]
-use crate::inherited;
 use crate::inherited::Inherited;
 use crate::instance::Instance;
 use crate::keys::Watcher;
@@ -431,37 +429,6 @@ impl App {
 enum End {
     Stop { force: bool },
     Succeeded(Succeeded),
-}
-
-/// The end of a restart; never while there is none.
-async fn under_way(restart: &mut Option<Restart>) -> Result<Succeeded, RestartError> {
-    match restart {
-        Some(restart) => restart.work.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Copies of the listening sockets, for a successor.
-#[cfg(unix)]
-fn copies(
-    proxy: &listener::Bound,
-    control: &control::listener::Bound,
-    metrics: Option<&metrics::listener::Bound>,
-) -> std::io::Result<Vec<(&'static str, Handle)>> {
-    let mut copies = vec![(inherited::PROXY, proxy.copy()?), (inherited::CONTROL, control.copy()?)];
-    if let Some(metrics) = metrics {
-        copies.push((inherited::METRICS, metrics.copy()?));
-    }
-    Ok(copies)
-}
-
-#[cfg(not(unix))]
-fn copies(
-    _proxy: &listener::Bound,
-    _control: &control::listener::Bound,
-    _metrics: Option<&metrics::listener::Bound>,
-) -> std::io::Result<Vec<(&'static str, Handle)>> {
-    Ok(Vec::new())
 }
 
 /// The proxy's certificate, where it speaks TLS itself.

@@ -14,9 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::command::Command;
 use crate::handover::{self, Files, Handle, Parts, RestartError, Succeeded};
-use crate::service_manager;
+#[cfg(unix)]
+use crate::inherited;
+use crate::proxy::listener;
 use crate::signal::Signal;
 use crate::supervisor::Ended;
+use crate::{control, metrics, service_manager};
 
 /// Requests that were under way at a handover end by themselves; a stream that never does is cut off after this. A
 /// shorter time would cut off what a restart is there to spare.
@@ -181,4 +184,35 @@ impl App {
         }
         self.ending.abort.cancel();
     }
+}
+
+/// The end of a restart; never while there is none.
+pub(super) async fn under_way(restart: &mut Option<Restart>) -> Result<Succeeded, RestartError> {
+    match restart {
+        Some(restart) => restart.work.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Copies of the listening sockets, for a successor.
+#[cfg(unix)]
+pub(super) fn copies(
+    proxy: &listener::Bound,
+    control: &control::listener::Bound,
+    metrics: Option<&metrics::listener::Bound>,
+) -> std::io::Result<Vec<(&'static str, Handle)>> {
+    let mut copies = vec![(inherited::PROXY, proxy.copy()?), (inherited::CONTROL, control.copy()?)];
+    if let Some(metrics) = metrics {
+        copies.push((inherited::METRICS, metrics.copy()?));
+    }
+    Ok(copies)
+}
+
+#[cfg(not(unix))]
+pub(super) fn copies(
+    _proxy: &listener::Bound,
+    _control: &control::listener::Bound,
+    _metrics: Option<&metrics::listener::Bound>,
+) -> std::io::Result<Vec<(&'static str, Handle)>> {
+    Ok(Vec::new())
 }
