@@ -55,8 +55,9 @@ pub(crate) fn run(app: &App, params: TailParams) -> Outcome {
     let address = kmi_proto::endpoint::address(&app.settings.socket)
         .map_err(|error| fail(io::Error::other(error.to_string())))?;
     let ended = signals().map_err(fail)?;
-    let updates = feed::start(address, params).map_err(fail)?;
+    // Taken first, so that a thread that fails finds the terminal in our hands and gives it back.
     let mut screen = Screen::take().map_err(fail)?;
+    let updates = feed::start(address, params).map_err(fail)?;
     watch(app, &mut screen, &updates, &ended).map_err(fail)?;
     Ok(Exit::Ok)
 }

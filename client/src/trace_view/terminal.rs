@@ -53,6 +53,8 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be written, or when a thread that panicked gave it back.
     pub(crate) fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        // Held from the look to the last byte: a frame after the terminal was given back would stay on it.
+        let _held = io::stdout().lock();
         if !OURS.load(Ordering::SeqCst) {
             return Err(io::Error::other("the screen was left after a panic"));
         }
@@ -68,6 +70,8 @@ impl Drop for Screen {
 
 /// Leaves the terminal as it was, once.
 pub(super) fn give_back() {
+    // The lock lets the thread in that has it already, which is the one that panicked while it drew.
+    let _held = io::stdout().lock();
     if OURS.swap(false, Ordering::SeqCst) {
         // There is nothing more to be done for a terminal that is gone.
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
