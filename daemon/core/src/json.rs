@@ -45,6 +45,16 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A word of our own, which stands in JSON as it is, or null.
+    #[inline(always)]
+    pub fn word(&mut self, name: &'static str, value: impl Into<Option<&'static str>>) {
+        let out = self.name(name);
+        match value.into() {
+            Some(value) => quoted(out, value),
+            None => null(out),
+        }
+    }
+
     /// A whole number, or null.
     #[inline(always)]
     pub fn number(&mut self, name: &'static str, value: impl Into<Option<u64>>) {
@@ -101,12 +111,17 @@ fn null(out: &mut Vec<u8>) {
     out.extend_from_slice(b"null");
 }
 
+fn quoted(out: &mut Vec<u8>, plain: &str) {
+    out.push(b'"');
+    out.extend_from_slice(plain.as_bytes());
+    out.push(b'"');
+}
+
 fn text(out: &mut Vec<u8>, value: &str) {
-    let plain = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
-    if value.as_bytes().iter().all(plain) {
-        out.push(b'"');
-        out.extend_from_slice(value.as_bytes());
-        out.push(b'"');
+    // Without a way out in the middle sixteen bytes are looked at in one step.
+    let plain = |all, byte| all & (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(true, plain) {
+        quoted(out, value);
     } else if serde_json::to_writer(&mut *out, value).is_err() {
         null(out);
     }

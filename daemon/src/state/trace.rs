@@ -120,7 +120,7 @@ impl TraceAttempt {
     fn write_fields(&self, object: &mut Object<'_>) {
         object.text("key_label", &*self.key_label);
         object.number("status", self.status.map(u64::from));
-        object.text("outcome", self.outcome);
+        object.word("outcome", self.outcome);
         object.number("ms", millis(self.took));
         self.decision.write_json(object.name("decision"));
     }
@@ -163,8 +163,8 @@ impl Record for TraceRecord {
         }
         line.number("bytes_up", self.bytes_up);
         line.number("bytes_down", self.bytes_down);
-        line.text("error_code", self.error_code);
-        line.text("outcome", self.outcome);
+        line.word("error_code", self.error_code);
+        line.word("outcome", self.outcome);
         line.number("schema_version", SCHEMA_VERSION);
         line.end();
     }

@@ -27,7 +27,7 @@ pub struct UpstreamBody {
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Source {
     /// A connection of its own, and where it goes back to.
-    Http1(Connection, Arc<Upstream>),
+    Http1(Box<Connection>, Arc<Upstream>),
     /// A connection that others share, which drives itself.
     Http2(Arc<Moved>, Silence),
     /// The body has ended.
@@ -41,10 +41,10 @@ impl std::fmt::Debug for UpstreamBody {
 }
 
 impl UpstreamBody {
-    pub(super) fn http1(incoming: Incoming, connection: Connection, home: Arc<Upstream>) -> Self {
+    pub(super) fn http1(incoming: Incoming, connection: Box<Connection>, home: Arc<Upstream>) -> Self {
         let mut body = Self { incoming, source: Source::Http1(connection, home) };
         if body.incoming.is_end_stream() {
-            body.end(&mut Context::from_waker(std::task::Waker::noop()));
+            body.end();
         }
         body
     }
@@ -55,12 +55,11 @@ impl UpstreamBody {
     }
 
     /// The body is complete: the connection becomes free, if it is fit for another request.
-    fn end(&mut self, cx: &mut Context<'_>) {
-        if let Source::Http1(mut connection, home) = std::mem::replace(&mut self.source, Source::Ended) {
-            let open = connection.poll_drive(cx).is_pending();
-            if open && connection.is_usable() {
-                home.keep(connection);
-            }
+    fn end(&mut self) {
+        if let Source::Http1(mut connection, home) = std::mem::replace(&mut self.source, Source::Ended)
+            && connection.is_usable()
+        {
+            home.keep(connection);
         }
     }
 
@@ -118,7 +117,7 @@ impl Body for UpstreamBody {
         match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if self.incoming.is_end_stream() {
-                    self.end(cx);
+                    self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -127,7 +126,7 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Err(SendError::of_hyper(Phase::Body, error, false))))
             }
             Poll::Ready(None) => {
-                self.end(cx);
+                self.end();
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -35,7 +35,7 @@ type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 /// An HTTP/1.1 connection with its driver, which runs inside whoever uses it.
 pub struct Connection {
     sender: http1::SendRequest<RequestBody>,
-    driver: Box<Driver>,
+    driver: Driver,
     pub(crate) authority: HeaderValue,
     pub(super) mute: Arc<Mute>,
     silence: Silence,
@@ -50,7 +50,8 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(crate) async fn handshake(stream: Stream, base: &BaseUrl) -> Result<Self, SendError> {
+    /// Boxed: it goes from hand to hand with every request.
+    pub(crate) async fn handshake(stream: Stream, base: &BaseUrl) -> Result<Box<Self>, SendError> {
         let moved = Arc::clone(&stream.moved);
         let (sender, driver) = http1::Builder::new()
             .preserve_header_case(true)
@@ -58,20 +59,20 @@ impl Connection {
             .handshake(stream.into_hyper())
             .await
             .map_err(|error| SendError::of_hyper(Phase::Connect, error, true))?;
-        Ok(Self {
+        Ok(Box::new(Self {
             sender,
-            driver: Box::new(driver),
+            driver,
             authority: base.authority().clone(),
             mute: Arc::default(),
             silence: Silence::default(),
             idle_since: Instant::now(),
             moved,
-        })
+        }))
     }
 
     /// Sends a request and waits for its response's head; the connection goes with the response's body.
     pub(crate) async fn send(
-        mut self,
+        mut self: Box<Self>,
         request: Request<RequestBody>,
         limits: Limits,
         home: Arc<Upstream>,
@@ -79,9 +80,9 @@ impl Connection {
         let read_before = self.moved.read();
         self.silence.begin(limits.idle);
         let mut answer = pin!(self.sender.send_request(request));
-        let Self { driver, moved, silence, .. } = &mut self;
+        let Self { driver, moved, silence, .. } = &mut *self;
         let response = poll_fn(|cx| {
-            let ended = Pin::new(&mut **driver).poll(cx).is_ready();
+            let ended = Pin::new(&mut *driver).poll(cx).is_ready();
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer.map_err(|error| {
                     SendError::of_hyper(Phase::FirstByte, error, moved.read() == read_before)
@@ -106,7 +107,7 @@ impl Connection {
 
     /// Drives the connection's IO. Ready when the connection is over.
     pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut *self.driver).poll(cx).map(|_| ())
+        Pin::new(&mut self.driver).poll(cx).map(|_| ())
     }
 
     /// Ready when nothing has moved on it for the longest silence allowed.

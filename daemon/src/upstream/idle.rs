@@ -14,11 +14,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Connections that wait for their next request, the most recently used last.
 #[derive(Debug, Default)]
-pub(super) struct IdleConnections(Vec<Connection>);
+#[allow(clippy::vec_box, reason = "they come and go with every request")]
+pub(super) struct IdleConnections(Vec<Box<Connection>>);
 
 impl IdleConnections {
     /// The most recently used connection to a host that is still open.
-    pub(super) fn take(&mut self, base: &BaseUrl) -> Option<Connection> {
+    pub(super) fn take(&mut self, base: &BaseUrl) -> Option<Box<Connection>> {
         let authority = base.authority();
         while let Some(place) = self.0.iter().rposition(|connection| connection.authority == authority) {
             let mut connection = self.0.remove(place);
@@ -29,7 +30,7 @@ impl IdleConnections {
         None
     }
 
-    pub(super) fn keep(&mut self, mut connection: Connection) {
+    pub(super) fn keep(&mut self, mut connection: Box<Connection>) {
         connection.idle_since = Instant::now();
         if self.0.len() >= MOST {
             self.0.remove(0);

@@ -171,11 +171,11 @@ impl Upstream {
         all.retain(|(url, _)| url.authority() != base.authority());
     }
 
-    fn take_idle(&self, base: &BaseUrl) -> Option<Connection> {
+    fn take_idle(&self, base: &BaseUrl) -> Option<Box<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).take(base)
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, connection: Box<Connection>) {
         if !self.cancel.is_cancelled() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).keep(connection);
         }
@@ -195,6 +195,6 @@ impl Upstream {
 }
 
 enum Connected {
-    Http1(Connection),
+    Http1(Box<Connection>),
     Http2(Http2),
 }

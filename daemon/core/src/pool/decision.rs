@@ -260,9 +260,9 @@ impl Decision {
     /// Writes the JSON of the trace, of `requests.get` and of `rotation.plan`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let mut object = Object::begin(out);
-        object.text("mode", self.mode.name());
-        object.text("policy", self.policy.name());
-        object.text("placement", self.placement.name());
+        object.word("mode", self.mode.name());
+        object.word("policy", self.policy.name());
+        object.word("placement", self.placement.name());
         object.list("candidates", &self.candidates, |object, considered| considered.write_fields(object));
         if self.left_off > 0 {
             object.number("left_off", self.left_off as u64);
@@ -284,12 +284,12 @@ impl Considered {
     fn write_fields(&self, object: &mut Object<'_>) {
         object.text("key_label", &*self.label);
         object.flag("chosen", self.chosen);
-        object.text("state", self.state.name());
+        object.word("state", self.state.name());
         if let Some(obstacle) = self.obstacle {
-            object.text("obstacle", obstacle);
+            object.word("obstacle", obstacle);
         }
         if let Some(reason) = self.reason {
-            object.text("reason", reason);
+            object.word("reason", reason);
         }
         if let Some(until) = &self.until {
             object.value("until", until);
