@@ -50,10 +50,11 @@ impl Started {
 
     /// How it ended by itself.
     pub(super) fn ended(&mut self) -> String {
-        if self.alone.take().is_some() {
+        // Its end of the conversation is closed; a process that does that and goes on is of no use.
+        if let Some(pid) = self.alone.take() {
+            let _ = kill_process(pid, Signal::KILL);
             return "it ended without a word; logs/kmi.log and logs/proxy.out may say more".to_owned();
         }
-        // Its end of the conversation is closed; a process that does that and goes on is of no use.
         match self.end_child() {
             None => "it is gone".to_owned(),
             Some(status) => {
