@@ -92,6 +92,7 @@ fn the_debian_package_is_installed_and_goes_without_a_trace() {
         "share/zsh/vendor-completions/_kmi",
         "share/fish/vendor_completions.d/kmi.fish",
         "share/man/man1/kmi.1.gz",
+        "share/man/man1/kmid.1.gz",
         "share/man/man1/kmi-keys-add.1.gz",
         "share/doc/kmi/README.md",
         "share/doc/kmi/env.example",
@@ -155,6 +156,7 @@ fn the_archive_is_whole_and_the_same_twice() {
         "doc/README.ru.md",
         "launchd/io.github.kmid.kmid.plist",
         "man/kmi.1",
+        "man/kmid.1",
         "systemd/kmid.service",
     ] {
         assert!(inside.iter().any(|file| file == name), "{name} is missing: {inside:?}");

@@ -277,3 +277,49 @@ async fn stopping_the_new_one_ends_the_old_one_too() {
     drop(open);
     assert!(!daemon.home.socket().exists());
 }
+
+#[tokio::test]
+async fn a_stop_lets_the_requests_of_both_end() {
+    let upstream = Upstream::start().await;
+    let mut daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    let gate = Gate::closed();
+    let open = streams(&daemon, &upstream, &gate).await;
+    daemon.rpc("daemon.restart", json!({})).await.unwrap();
+    daemon.followed().await;
+    daemon.signal(Signal::TERM);
+    let (said, holder) = (daemon.state_path("logs/kmi.log"), daemon.pid());
+    eventually("the new one to drain", || async {
+        std::fs::read_to_string(&said).unwrap().contains("kmid_stopping").then_some(())
+    })
+    .await;
+    gate.open();
+    for (mut stream, head) in open {
+        let answer = stream.rest(head).await;
+        assert!(answer.text().ends_with("data: [DONE]\n\n") && answer.end == End::Proper, "{answer:?}");
+    }
+    daemon.those_before_ended().await;
+    eventually("the end of the new one", || async { process::has_ended(holder).then_some(()) }).await;
+    // It has stayed until the other one had told everything.
+    let traces = daemon.traces(STREAMS).await;
+    assert_eq!(ids(&traces).len(), STREAMS);
+    assert!(traces.iter().all(|trace| trace["outcome"] == "completed"), "{traces:?}");
+}
+
+#[tokio::test]
+async fn a_forced_stop_ends_both_at_once() {
+    let upstream = Upstream::start().await;
+    let mut daemon =
+        Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_DRAIN_SECONDS", "600").start().await;
+    let never = Gate::closed();
+    let open = streams(&daemon, &upstream, &never).await;
+    daemon.rpc("daemon.restart", json!({})).await.unwrap();
+    daemon.followed().await;
+    let ran = daemon.kmi(&["proxy-stop", "--force"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    daemon.those_before_ended().await;
+    for (mut stream, head) in open {
+        assert_ne!(stream.rest(head).await.end, End::Proper);
+    }
+    let traces = daemon.traces(STREAMS).await;
+    assert!(traces.iter().all(|trace| trace["outcome"] == "cut_off"), "{traces:?}");
+}

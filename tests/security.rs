@@ -1,7 +1,10 @@
 //! Secrets stay secret, files stay private.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::files::{containing, mode, tree};
@@ -231,9 +234,54 @@ async fn core_dumps_are_off() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
-    // The kernel gives the files of a process that must not be dumped to root, except to root's own.
-    if or_skip(!rustix::process::geteuid().is_root(), "run by root, who may read every process") {
-        assert!(fs::File::open(format!("/proc/{}/mem", daemon.pid())).is_err());
+}
+
+/// Somebody who is nobody else, where the tests are run by root, who may read every process.
+fn as_a_user(command: &mut Command) -> &mut Command {
+    match rustix::process::geteuid().is_root() {
+        true => command.uid(NOBODY).gid(NOBODY),
+        false => command,
+    }
+}
+
+const NOBODY: u32 = 65_534;
+
+/// A process that must not be dumped shows its memory and environment to nobody, its own user's other programs included.
+#[tokio::test]
+async fn other_programs_of_the_user_cannot_look_into_it() {
+    let setup = Setup::dry_run().from_copy().keys(&["alpha"]);
+    let home = setup.home();
+    if rustix::process::geteuid().is_root() {
+        for path in tree(home.path()) {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let mut kmid = home.command(&home.path().join("bin/kmid"));
+    let mut kmid = Killed(as_a_user(&mut kmid).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(kmid.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("kmid is ready"), "{said}");
+
+    // Of any other program it can be read.
+    let sleep = Killed(as_a_user(Command::new("sleep").arg("1000")).spawn().unwrap());
+    let read = |process: &Killed| {
+        let path = format!("/proc/{}/environ", process.0.id());
+        as_a_user(Command::new("cat").arg(path)).output().unwrap()
+    };
+    eventually("the other program to be there", || async { (!read(&sleep).stdout.is_empty()).then_some(()) })
+        .await;
+    let refused = read(&kmid);
+    assert_eq!(refused.stdout, b"");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("Permission denied"), "{why}");
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

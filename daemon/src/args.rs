@@ -23,10 +23,15 @@ pub(crate) struct Cli {
     pub(crate) run: Run,
 }
 
+/// [`Run::alone`]
+pub(crate) const ALONE: &str = "--alone";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what kmid does, without keys, network or files of yours
     Demo(Demo),
+    /// Write the manual page kmid(1) into a folder
+    Man(Man),
 }
 
 /// Flags of the daemon itself.
@@ -64,6 +69,9 @@ pub(crate) struct Run {
     /// A running kmid has started this process to take its place.
     #[arg(long, hide = true, conflicts_with = "check_config")]
     pub(crate) take_over: bool,
+    /// This is the process that the one with --take-over alone has started.
+    #[arg(long, hide = true, requires = "take_over")]
+    pub(crate) alone: bool,
     /// This is the process that --detach started.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -74,6 +82,13 @@ pub(crate) struct Demo {
     /// End after so many requests (in a pipe: 20 unless told otherwise)
     #[arg(long, value_name = "N")]
     pub(crate) requests: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 impl Run {

@@ -1,6 +1,7 @@
 //! The daemon's program: reads its arguments, starts, serves, and ends by returning.
 
 mod args;
+mod manual;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
     match &cli.command {
         Some(Command::Demo(demo)) => {
             finish(run_demo(demo.requests), &mut Voice { detached: false, takeover: None })
+        }
+        Some(Command::Man(man)) => {
+            finish(write_manual(&man.dir), &mut Voice { detached: false, takeover: None })
         }
         None => run(&cli, protected),
     }
@@ -81,6 +85,10 @@ fn run(cli: &Cli, protected: io::Result<()>) -> ExitCode {
             voice.say(&format!("kmid: --take-over is for a running kmid that restarts: {error}"));
             return ExitCode::FAILURE;
         }
+    }
+    if let Some(takeover) = voice.takeover.as_mut().filter(|_| !cli.run.alone) {
+        let started = takeover.stand_alone(args::ALONE);
+        return if started.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let outside = Outside::capture();
     let launch = cli.run.launch(outside.cwd.clone());
@@ -184,6 +192,14 @@ fn run_demo(requests: Option<u64>) -> Result<(), BoxError> {
     let result = runtime.block_on(app::demo::show(start, requests));
     runtime.shutdown_timeout(LAST_WAIT);
     Ok(result?)
+}
+
+fn write_manual(dir: &std::path::Path) -> Result<(), BoxError> {
+    let path = manual::write(dir).map_err(|error| {
+        format!("the manual page could not be written into {}: {error}; name another folder", dir.display())
+    })?;
+    print(&format!("wrote {}\n", path.display()));
+    Ok(())
 }
 
 /// One thread serves all connections of a person's clients, as one nginx worker would: with more, handing work to and

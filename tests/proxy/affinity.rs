@@ -66,6 +66,30 @@ async fn a_session_stays_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_session_stays_with_its_key_across_a_restart() {
+    let upstream = Upstream::start().await;
+    let mut daemon = three_keys(&upstream).await;
+    let names: Vec<String> = (0..10).map(|number| format!("s{number}")).collect();
+    let mut homes = BTreeMap::new();
+    for name in &names {
+        homes.insert(name, key(&daemon, openai(name)).await);
+    }
+    assert_eq!(homes.values().collect::<BTreeSet<_>>().len(), 3, "{homes:?}");
+    for _ in 0..2 {
+        let ran = daemon.kmi(&["proxy-restart"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        daemon.followed().await;
+        daemon.those_before_ended().await;
+        let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+        assert_eq!(status["sessions"], json!({"affinity": true, "known": names.len()}));
+        // Not in the order in which round robin dealt them out.
+        for name in names.iter().rev() {
+            assert_eq!(key(&daemon, openai(name)).await, homes[name], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn switched_off_sessions_go_round() {
     let upstream = Upstream::start().await;
     let daemon = auto(Setup::live(&upstream).keys(&["a", "b", "c"]).env("KMI_SESSION_AFFINITY", "0")).await;

@@ -2,6 +2,7 @@
 
 mod inherited;
 mod install;
+mod restart;
 mod running;
 
 use tokio::sync::{Mutex, MutexGuard};

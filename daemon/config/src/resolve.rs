@@ -1,7 +1,8 @@
 //! Pure resolution: raw values with their sources go in, settings and every issue at once come out.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod checks;
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,107 +10,13 @@ use jiff::tz::TimeZone;
 use kmid_core::door::Tokens;
 use kmid_core::key::Secret;
 
-use crate::env::{self, TakesEffect, Variable};
+use self::checks::cross_checks;
+pub use self::values::{RawValues, Source};
+use crate::env::{self, Variable};
 use crate::issue::Issue;
 use crate::parse::{self, Parsed};
 use crate::paths;
 use crate::settings::{ClientSettings, FileLimit, ProxyAccess, RateLimit, Settings, TlsFiles};
-
-/// Where a value came from, strongest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// A command-line flag.
-    Flag,
-    /// The file named by KMI_ENV_PATH.
-    EnvFile(PathBuf),
-    /// The process environment.
-    Environment,
-    /// A `.env` found by default.
-    FoundEnvFile(PathBuf),
-    /// Nobody set it.
-    Default,
-}
-
-impl Source {
-    /// One word or two for tables.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Source::Flag => "flag",
-            Source::EnvFile(_) => "file",
-            Source::Environment => "environment",
-            Source::FoundEnvFile(_) => "found file",
-            Source::Default => "default",
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag => f.write_str("a command-line flag"),
-            Source::EnvFile(file) | Source::FoundEnvFile(file) => write!(f, "{}", file.display()),
-            Source::Environment => f.write_str("the environment"),
-            Source::Default => f.write_str("the default"),
-        }
-    }
-}
-
-/// A value as it was written. No `Debug`: it may be a secret.
-#[derive(Clone)]
-struct Raw {
-    text: String,
-    source: Source,
-}
-
-/// The strongest value of each variable that somebody set.
-#[derive(Clone, Default)]
-pub struct RawValues {
-    values: BTreeMap<&'static str, Raw>,
-    /// What needs a restart is not set any more.
-    running: bool,
-}
-
-impl fmt::Debug for RawValues {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.values.iter().map(|(name, raw)| (name, &raw.source))).finish()
-    }
-}
-
-impl RawValues {
-    /// Sets a value unless a stronger source has set it. Empty means unset where the default is empty.
-    pub fn set(&mut self, variable: &'static Variable, text: &str, source: Source) {
-        let kept = self.running && variable.takes_effect == TakesEffect::Restart;
-        if kept || (text.trim().is_empty() && variable.default.is_empty()) {
-            return;
-        }
-        let stays = self.values.get(variable.name).is_some_and(|raw| raw.source < source);
-        if !stays {
-            self.values.insert(variable.name, Raw { text: text.to_owned(), source });
-        }
-    }
-
-    /// Where the value of a variable comes from.
-    #[must_use]
-    pub fn source(&self, variable: &Variable) -> &Source {
-        self.values.get(variable.name).map_or(&Source::Default, |raw| &raw.source)
-    }
-
-    fn get(&self, variable: &Variable) -> Option<&Raw> {
-        self.values.get(variable.name)
-    }
-
-    /// What a running daemon goes on with: its values of all variables that need a restart, set or not, and nothing
-    /// yet of the others.
-    #[must_use]
-    pub fn kept_while_running(&self) -> Self {
-        let needs_restart = |name: &&'static str| {
-            env::find(name).is_some_and(|variable| variable.takes_effect == TakesEffect::Restart)
-        };
-        let values = self.values.iter().filter(|(name, _)| needs_restart(name));
-        Self { values: values.map(|(name, raw)| (*name, raw.clone())).collect(), running: true }
-    }
-}
 
 /// What is known of the machine and the person, besides `KMI_` variables.
 #[derive(Debug, Clone)]
@@ -450,78 +357,4 @@ fn shortened(text: &str) -> String {
     let start: String = text.chars().take(LONGEST).collect();
     let dots = if start.len() < text.len() { "..." } else { "" };
     format!("\"{}{dots}\"", start.escape_debug())
-}
-
-/// Rules that concern more than one setting.
-fn cross_checks(reader: &mut Reader<'_>, settings: &Settings) {
-    let source = |variable| Some(reader.raw.source(variable).clone());
-    let mut issues = Vec::new();
-    if settings.proxy_replay_total < settings.proxy_replay {
-        let message = "it must be at least KMI_PROXY_REPLAY_MB, or no body of that size could be collected";
-        issues.push(Issue::error(
-            env::PROXY_REPLAY_TOTAL_MB.name,
-            message,
-            source(&env::PROXY_REPLAY_TOTAL_MB),
-        ));
-    }
-    if !settings.upstream_allowlist.permits(&settings.upstream_base_url) {
-        let message = "KMI_UPSTREAM_ALLOWLIST does not name its host; keys without a base URL of their own will be refused";
-        issues.push(Issue::warning(env::UPSTREAM_BASE_URL.name, message, source(&env::UPSTREAM_BASE_URL)));
-    }
-    let listeners = [
-        (&env::PROXY_LISTEN, Some(&settings.proxy_listen)),
-        (&env::METRICS_LISTEN, settings.metrics_listen.as_ref()),
-    ];
-    for (variable, listen) in listeners {
-        let Some(listen) = listen.filter(|listen| !listen.is_loopback()) else { continue };
-        let missing = missing_for_remote(settings);
-        if !missing.is_empty() {
-            let message = format!(
-                "other machines can reach {listen}, which needs {}; or listen on 127.0.0.1",
-                missing.join(", and ")
-            );
-            issues.push(Issue::error(variable.name, message, source(variable)));
-        }
-    }
-    if settings.proxy_tls_terminated && settings.proxy_tokens.is_empty() {
-        let message = "whoever reaches what ends TLS reaches the proxy, which needs KMI_PROXY_TOKEN or KMI_PROXY_TOKENS";
-        issues.push(Issue::error(
-            env::PROXY_TLS_TERMINATED.name,
-            message,
-            source(&env::PROXY_TLS_TERMINATED),
-        ));
-    }
-    let remote = settings.proxy_tls_terminated || !settings.proxy_listen.is_loopback();
-    if remote && settings.proxy_tokens.secrets().any(|token| token.expose().len() < SHORT_TOKEN) {
-        let variable = match settings.proxy_tokens.unnamed {
-            Some(_) => &env::PROXY_TOKEN,
-            None => &env::PROXY_TOKENS,
-        };
-        let message = format!(
-            "others can reach the proxy, and a token has under {SHORT_TOKEN} characters; `openssl rand -hex 16` makes \
-             one that nobody guesses"
-        );
-        issues.push(Issue::warning(variable.name, message, source(variable)));
-    }
-    reader.issues.append(&mut issues);
-}
-
-/// What is shorter can be guessed.
-const SHORT_TOKEN: usize = 16;
-
-fn missing_for_remote(settings: &Settings) -> Vec<&'static str> {
-    let has_tls =
-        settings.proxy_tls.is_some() || settings.proxy_tls_terminated || !settings.proxy_require_tls;
-    [
-        (settings.proxy_allow_remote, "KMI_PROXY_ALLOW_REMOTE=1"),
-        (!settings.proxy_tokens.is_empty(), "KMI_PROXY_TOKEN (or KMI_PROXY_TOKENS)"),
-        (
-            has_tls,
-            "TLS (KMI_PROXY_TLS_CERT with KMI_PROXY_TLS_KEY, or KMI_PROXY_TLS_TERMINATED=1 when TLS ends in front of \
-             it, or KMI_PROXY_REQUIRE_TLS=0 at your own risk)",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(there, what)| (!there).then_some(what))
-    .collect()
 }

@@ -101,19 +101,24 @@ pub(crate) fn hex<'d>(bytes: &[u8], digits: &'d mut [u8]) -> &'d str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
+/// The bytes that so many hex digits stand for.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    // A sign would be taken for a digit.
+    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 impl std::str::FromStr for Fingerprint {
     type Err = NotAFingerprint;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut short = [0; 6];
-        if text.len() != 12 || !text.is_ascii() {
-            return Err(NotAFingerprint);
-        }
-        for (byte, digits) in short.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| NotAFingerprint)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| NotAFingerprint)?;
-        }
-        Ok(Self(short))
+        unhex(text).map(Self).ok_or(NotAFingerprint)
     }
 }
 

@@ -9,7 +9,7 @@ mod service;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,7 +30,7 @@ use self::service::{Pulses, Report};
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
-use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded};
+use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded, ToPredecessor};
 use crate::inherited::Inherited;
 use crate::instance::Instance;
 use crate::keys::Watcher;
@@ -131,15 +131,14 @@ pub struct App {
     retire: CancellationToken,
     /// The right to the state directory; nobody else's business in the demo.
     instance: Option<Arc<Instance>>,
-    /// Copies of the listening sockets, for a successor.
+    /// Copies of the listening sockets, for a successor; the control socket's is apart, because it may change.
     listeners: Vec<(&'static str, Handle)>,
+    control_share: Arc<control::listener::Share>,
     program: PathBuf,
     detached: bool,
-    owns_socket: bool,
-    /// Another process removes the control socket's file.
-    keep_socket_file: Arc<AtomicBool>,
     /// Processes that still finish requests from before this one.
     behind: Arc<AtomicU32>,
+    to_predecessor: ToPredecessor,
 }
 
 /// What has to be closed last, in this order.
@@ -167,7 +166,7 @@ impl App {
     pub async fn start(start: Start) -> Result<Self, AppError> {
         let Start { loaded, launch, outside, logging, issues: mut start_issues, script, inherited, .. } =
             start;
-        let Start { instance, program, detached, predecessor, .. } = start;
+        let Start { instance, program, detached, mut predecessor, .. } = start;
         let signals = Signals::install()?;
         let settings_file = reload::watch_settings(&loaded).await?;
         let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
@@ -187,8 +186,8 @@ impl App {
             Some(listener) => control::listener::adopt(listener, &settings.socket, owned)?,
             None => control::listener::bind(&settings.socket)?,
         };
-        let (owns_socket, keep_socket_file) = (control.owns_file(), control.keep_file());
-        let listeners = copies(&bound, &control, metrics_bound.as_ref())?;
+        let control_share = control.share();
+        let listeners = copies(&bound, metrics_bound.as_ref())?;
         let proxy_addr = bound.addr();
 
         let state_file = state_dir.join("state.json");
@@ -213,7 +212,7 @@ impl App {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let keys = KeyRoom::open(Arc::clone(&state), Arc::clone(&settings), loaded.auths_candidates).await?;
         let behind = Arc::new(AtomicU32::new(predecessor.as_ref().map_or(0, Predecessor::behind)));
-        if let Some(predecessor) = &predecessor {
+        if let Some(predecessor) = &mut predecessor {
             predecessor.adopt(&state);
         }
         let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
@@ -274,12 +273,14 @@ impl App {
                 place::keep(Arc::clone(instance), Arc::clone(&state), send_commands, retire.clone());
             supervisor.spawn("place", keep_place);
         }
+        let to_predecessor = ToPredecessor::default();
         if let Some(predecessor) = predecessor {
             let (state, behind) = (Arc::clone(&state), Arc::clone(&behind));
             let files =
                 Files { trace: trace.lines(), app: logging.app().clone(), daemon: logging.daemon().clone() };
+            let word = to_predecessor.clone();
             supervisor.spawn(PREDECESSOR, async move {
-                predecessor.listen(state, files).await;
+                predecessor.listen(state, files, word).await;
                 behind.store(0, Ordering::Relaxed);
             });
         }
@@ -308,11 +309,11 @@ impl App {
             retire,
             instance,
             listeners,
+            control_share,
             program,
             detached,
-            owns_socket,
-            keep_socket_file,
             behind,
+            to_predecessor,
         })
     }
 
@@ -356,14 +357,23 @@ impl App {
                 },
                 () = self.settings_file.changed() => { self.reload_told().await; }
                 result = under_way(&mut restart) =>
-                    if let Some(successor) = self.restart_ended(&mut restart, result) {
+                    if let Some(successor) = self.restart_ended(&mut restart, result).await {
                     break Ok(End::Succeeded(successor));
                 },
                 Some(_) = answers.join_next() => {}
             }
         };
         // A successor that does not serve yet will not: it is killed, and what it was to write is written here.
-        self.abandon_restart(restart).await;
+        let result = match self.abandon_restart(restart).await {
+            None => result,
+            // It came just too late for that.
+            Some(successor) => {
+                if result.is_ok() {
+                    successor.stop();
+                }
+                Ok(End::Succeeded(successor))
+            }
+        };
         let (relay, result) = match result {
             Ok(End::Stop { force }) => {
                 self.drain(force).await;
@@ -379,7 +389,7 @@ impl App {
         (Closing { logging: self.end().await, relay }, result)
     }
 
-    /// Lets requests in flight finish until the deadline, a second signal or a forced stop.
+    /// Lets requests in flight finish, also those of a predecessor, until the deadline, a second signal or a forced stop.
     async fn drain(&mut self, force: bool) {
         let deadline = if force { Duration::ZERO } else { self.settings.load().proxy_drain };
         tracing::info!(
@@ -389,22 +399,33 @@ impl App {
         );
         let in_flight = self.state.requests().in_flight;
         self.ending.drain.cancel();
+        self.to_predecessor.stopping.cancel();
         // While a copy is open, the system goes on accepting.
         self.listeners.clear();
+        self.control_share.close();
         self.state.end_waiting();
         service_manager::stopping(format!("stopping; requests in flight: {in_flight}")).await;
         let mut hurry = force;
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
+        let (mut proxy, mut predecessor) = (true, self.behind.load(Ordering::Relaxed) > 0);
         while !hurry {
+            if !proxy && !predecessor {
+                return;
+            }
             tokio::select! {
-                // The first task that ends is the proxy, the only one that was told to.
-                _ = self.supervisor.watch() => return,
+                Ended(name) = self.supervisor.watch() => match &*name {
+                    "proxy" => proxy = false,
+                    PREDECESSOR => predecessor = false,
+                    // No other one was told to end.
+                    _ => return,
+                },
                 () = &mut out_of_time => hurry = true,
                 signal = self.signals.next() => hurry = signal == Signal::Stop,
                 Some(command) = self.commands.recv() => hurry = matches!(command, Command::Stop { force: true }),
             }
         }
         self.ending.abort.cancel();
+        self.to_predecessor.aborting.cancel();
     }
 
     async fn end(self) -> Logging {

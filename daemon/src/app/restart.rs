@@ -13,13 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::command::Command;
-use crate::handover::{self, Files, Handle, Parts, RestartError, Succeeded};
-#[cfg(unix)]
+use crate::handover::{self, Files, Handle, Limits, Parts, RestartError, Succeeded};
 use crate::inherited;
 use crate::proxy::listener;
 use crate::signal::Signal;
 use crate::supervisor::Ended;
-use crate::{control, metrics, service_manager};
+use crate::{metrics, service_manager};
 
 /// Requests that were under way at a handover end by themselves; a stream that never does is cut off after this. A
 /// shorter time would cut off what a restart is there to spare.
@@ -39,11 +38,11 @@ pub(super) struct Restart {
 type Reply = oneshot::Sender<Result<(u32, String), RestartError>>;
 
 impl Restart {
-    /// Gives it up, and returns when all is as before.
-    async fn abandon(self, app: &App) {
+    /// Gives it up, and returns when all is as before, or with the successor that serves already.
+    async fn abandon(self, app: &App) -> Option<Succeeded> {
         self.give_up.cancel();
         let result = self.work.await;
-        app.end_restart(result, self.reply);
+        app.end_restart(result, self.reply).await
     }
 }
 
@@ -56,6 +55,7 @@ impl App {
                 Some(Restart { work: Box::pin(handover::hand_over(parts)), reply, give_up })
             }
             Err(error) => {
+                self.control_share.take_back();
                 tracing::error!(%error, "restart_failed");
                 // Whoever asked may be gone.
                 let _ = reply.send(Err(error));
@@ -64,29 +64,33 @@ impl App {
         }
     }
 
-    /// Gives up the restart that is under way, if one is.
-    pub(super) async fn abandon_restart(&self, restart: Option<Restart>) {
-        if let Some(restart) = restart {
-            restart.abandon(self).await;
+    /// Gives up the restart that is under way, if one is; returns the successor if that serves already.
+    pub(super) async fn abandon_restart(&self, restart: Option<Restart>) -> Option<Succeeded> {
+        match restart {
+            Some(restart) => restart.abandon(self).await,
+            None => None,
         }
     }
 
     /// Answers for the restart when it came to its end; returns the successor that serves.
-    pub(super) fn restart_ended(
+    pub(super) async fn restart_ended(
         &self,
         restart: &mut Option<Restart>,
         result: Result<Succeeded, RestartError>,
     ) -> Option<Succeeded> {
-        restart.take().and_then(|restart| self.end_restart(result, restart.reply))
+        self.end_restart(result, restart.take()?.reply).await
     }
 
-    fn end_restart(&self, result: Result<Succeeded, RestartError>, reply: Reply) -> Option<Succeeded> {
+    async fn end_restart(&self, result: Result<Succeeded, RestartError>, reply: Reply) -> Option<Succeeded> {
         match result {
             Ok(succeeded) => {
+                // Before the answer: whoever asked may ask the manager next.
+                service_manager::main_process(succeeded.pid).await;
                 let _ = reply.send(Ok((succeeded.pid, succeeded.version.clone())));
                 Some(succeeded)
             }
             Err(error) => {
+                self.control_share.take_back();
                 tracing::error!(%error, "restart_failed");
                 let _ = reply.send(Err(error));
                 None
@@ -111,13 +115,17 @@ impl App {
         if self.launch.folder.is_none() {
             args.push("--no-folder".into());
         }
+        let mut listeners = self.listeners_for(&wanted)?;
+        let (control, owns_socket) =
+            self.control_share.give().map_err(|error| RestartError::Failed(error.to_string()))?;
+        listeners.extend(control.map(|control| (inherited::CONTROL, control)));
         Ok(Parts {
             program: handover::program(&self.program),
             args,
             state_dir: wanted.state_dir.clone(),
             // A terminal belongs to whoever typed the command, and not to a process that he does not know.
             detached: self.detached || std::io::stderr().is_terminal(),
-            listeners: self.listeners_for(&wanted)?,
+            listeners,
             instance,
             state: Arc::clone(&self.state),
             files: Files {
@@ -125,8 +133,9 @@ impl App {
                 app: self.logging.app().clone(),
                 daemon: self.logging.daemon().clone(),
             },
-            owns_socket: self.owns_socket,
+            owns_socket,
             behind,
+            limits: Limits::default(),
             give_up: CancellationToken::new(),
         })
     }
@@ -147,8 +156,7 @@ impl App {
 
     /// A successor serves: this process takes nothing new, and returns when its last request has ended.
     pub(super) async fn finish(&mut self, successor: &Succeeded) {
-        // Its file is the successor's now.
-        self.keep_socket_file.store(true, Ordering::Relaxed);
+        self.control_share.leave();
         self.ending.leave.cancel();
         self.retire.cancel();
         self.listeners.clear();
@@ -157,7 +165,6 @@ impl App {
             in_flight = self.state.requests().in_flight,
             "kmid_handed_over"
         );
-        service_manager::main_process(successor.pid).await;
         let mut predecessor = self.behind.load(Ordering::Relaxed) > 0;
         let mut proxy = true;
         let drain = self.settings.load().proxy_drain;
@@ -165,11 +172,14 @@ impl App {
             tokio::select! {
                 () = tokio::time::sleep(LONGEST_FINISH) => {}
                 // Whoever stops kmid means all of it.
-                () = async { successor.ended.cancelled().await; tokio::time::sleep(drain).await } => {}
+                () = async { successor.stopping.cancelled().await; tokio::time::sleep(drain).await } => {}
+                () = successor.aborting.cancelled() => {}
             }
         });
         while proxy || predecessor {
             tokio::select! {
+                () = successor.stopping.cancelled(), if !self.to_predecessor.stopping.is_cancelled() =>
+                    self.to_predecessor.stopping.cancel(),
                 Ended(name) = self.supervisor.watch() => match &*name {
                     "proxy" => proxy = false,
                     // What it tells is passed on.
@@ -183,6 +193,7 @@ impl App {
             }
         }
         self.ending.abort.cancel();
+        self.to_predecessor.aborting.cancel();
     }
 }
 
@@ -194,14 +205,13 @@ pub(super) async fn under_way(restart: &mut Option<Restart>) -> Result<Succeeded
     }
 }
 
-/// Copies of the listening sockets, for a successor.
+/// Copies of the listening sockets but the control socket, for a successor.
 #[cfg(unix)]
 pub(super) fn copies(
     proxy: &listener::Bound,
-    control: &control::listener::Bound,
     metrics: Option<&metrics::listener::Bound>,
 ) -> std::io::Result<Vec<(&'static str, Handle)>> {
-    let mut copies = vec![(inherited::PROXY, proxy.copy()?), (inherited::CONTROL, control.copy()?)];
+    let mut copies = vec![(inherited::PROXY, proxy.copy()?)];
     if let Some(metrics) = metrics {
         copies.push((inherited::METRICS, metrics.copy()?));
     }
@@ -211,7 +221,6 @@ pub(super) fn copies(
 #[cfg(not(unix))]
 pub(super) fn copies(
     _proxy: &listener::Bound,
-    _control: &control::listener::Bound,
     _metrics: Option<&metrics::listener::Bound>,
 ) -> std::io::Result<Vec<(&'static str, Handle)>> {
     Ok(Vec::new())

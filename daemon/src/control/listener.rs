@@ -17,7 +17,7 @@ use super::socket::{Peer, Refusal};
 use super::{Context, session};
 use crate::pulse::Pulse;
 
-pub use super::socket::{BindError, Bound, adopt, bind};
+pub use super::socket::{BindError, Bound, Share, adopt, bind};
 
 /// Connections open at once; further ones are told so and closed.
 const MAX_CONNECTIONS: usize = 64;

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -11,6 +11,7 @@ use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use kmi_proto::endpoint::{self, EndpointError};
 
+use crate::handover::Handle;
 use crate::inherited::ControlListener;
 
 /// How often the socket file is looked for.
@@ -83,8 +84,62 @@ pub struct Bound {
     path: PathBuf,
     listener: Listener,
     file: os::File,
+    share: Arc<Share>,
+}
+
+/// The control socket as a successor gets it: another one after its file was removed and it was bound anew.
+#[derive(Debug, Default)]
+pub struct Share {
+    now: Mutex<Shared>,
+    /// A successor is starting with it, or goes on with it.
+    given: AtomicBool,
     /// Its file is to stay, because another process goes on with it.
-    keep: Arc<AtomicBool>,
+    keep: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    copy: Option<Handle>,
+    owns_file: bool,
+}
+
+impl Share {
+    /// The socket once more, `None` where sockets are not passed on, and whether its file goes with it. From here on it
+    /// is not bound anew, or the successor would hold a dead one: that is the successor's to do. Until
+    /// [`Share::take_back`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn give(&self) -> io::Result<(Option<Handle>, bool)> {
+        let now = self.now();
+        self.given.store(true, Ordering::Relaxed);
+        Ok((now.copy.as_ref().map(os::copy).transpose()?, now.owns_file))
+    }
+
+    /// There is no successor after all.
+    pub fn take_back(&self) {
+        self.given.store(false, Ordering::Relaxed);
+    }
+
+    /// The successor serves: the file is its own.
+    pub fn leave(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+        self.close();
+    }
+
+    /// Closes the copy: while one is open, the system goes on accepting.
+    pub fn close(&self) {
+        self.now().copy = None;
+    }
+
+    fn now(&self) -> MutexGuard<'_, Shared> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, listener: &Listener, file: &os::File) -> io::Result<()> {
+        *self.now() = Shared { copy: os::handle(listener)?, owns_file: file.is_ours() };
+        Ok(())
+    }
 }
 
 /// Binds the control socket and takes the place of one that an earlier run left behind. Only for the holder of the
@@ -93,6 +148,10 @@ pub struct Bound {
 /// # Errors
 /// When the system does not take the path, something that is no socket is there, or listening fails.
 pub fn bind(path: &Path) -> Result<Bound, BindError> {
+    bind_as(path, Arc::default())
+}
+
+fn bind_as(path: &Path, share: Arc<Share>) -> Result<Bound, BindError> {
     let path = endpoint::address(path)?;
     os::make_way(&path)?;
     let failed = |source| BindError::Listen { path: path.clone(), source };
@@ -102,7 +161,8 @@ pub fn bind(path: &Path) -> Result<Bound, BindError> {
     })
     .map_err(failed)?;
     let file = os::File::of(&path).map_err(failed)?;
-    Ok(Bound { path, listener, file, keep: Arc::default() })
+    share.is(&listener, &file).map_err(failed)?;
+    Ok(Bound { path, listener, file, share })
 }
 
 /// Takes a control socket that listens at `path` already (`crate::inherited`). Its file stays when kmid ends: it
@@ -118,7 +178,9 @@ pub fn adopt(listener: ControlListener, path: &Path, owned: bool) -> Result<Boun
     let failed = |source| BindError::Listen { path: path.to_owned(), source };
     let listener = os::adopt(listener).map_err(failed)?;
     let file = if owned { os::File::of(path) } else { os::File::of_another(path) }.map_err(failed)?;
-    Ok(Bound { path: path.to_owned(), listener, file, keep: Arc::default() })
+    let share = Arc::<Share>::default();
+    share.is(&listener, &file).map_err(failed)?;
+    Ok(Bound { path: path.to_owned(), listener, file, share })
 }
 
 impl Bound {
@@ -133,7 +195,7 @@ impl Bound {
     pub(super) async fn lost(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if self.file.is_gone().await {
+            if !self.share.given.load(Ordering::Relaxed) && self.file.is_gone().await {
                 return;
             }
         }
@@ -141,8 +203,7 @@ impl Bound {
 
     /// Binds again where it was.
     pub(super) fn restore(&mut self) -> Result<(), BindError> {
-        let mut restored = bind(&self.path)?;
-        restored.keep = Arc::clone(&self.keep);
+        let restored = bind_as(&self.path, Arc::clone(&self.share))?;
         self.file.forget();
         *self = restored;
         Ok(())
@@ -150,30 +211,15 @@ impl Bound {
 
     /// Removes the socket file, so that nobody connects any more.
     pub(super) fn remove_file(&mut self) {
-        if !self.keep.load(Ordering::Relaxed) {
+        if !self.share.keep.load(Ordering::Relaxed) {
             self.file.remove();
         }
     }
 
-    /// Whether the file goes with this socket.
+    /// What a successor gets of it.
     #[must_use]
-    pub fn owns_file(&self) -> bool {
-        self.file.is_ours()
-    }
-
-    /// Set, it leaves the file to another process.
-    #[must_use]
-    pub fn keep_file(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.keep)
-    }
-
-    /// The socket once more, for a successor.
-    ///
-    /// # Errors
-    /// As the system says.
-    #[cfg(unix)]
-    pub fn copy(&self) -> io::Result<std::os::fd::OwnedFd> {
-        os::copy(&self.listener)
+    pub fn share(&self) -> Arc<Share> {
+        Arc::clone(&self.share)
     }
 }
 
@@ -193,7 +239,8 @@ mod os {
     use interprocess::os::unix::local_socket::ListenerOptionsExt;
 
     use super::{
-        BindError, ControlListener, Listener, ListenerOptions, Path, PathBuf, Peer, Refusal, Stream, io,
+        BindError, ControlListener, Handle, Listener, ListenerOptions, Path, PathBuf, Peer, Refusal, Stream,
+        io,
     };
 
     /// The socket file that was bound, by its place and by what it is.
@@ -282,9 +329,13 @@ mod os {
         Ok(Listener::UdSocket(Unix::try_from(OwnedFd::from(listener))?))
     }
 
-    pub(super) fn copy(listener: &Listener) -> io::Result<OwnedFd> {
+    pub(super) fn handle(listener: &Listener) -> io::Result<Option<Handle>> {
         let Listener::UdSocket(listener) = listener;
-        listener.as_fd().try_clone_to_owned()
+        listener.as_fd().try_clone_to_owned().map(Some)
+    }
+
+    pub(super) fn copy(handle: &Handle) -> io::Result<Handle> {
+        handle.try_clone()
     }
 
     pub(super) fn check_peer(stream: &Stream) -> Result<Peer, Refusal> {
@@ -305,7 +356,9 @@ mod os {
     use interprocess::os::windows::local_socket::ListenerOptionsExt;
     use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 
-    use super::{BindError, ControlListener, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io};
+    use super::{
+        BindError, ControlListener, Handle, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io,
+    };
 
     /// Pipes have no file that could stay behind.
     #[derive(Debug)]
@@ -335,6 +388,14 @@ mod os {
 
     pub(super) fn is_there(_path: &Path) -> bool {
         true
+    }
+
+    pub(super) fn handle(_listener: &Listener) -> io::Result<Option<Handle>> {
+        Ok(None)
+    }
+
+    pub(super) fn copy(handle: &Handle) -> io::Result<Handle> {
+        match *handle {}
     }
 
     /// Nothing is inherited here.
@@ -420,6 +481,43 @@ mod tests {
         let bound = adopt(listener, &path, false).unwrap();
         let _client = UnixStream::connect(&path).unwrap();
         assert!(bound.accept().await.unwrap().1.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_bound_anew_is_the_one_that_is_handed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("kmid.sock");
+        let theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut bound = adopt(theirs, &path, false).unwrap();
+        let share = bound.share();
+        assert!(!share.give().unwrap().1, "the file is somebody else's");
+        share.take_back();
+        std::fs::remove_file(&path).unwrap();
+        bound.restore().unwrap();
+
+        let (copy, owns_file) = share.give().unwrap();
+        assert!(owns_file, "this one has made it");
+        share.leave();
+        drop(bound);
+        let successor =
+            adopt(std::os::unix::net::UnixListener::from(copy.unwrap()), &path, owns_file).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        assert!(successor.accept().await.unwrap().1.is_ok());
+        drop(successor);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_successor_starts_nothing_is_bound_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("kmid.sock");
+        let bound = bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bound.share().give().unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(hour, bound.lost()).await.is_err());
+        bound.share().take_back();
+        bound.lost().await;
     }
 
     #[tokio::test]

@@ -17,9 +17,11 @@ mod unsupported;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kmid_config::settings::Settings;
 use kmid_core::key::Fingerprint;
+use kmid_core::session::Home;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +45,8 @@ pub type Handle = std::convert::Infallible;
 /// Predecessors that still finish requests while a further restart is asked for: each relays what the one before it
 /// tells, so a long line of them is a sign of something else.
 pub const MOST_BEHIND: u32 = 4;
+/// Sessions whose homes are told in one line.
+const HOMES_A_LINE: usize = 1000;
 /// The longest line of the conversation.
 const LONGEST_LINE: u64 = 4 << 20;
 
@@ -50,10 +54,19 @@ const LONGEST_LINE: u64 = 4 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "new")]
 enum FromNew {
+    /// Of the first process: it has started the one that is to take over ([`Takeover::stand_alone`]). That one may speak
+    /// before.
+    Started {
+        /// Its process id.
+        pid: u32,
+    },
     /// Its settings are good and it has the sockets; it has written nothing.
     Prepared {
         /// Its version.
         version: String,
+        /// Its process id; without one it is the process that was started.
+        #[serde(default)]
+        pid: Option<u32>,
     },
     /// It holds lock and state, and answers.
     Serving,
@@ -62,12 +75,21 @@ enum FromNew {
         /// For people.
         why: String,
     },
+    /// It serves and was told to stop: the requests of both are to end in time.
+    Stopping,
+    /// The time is over, or somebody forced the stop.
+    Aborting,
 }
 
 /// What the predecessor says. The lock comes with the byte before the first line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "old")]
 enum FromOld {
+    /// Where sessions live, those that were used least recently first; as often as it takes, and then `yours`.
+    Homes {
+        /// [`HOMES_A_LINE`] at most.
+        homes: Vec<Home>,
+    },
     /// Everything is written, and writing is the successor's from here on.
     Yours(Yours),
     /// Something that happened since.
@@ -140,8 +162,25 @@ pub struct Parts {
     pub owns_socket: bool,
     /// How many processes still finish requests from before this one.
     pub behind: u32,
+    /// How long the successor may take.
+    pub limits: Limits,
     /// Cancelled, the restart is given up: the successor is killed, and all is as before.
     pub give_up: CancellationToken,
+}
+
+/// How long the successor may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// To read its settings.
+    pub prepare: Duration,
+    /// From there to serving: keys on a slow disk, a large state.
+    pub serve: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { prepare: Duration::from_secs(10), serve: Duration::from_secs(30) }
+    }
 }
 
 /// The files of lines that are handed over.
@@ -164,8 +203,19 @@ pub struct Succeeded {
     pub version: String,
     /// To be closed when nothing more is to be told.
     pub relay: Relay,
-    /// Cancelled when it has ended.
-    pub ended: CancellationToken,
+    /// Cancelled when it drains or has ended.
+    pub stopping: CancellationToken,
+    /// Cancelled when it cuts off what is left.
+    pub aborting: CancellationToken,
+}
+
+/// What a predecessor is told.
+#[derive(Debug, Clone, Default)]
+pub struct ToPredecessor {
+    /// Cancelled, it is told that kmid stops.
+    pub stopping: CancellationToken,
+    /// Cancelled, it is told to cut off what is left.
+    pub aborting: CancellationToken,
 }
 
 /// The program to start: the file that this one was started from, which an upgrade may have replaced since. Linux says

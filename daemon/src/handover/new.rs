@@ -1,5 +1,6 @@
 //! The successor's side.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -8,10 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kmid_core::session::{Home, MOST_SESSIONS};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::{Files, FromNew, FromOld, LONGEST_LINE, Yours};
+use super::{Files, FromNew, FromOld, LONGEST_LINE, ToPredecessor, Yours, spawn};
 use crate::state::{Late, LateFile, State};
 
 /// The predecessor gets so long to write everything.
@@ -33,21 +36,45 @@ impl Takeover {
         Ok(Self(stream))
     }
 
+    /// In the first process that the running kmid has started: starts the one that takes over, by the same arguments and
+    /// this flag, as nobody's child. This process is to end then.
+    ///
+    /// # Errors
+    /// When it cannot be started; that is told, too.
+    pub fn stand_alone(&mut self, flag: &str) -> io::Result<()> {
+        match spawn::stand_alone(flag) {
+            Ok(pid) => self.say(&FromNew::Started { pid }),
+            Err(error) => {
+                self.failed(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
     /// Says that this process can take over, and returns when everything is its own.
     ///
     /// # Errors
     /// When the predecessor is gone or has changed its mind.
     pub fn take(&mut self) -> io::Result<(File, Predecessor)> {
-        self.say(&FromNew::Prepared { version: env!("CARGO_PKG_VERSION").to_owned() })?;
+        let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), Some(std::process::id()));
+        self.say(&FromNew::Prepared { version, pid })?;
         let lock = self.receive_lock()?;
         let mut reader = BufReader::new(self.0.try_clone()?);
-        let mut line = Vec::new();
-        reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
-        let FromOld::Yours(yours) = serde_json::from_slice(&line)? else {
-            return Err(io::Error::other("the running kmid speaks out of turn"));
+        let mut homes = Vec::new();
+        let yours = loop {
+            let mut line = Vec::new();
+            reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+            match serde_json::from_slice(&line)? {
+                FromOld::Homes { homes: more } if homes.len() < MOST_SESSIONS => homes.extend(more),
+                FromOld::Homes { .. } => {}
+                FromOld::Yours(yours) => break yours,
+                FromOld::Tells { .. } => {
+                    return Err(io::Error::other("the running kmid speaks out of turn"));
+                }
+            }
         };
         // Nothing was read ahead: it tells no more before this process serves.
-        Ok((lock, Predecessor { stream: reader.into_inner(), yours }))
+        Ok((lock, Predecessor { stream: reader.into_inner(), yours, homes }))
     }
 
     /// Says that this process serves.
@@ -65,9 +92,7 @@ impl Takeover {
     }
 
     fn say(&mut self, message: &FromNew) -> io::Result<()> {
-        let mut line = serde_json::to_vec(message)?;
-        line.push(b'\n');
-        self.0.write_all(&line)
+        self.0.write_all(&line_of(message)?)
     }
 
     fn receive_lock(&self) -> io::Result<File> {
@@ -92,6 +117,7 @@ impl Takeover {
 pub struct Predecessor {
     stream: UnixStream,
     yours: Yours,
+    homes: Vec<Home>,
 }
 
 impl Predecessor {
@@ -107,14 +133,15 @@ impl Predecessor {
         self.yours.behind
     }
 
-    /// Takes over the attempts that are under way. The keys have to be known.
-    pub fn adopt(&self, state: &State) {
+    /// Takes over the attempts that are under way and the homes of the sessions. The keys have to be known.
+    pub fn adopt(&mut self, state: &State) {
         state.adopt(&self.yours.in_flight);
+        state.learn_homes(std::mem::take(&mut self.homes));
     }
 
-    /// Takes in what the predecessor tells, until it ends.
-    pub async fn listen(self, state: Arc<State>, files: Files) {
-        let clean = match self.hear(&state, &files).await {
+    /// Takes in what the predecessor tells, until it ends, and passes on `word`.
+    pub async fn listen(self, state: Arc<State>, files: Files, word: ToPredecessor) {
+        let clean = match self.converse(&state, &files, &word).await {
             Ok(clean) => clean,
             Err(error) => {
                 tracing::warn!(%error, "kmid_predecessor_lost");
@@ -129,29 +156,54 @@ impl Predecessor {
         }
     }
 
-    /// Whether it said that it had done its work.
-    async fn hear(self, state: &State, files: &Files) -> io::Result<bool> {
+    async fn converse(self, state: &State, files: &Files, word: &ToPredecessor) -> io::Result<bool> {
         self.stream.set_nonblocking(true)?;
-        let mut lines = tokio::io::BufReader::new(tokio::net::UnixStream::from_std(self.stream)?);
-        let (mut line, mut clean) = (Vec::new(), false);
-        loop {
-            line.clear();
-            if (&mut lines).take(LONGEST_LINE).read_until(b'\n', &mut line).await? == 0 {
-                return Ok(clean);
-            }
-            match serde_json::from_slice(&line) {
-                Ok(FromOld::Tells { what }) => {
-                    clean |= what == Late::Done;
-                    if let Some((file, text)) = state.hear_late(what) {
-                        files.push(file, text);
-                    }
-                }
-                Ok(FromOld::Yours(_)) => {}
-                // An older or newer kmid may know things that this one does not.
-                Err(error) => tracing::warn!(%error, "kmid_predecessor_not_understood"),
-            }
+        let (read, write) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
+        tokio::select! {
+            clean = hear(read, state, files) => clean,
+            never = pass_on(write, word) => match never {},
         }
     }
+}
+
+/// Whether the predecessor said that it had done its work.
+async fn hear(from: OwnedReadHalf, state: &State, files: &Files) -> io::Result<bool> {
+    let mut lines = tokio::io::BufReader::new(from);
+    let (mut line, mut clean) = (Vec::new(), false);
+    loop {
+        line.clear();
+        if (&mut lines).take(LONGEST_LINE).read_until(b'\n', &mut line).await? == 0 {
+            return Ok(clean);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(FromOld::Tells { what }) => {
+                clean |= what == Late::Done;
+                if let Some((file, text)) = state.hear_late(what) {
+                    files.push(file, text);
+                }
+            }
+            Ok(FromOld::Yours(_) | FromOld::Homes { .. }) => {}
+            // An older or newer kmid may know things that this one does not.
+            Err(error) => tracing::warn!(%error, "kmid_predecessor_not_understood"),
+        }
+    }
+}
+
+async fn pass_on(mut to: OwnedWriteHalf, word: &ToPredecessor) -> Infallible {
+    for (token, message) in [(&word.stopping, FromNew::Stopping), (&word.aborting, FromNew::Aborting)] {
+        token.cancelled().await;
+        if let Ok(line) = line_of(&message) {
+            // One that is gone needs no word.
+            let _ = to.write_all(&line).await;
+        }
+    }
+    std::future::pending().await
+}
+
+fn line_of(message: &FromNew) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 impl Files {

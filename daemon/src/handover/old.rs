@@ -1,6 +1,6 @@
 //! The predecessor's side.
 
-use std::io::{IoSlice, Read as _, Write as _};
+use std::io::{BufRead as _, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
@@ -9,21 +9,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kmid_core::session::Home;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::spawn::{self, Started};
-use super::{Files, FromNew, FromOld, LONGEST_LINE, Parts, RestartError, Succeeded, Yours};
+use super::{Files, FromNew, FromOld, HOMES_A_LINE, LONGEST_LINE, Parts, RestartError, Succeeded, Yours};
 use crate::state::{Late, LateFile, State};
 
-/// The successor gets so long to read its settings.
-const PREPARE: Duration = Duration::from_secs(10);
-/// And so long from there to serving: keys on a slow disk, a large state.
-const SERVE: Duration = Duration::from_secs(30);
 /// Things that wait to be told: some seconds of many requests while the successor starts.
 const MOST_LATE: usize = 16_384;
 /// A successor that reads nothing for so long is given up.
@@ -39,21 +37,25 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     let io_failed = |error: std::io::Error| RestartError::Failed(error.to_string());
     let (ours, theirs) = StdStream::pair().map_err(io_failed)?;
     ours.set_nonblocking(true).map_err(io_failed)?;
+    let seen_by_its_end = ours.try_clone().map_err(io_failed)?;
     let mut stream = BufReader::new(UnixStream::from_std(ours).map_err(io_failed)?);
     let (parts, started) = spawn_blocking(move || {
-        let started = spawn::start(&mut parts, theirs);
+        let started = spawn::start(&mut parts, seen_by_its_end, theirs);
         (parts, started)
     })
     .await
     .map_err(|error| RestartError::Failed(error.to_string()))?;
     let program = parts.program.display();
     let mut started = started.map_err(|error| RestartError::Failed(format!("{program}: {error}")))?;
-    tracing::info!(pid = started.pid(), program = %program, "kmid_successor_started");
-
-    let version = match hear(&mut stream, PREPARE, &mut started, &parts.give_up).await? {
-        FromNew::Prepared { version } => version,
+    let prepared = Deadline::after(parts.limits.prepare);
+    let version = match prepared.hear(&mut stream, &mut started, &parts.give_up).await? {
+        FromNew::Prepared { version, pid } => {
+            pid.into_iter().for_each(|pid| started.stands_alone(pid));
+            version
+        }
         other => return Err(unexpected(&other)),
     };
+    tracing::info!(pid = started.pid(), program = %program, "kmid_successor_started");
     let Parts { state, files, instance, .. } = &parts;
     let (sender, late) = sync_channel(MOST_LATE);
     // Made now, so that nothing can fail when the successor serves.
@@ -68,16 +70,15 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     // From here on whatever ends this function undoes it.
     let mut left = Left { parts: &parts, late: Some(late), started };
     let (leaving, to) = (std::sync::Arc::clone(state), sender.clone());
-    let in_flight = spawn_blocking(move || leaving.leave(to))
+    let kept = spawn_blocking(move || leaving.leave(to))
         .await
         .map_err(|error| RestartError::Failed(error.to_string()))?
         .map_err(|error| RestartError::NotSaved(error.to_string()))?;
-    let yours = Yours { in_flight, owns_socket: parts.owns_socket, behind: parts.behind + 1 };
+    let yours = Yours { in_flight: kept.in_flight, owns_socket: parts.owns_socket, behind: parts.behind + 1 };
     let lock = instance.share().map_err(io_failed)?;
-    send_lock(stream.get_ref(), &lock).await.map_err(io_failed)?;
-    let line = line_of(&FromOld::Yours(yours)).map_err(io_failed)?;
-    stream.get_mut().write_all(&line).await.map_err(io_failed)?;
-    match hear(&mut stream, SERVE, &mut left.started, &parts.give_up).await? {
+    let serving = Deadline::after(parts.limits.serve);
+    serving.keep(&parts.give_up, give(stream.get_mut(), &lock, kept.homes, yours)).await?;
+    match serving.hear(&mut stream, &mut left.started, &parts.give_up).await? {
         FromNew::Serving => {}
         other => return Err(unexpected(&other)),
     }
@@ -86,9 +87,9 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     stream.set_nonblocking(false).map_err(io_failed)?;
     stream.set_write_timeout(Some(STUCK)).map_err(io_failed)?;
     let (watched, kept) = (stream.try_clone().map_err(io_failed)?, stream.try_clone().map_err(io_failed)?);
-    let ended = CancellationToken::new();
-    let gone = ended.clone();
-    let watcher = thread("successor", move || watch(watched, &gone)).map_err(io_failed)?;
+    let (stopping, aborting) = (CancellationToken::new(), CancellationToken::new());
+    let tokens = (stopping.clone(), aborting.clone());
+    let watcher = thread("successor", move || watch(watched, &tokens.0, &tokens.1)).map_err(io_failed)?;
     let late = left.late.take().ok_or(RestartError::UnderWay)?;
     let pid = left.started.pid();
     left.started.let_go();
@@ -97,19 +98,27 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     let _ = go.send((stream, late));
     files.forward(&sender);
     instance.release();
-    Ok(Succeeded { pid, version, relay: Relay { sender, stream: kept, threads: [teller, watcher] }, ended })
+    let relay = Relay { sender, stream: kept, threads: [teller, watcher] };
+    Ok(Succeeded { pid, version, relay, stopping, aborting })
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// Waits for the successor's end.
-fn watch(mut stream: StdStream, gone: &CancellationToken) {
-    let mut rest = [0; 64];
-    // It says nothing more; an error is as good as the end.
-    while matches!(stream.read(&mut rest), Ok(read) if read > 0) {}
-    gone.cancel();
+/// Hears what the successor does, until its end.
+fn watch(stream: StdStream, stopping: &CancellationToken, aborting: &CancellationToken) {
+    let (mut stream, mut line) = (std::io::BufReader::new(stream), Vec::new());
+    // An error is as good as the end.
+    while matches!(stream.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(read) if read > 0) {
+        match serde_json::from_slice(&line) {
+            Ok(FromNew::Stopping) => stopping.cancel(),
+            Ok(FromNew::Aborting) => aborting.cancel(),
+            _ => {}
+        }
+        line.clear();
+    }
+    stopping.cancel();
 }
 
 /// The state has left; taken back when this is dropped with `late` still in place.
@@ -123,7 +132,7 @@ impl Drop for Left<'_> {
     fn drop(&mut self) {
         let Some(late) = self.late.take() else { return };
         // The order matters: one writer at a time.
-        self.started.ended();
+        self.started.end();
         self.parts.instance.renew();
         self.parts.state.stay();
         take_back(&self.parts.state, &late);
@@ -156,6 +165,15 @@ impl Files {
             // Called on the log's own thread, which may wait.
             log.forward(move |line| to.send(Late::Line { file, text: line.to_owned() }).is_ok());
         }
+    }
+}
+
+impl Succeeded {
+    /// Stops it: somebody meant both.
+    pub fn stop(&self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // It may have ended by itself.
+        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
     }
 }
 
@@ -197,26 +215,52 @@ fn line_of(message: &FromOld) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-async fn hear(
-    stream: &mut BufReader<UnixStream>,
+/// Until when the successor has to have come so far.
+struct Deadline {
     patience: Duration,
-    started: &mut Started,
-    give_up: &CancellationToken,
-) -> Result<FromNew, RestartError> {
-    let mut line = Vec::new();
-    let failed = |why: String| Err(RestartError::Failed(why));
-    let mut limited = stream.take(LONGEST_LINE);
-    let read = tokio::select! {
-        biased;
-        () = give_up.cancelled() => return failed("this kmid was told to stop meanwhile".to_owned()),
-        read = timeout(patience, limited.read_until(b'\n', &mut line)) => read,
-    };
-    match read {
-        Err(_) => failed(format!("it was not ready after {} s", patience.as_secs())),
-        Ok(Err(error)) => failed(error.to_string()),
-        Ok(Ok(0)) => failed(started.ended()),
-        Ok(Ok(_)) => {
-            serde_json::from_slice(&line).or_else(|_| failed("it speaks another protocol".to_owned()))
+    at: Instant,
+}
+
+impl Deadline {
+    fn after(patience: Duration) -> Self {
+        Self { patience, at: Instant::now() + patience }
+    }
+
+    /// What is done with the successor, in time and not given up.
+    async fn keep<T>(
+        &self,
+        give_up: &CancellationToken,
+        work: impl Future<Output = std::io::Result<T>>,
+    ) -> Result<T, RestartError> {
+        let done = tokio::select! {
+            biased;
+            () = give_up.cancelled() => Err("this kmid was told to stop meanwhile".to_owned()),
+            done = timeout_at(self.at, work) => match done {
+                Ok(done) => done.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("it was not ready after {} s", self.patience.as_secs_f64())),
+            },
+        };
+        done.map_err(RestartError::Failed)
+    }
+
+    /// What it says next; who it is is taken in on the way.
+    async fn hear(
+        &self,
+        stream: &mut BufReader<UnixStream>,
+        started: &mut Started,
+        give_up: &CancellationToken,
+    ) -> Result<FromNew, RestartError> {
+        loop {
+            let mut line = Vec::new();
+            let mut limited = stream.take(LONGEST_LINE);
+            if self.keep(give_up, limited.read_until(b'\n', &mut line)).await? == 0 {
+                return Err(RestartError::Failed(started.ended()));
+            }
+            match serde_json::from_slice(&line) {
+                Ok(FromNew::Started { pid }) => started.stands_alone(pid),
+                Ok(said) => return Ok(said),
+                Err(_) => return Err(RestartError::Failed("it speaks another protocol".to_owned())),
+            }
         }
     }
 }
@@ -224,8 +268,26 @@ async fn hear(
 fn unexpected(message: &FromNew) -> RestartError {
     RestartError::Failed(match message {
         FromNew::Failed { why } => why.clone(),
-        FromNew::Prepared { .. } | FromNew::Serving => "it speaks out of turn".to_owned(),
+        FromNew::Started { .. }
+        | FromNew::Prepared { .. }
+        | FromNew::Serving
+        | FromNew::Stopping
+        | FromNew::Aborting => "it speaks out of turn".to_owned(),
     })
+}
+
+/// The lock, then everything that is not on the disk.
+async fn give(
+    stream: &mut UnixStream,
+    lock: &std::fs::File,
+    homes: Vec<Home>,
+    yours: Yours,
+) -> std::io::Result<()> {
+    send_lock(stream, lock).await?;
+    for homes in homes.chunks(HOMES_A_LINE) {
+        stream.write_all(&line_of(&FromOld::Homes { homes: homes.to_vec() })?).await?;
+    }
+    stream.write_all(&line_of(&FromOld::Yours(yours))?).await
 }
 
 /// One byte with the lock's descriptor beside it: the lock is then held by both, and never by nobody.

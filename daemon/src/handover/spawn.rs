@@ -5,49 +5,108 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::Parts;
+use super::{Parts, program};
 use crate::{inherited, private};
 
-/// A started successor; killed and waited for when it is dropped before [`Started::let_go`].
+/// A process that was killed is gone after this, unless the system itself hangs.
+const GONE: Duration = Duration::from_secs(5);
+
+/// A started successor; killed, and gone, when it is dropped before [`Started::let_go`].
 #[derive(Debug)]
-pub(super) struct Started(Option<Child>);
+pub(super) struct Started {
+    /// The process that was started here.
+    child: Option<Child>,
+    /// The one that it has started in its turn ([`stand_alone`]).
+    alone: Option<Pid>,
+    /// Our end of the conversation: the other one closes when the successor is gone.
+    conversation: UnixStream,
+}
 
 impl Started {
     pub(super) fn pid(&self) -> u32 {
-        self.0.as_ref().map_or(0, Child::id)
+        let alone = self.alone.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+        alone.or(self.child.as_ref().map(Child::id)).unwrap_or(0)
+    }
+
+    /// This process is the successor; if it is not the child, that has done its part.
+    pub(super) fn stands_alone(&mut self, pid: u32) {
+        if self.child.as_ref().is_some_and(|child| child.id() == pid) {
+            return;
+        }
+        self.alone = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        self.end_child();
     }
 
     /// It stands on its own.
     pub(super) fn let_go(&mut self) {
-        self.0 = None;
+        (self.child, self.alone) = (None, None);
     }
 
     /// How it ended by itself.
     pub(super) fn ended(&mut self) -> String {
-        let Some(mut child) = self.0.take() else { return "it is gone".to_owned() };
         // Its end of the conversation is closed; a process that does that and goes on is of no use.
+        if let Some(pid) = self.alone.take() {
+            let _ = kill_process(pid, Signal::KILL);
+            return "it ended without a word; logs/kmi.log and logs/proxy.out may say more".to_owned();
+        }
+        match self.end_child() {
+            None => "it is gone".to_owned(),
+            Some(status) => {
+                status.map_or_else(|error| error.to_string(), |status| format!("it ended with {status}"))
+            }
+        }
+    }
+
+    fn end_child(&mut self) -> Option<io::Result<ExitStatus>> {
+        let mut child = self.child.take()?;
         let _ = child.kill();
-        child.wait().map_or_else(|error| error.to_string(), |status| format!("it ended with {status}"))
+        Some(child.wait())
+    }
+}
+
+impl Started {
+    /// Ends it; returns when it is gone.
+    pub(super) fn end(&mut self) {
+        self.end_child();
+        let Some(pid) = self.alone.take() else { return };
+        let _ = kill_process(pid, Signal::KILL);
+        // Nothing may be written here before it is gone.
+        let _ = self.conversation.set_nonblocking(false);
+        let _ = self.conversation.set_read_timeout(Some(GONE));
+        let _ = io::copy(&mut self.conversation, &mut io::sink());
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            // Nothing may be written here before it is gone.
-            let _ = child.wait();
-        }
+        self.end();
     }
+}
+
+/// The first of the successor's two steps: starts the same program again with the sockets and the conversation as they
+/// are, says so, and is to end. The second process is then no child of the running kmid but of whoever adopts orphans:
+/// under systemd the manager itself, which does not wait for a main process that is another one's child but kills it at
+/// once when it stops the service (v252, `main_pid_alien`, seen 2026-11).
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn stand_alone(flag: &str) -> io::Result<u32> {
+    let program = program(&std::env::current_exe()?);
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).arg(flag);
+    // Its end is another one's business.
+    command.spawn().map(|child| child.id())
 }
 
 /// Starts the program with the sockets from descriptor 3 on, named as `crate::inherited` reads them, and with
 /// `conversation` as its standard input.
-pub(super) fn start(parts: &mut Parts, conversation: UnixStream) -> io::Result<Started> {
+pub(super) fn start(parts: &mut Parts, ours: UnixStream, conversation: UnixStream) -> io::Result<Started> {
     let mut command = Command::new(&parts.program);
     command.args(["--take-over"]).args(&parts.args);
     command.stdin(OwnedFd::from(conversation));
@@ -65,7 +124,7 @@ pub(super) fn start(parts: &mut Parts, conversation: UnixStream) -> io::Result<S
         .map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd })
         .collect();
     command.fd_mappings(mappings).map_err(io::Error::other)?;
-    command.spawn().map(|child| Started(Some(child)))
+    command.spawn().map(|child| Started { child: Some(child), alone: None, conversation: ours })
 }
 
 /// A panic's text is worth keeping.

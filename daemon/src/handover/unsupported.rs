@@ -14,6 +14,13 @@ impl Relay {
     }
 }
 
+impl Succeeded {
+    /// Never called.
+    pub fn stop(&self) {
+        match self.relay {}
+    }
+}
+
 /// Never made.
 #[derive(Debug)]
 pub enum Predecessor {}
@@ -32,12 +39,17 @@ impl Predecessor {
     }
 
     /// Never called.
-    pub fn adopt(&self, _state: &State) {
+    pub fn adopt(&mut self, _state: &State) {
         match *self {}
     }
 
     /// Never called.
-    pub async fn listen(self, _state: std::sync::Arc<State>, _files: super::Files) {
+    pub async fn listen(
+        self,
+        _state: std::sync::Arc<State>,
+        _files: super::Files,
+        _word: super::ToPredecessor,
+    ) {
         match self {}
     }
 }
@@ -53,6 +65,14 @@ impl Takeover {
     /// Always.
     pub fn from_stdin() -> std::io::Result<Self> {
         Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn stand_alone(&mut self, _flag: &str) -> std::io::Result<()> {
+        match *self {}
     }
 
     /// Never called.

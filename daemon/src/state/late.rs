@@ -12,7 +12,8 @@ use kmid_core::history::{Subject, Sums};
 use kmid_core::key::Fingerprint;
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::Outcome;
-use kmid_core::pool;
+use kmid_core::pool::{self, Placement, Pool};
+use kmid_core::session::{Home, SessionId};
 use kmid_core::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,11 @@ pub enum Late {
         outcome: Outcome,
         /// What it took.
         tokens: Tokens,
+    },
+    /// A session lives elsewhere than before.
+    Home {
+        /// Where.
+        home: Home,
     },
     /// A request ended: for the history.
     Used {
@@ -111,6 +117,15 @@ impl Leaving {
     }
 }
 
+/// The pool at the moment at which the state left.
+#[derive(Debug)]
+pub struct Left {
+    /// How many attempts each key has in flight.
+    pub in_flight: Vec<(Fingerprint, u32)>,
+    /// Where the sessions live, the one that was used least recently first.
+    pub homes: Vec<Home>,
+}
+
 /// Leases whose attempts the old process makes, in the new one.
 #[derive(Debug, Default)]
 pub(super) struct Adopted(Mutex<BTreeMap<Fingerprint, Vec<pool::Lease>>>);
@@ -133,23 +148,23 @@ impl Adopted {
 
 impl State {
     /// Writes everything for the last time; from this moment on nothing is written here, and `to` is told what
-    /// happens. Returns how many attempts each key has in flight. Blocks.
+    /// happens. Returns what is not on the disk. Blocks.
     ///
     /// # Errors
     /// When the state cannot be written: then all is as before.
-    pub fn leave(&self, to: SyncSender<Late>) -> Result<Vec<(Fingerprint, u32)>, SaveError> {
+    pub fn leave(&self, to: SyncSender<Late>) -> Result<Left, SaveError> {
         self.store.pause()?;
         self.usage.leave(to.clone());
-        let (snapshot, in_flight) = {
-            let pool = lock(&self.pool);
+        let (snapshot, left) = {
+            let (pool, now) = (lock(&self.pool), clock::now());
             self.leaving.set(Some(to));
-            (pool.snapshot(clock::now()), pool.in_flight())
+            (pool.snapshot(now), Left { in_flight: pool.in_flight(), homes: pool.homes(now) })
         };
         if let Err(error) = self.store.write_last(snapshot) {
             self.stay();
             return Err(error);
         }
-        Ok(in_flight)
+        Ok(left)
     }
 
     /// The other process did not come up: this one writes again. What it was to be told comes back by
@@ -188,6 +203,35 @@ impl State {
         });
     }
 
+    /// In the new process: where the sessions lived at the switch.
+    pub fn learn_homes(&self, homes: impl IntoIterator<Item = Home>) {
+        self.change(|pool| {
+            let now = clock::now();
+            homes.into_iter().for_each(|home| pool.learn_home(home, now));
+        });
+    }
+
+    /// Tells where the session of a lease lives, where the choice has changed that. With the pool locked.
+    pub(super) fn tell_moved(&self, pool: &Pool, lease: &pool::Lease) {
+        if !matches!(lease.decision.placement, Placement::Stayed | Placement::NoSession) {
+            self.tell_home(pool, lease.session, |_| true);
+        }
+    }
+
+    /// Tells that a session's home has refused it, where it has. With the pool locked.
+    pub(super) fn tell_refused(&self, pool: &Pool, session: Option<SessionId>) {
+        self.tell_home(pool, session, |home| home.leaving);
+    }
+
+    fn tell_home(&self, pool: &Pool, session: Option<SessionId>, counts: impl Fn(&Home) -> bool) {
+        if !self.leaving.is_on() {
+            return;
+        }
+        if let Some(home) = session.and_then(|id| pool.home_of(id, clock::now())).filter(counts) {
+            self.leaving.tell(|| Late::Home { home });
+        }
+    }
+
     /// In the new process: what the old one tells. A line is not the state's affair, and comes back.
     pub fn hear_late(&self, late: Late) -> Option<(LateFile, String)> {
         match late {
@@ -214,6 +258,10 @@ impl State {
                     self.record(lease, &outcome);
                 }
             }
+            Late::Home { home } => self.change(|pool| {
+                pool.learn_home(home, clock::now());
+                self.leaving.tell(|| Late::Home { home });
+            }),
             Late::Used { at, subject, sums } => self.usage.count(at, subject, sums),
             Late::Line { file, text } => return Some((file, text)),
             Late::Done => {}

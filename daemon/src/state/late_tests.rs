@@ -6,7 +6,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use kmid_config::settings::FileLimit;
 use kmid_core::key::{BaseUrl, Key, Secret};
+use kmid_core::kimi::error::Row;
+use kmid_core::kimi::wire::Wire;
+use kmid_core::outcome::{Action, Certainty, Party, Retry, Verdict};
 use kmid_core::pool::{Demand, Rules};
+use kmid_core::session::SessionId;
 
 use super::*;
 use crate::line_log::RecordLog;
@@ -25,6 +29,11 @@ fn key() -> Key {
         source: "alpha.env".into(),
         revision: 1,
     }
+}
+
+fn another_key() -> Key {
+    let secret = Secret::new("sk-kimi-0123456789-beta");
+    Key { label: "beta".into(), fingerprint: Fingerprint::of(&secret), secret, ..key() }
 }
 
 fn state(dir: &Path) -> Arc<State> {
@@ -47,7 +56,7 @@ fn figures(state: &State) -> (u64, u64, u32) {
     (key.requests, key.tokens.output, lock(&state.pool).in_flight().iter().map(|(_, count)| count).sum())
 }
 
-async fn leave(state: &Arc<State>) -> (Vec<(Fingerprint, u32)>, Receiver<Late>) {
+async fn leave(state: &Arc<State>) -> (Left, Receiver<Late>) {
     let (to, late) = sync_channel(100);
     let leaving = Arc::clone(state);
     (tokio::task::spawn_blocking(move || leaving.leave(to)).await.unwrap().unwrap(), late)
@@ -59,7 +68,7 @@ async fn what_ends_late_counts_once_in_the_new_one() {
     let old = state(dir.path());
     lease(&old).await.end(&Outcome::Completed);
     let (mut open, dropped) = (lease(&old).await, lease(&old).await);
-    let (in_flight, late) = leave(&old).await;
+    let (Left { in_flight, .. }, late) = leave(&old).await;
     assert_eq!(in_flight, [(key().fingerprint, 2)]);
     // What comes after the switch is not in the file.
     let after = lease(&old).await;
@@ -87,6 +96,55 @@ async fn what_ends_late_counts_once_in_the_new_one() {
     // The old one writes nothing any more, not even at its end.
     tokio::task::spawn_blocking(move || old.close()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+}
+
+/// The key of a session's next request.
+async fn served(state: &Arc<State>, name: &str, outcome: &Outcome) -> String {
+    let patience = Patience { until: tokio::time::Instant::now(), most: 0 };
+    let session = Some(SessionId::of(Wire::OpenAi, name));
+    let lease = state.lease_or_wait(&Demand { session, ..Demand::default() }, patience).await.lease.unwrap();
+    let label = lease.key().label.to_string();
+    lease.end(outcome);
+    label
+}
+
+async fn auto(dir: &Path) -> Arc<State> {
+    let state = state(dir);
+    state.set_rules(Rules { allowed: true, ..Rules::default() });
+    state.set_keys(vec![key(), another_key()]);
+    state.set_auto(true).await.unwrap();
+    state
+}
+
+#[tokio::test]
+async fn sessions_stay_with_their_keys() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let old = auto(dir.path()).await;
+    let mut homes = Vec::new();
+    for name in ["one", "two", "three"] {
+        homes.push((name, served(&old, name, &Outcome::Completed).await));
+    }
+    let (left, late) = leave(&old).await;
+    // After the switch: one that is new, and one whose key turns out not to be for it.
+    homes.push(("four", served(&old, "four", &Outcome::Completed).await));
+    let verdict = Verdict {
+        row: Row::ModelNotFound,
+        whose: Party::Key,
+        action: Action::Nothing,
+        retry: Retry::OtherKey,
+        sure: Certainty::Text,
+    };
+    let refused = Outcome::Refused { status: 404, verdict, retry_after: None };
+    served(&old, "one", &refused).await;
+
+    let new = auto(elsewhere.path()).await;
+    // The round robin of the new one stands elsewhere: without homes some would change their key.
+    new.learn_homes(left.homes);
+    late.try_iter().for_each(|late| assert_eq!(new.hear_late(late), None));
+    for (name, home) in homes.iter().skip(1).rev() {
+        assert_eq!(served(&new, name, &Outcome::Completed).await, *home, "{name}");
+    }
+    assert_ne!(served(&new, "one", &Outcome::Completed).await, homes[0].1);
 }
 
 #[tokio::test]

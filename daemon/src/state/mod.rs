@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 use self::counted::Counted;
 use self::issues::Issues;
 pub use self::issues::Origin;
-pub use self::late::{Late, LateFile};
+pub use self::late::{Late, LateFile, Left};
 pub use self::lease::Lease;
 pub use self::queue::{NoLease, Patience, Waited};
 use self::store::Store;
@@ -224,10 +224,11 @@ impl State {
     }
 
     fn record(&self, lease: pool::Lease, outcome: &Outcome) {
-        let (key, tokens) = (lease.key.fingerprint, lease.tokens);
+        let (key, tokens, session) = (lease.key.fingerprint, lease.tokens, lease.session);
         let effects = self.change(|pool| {
             self.leaving.tell(|| Late::Ended { key, outcome: *outcome, tokens });
             let effects = pool.record(lease, outcome, clock::now(), fastrand::u64(..));
+            self.tell_refused(pool, session);
             self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
             effects
         });

@@ -176,6 +176,7 @@ impl State {
     fn grant(&self, pool: &mut Pool, demand: &Demand<'_>, now: Time) -> Result<pool::Lease, Refusal> {
         let lease = pool.lease(demand, now)?;
         self.leaving.tell(|| Late::Begun { key: lease.key.fingerprint });
+        self.tell_moved(pool, &lease);
         Ok(lease)
     }
 

@@ -87,6 +87,13 @@ pub fn of_home(home: &Path) -> Vec<u32> {
     pids.filter(ours).collect()
 }
 
+/// Whether it is gone; a zombie is.
+#[must_use]
+pub fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X']))
+}
+
 /// Open file descriptors.
 #[must_use]
 pub fn open_files(pid: u32) -> usize {

@@ -131,6 +131,26 @@ impl UserManager {
         self.property("kmid.service", "MainPID").await.parse().unwrap()
     }
 
+    /// The processes of a unit as they are called inside, sorted.
+    ///
+    /// # Panics
+    /// When what the kernel lists are no numbers.
+    pub async fn processes(&self, unit: &str) -> Vec<u32> {
+        let group = self.property(unit, "ControlGroup").await;
+        if group.is_empty() {
+            return Vec::new();
+        }
+        // systemd's own tree where there are several.
+        let script = format!(
+            "for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do \
+             [ -e $tree/cgroup.procs ] && exec cat $tree/{group}/cgroup.procs; done"
+        );
+        let ran = self.run(Path::new("/bin/sh"), &["-c", &script]).await;
+        let mut pids: Vec<u32> = ran.out.lines().map(|line| line.parse().unwrap()).collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// Sends a signal to the service's process, by its name: `KILL`.
     pub async fn signal(&self, pid: u32, signal: &str) {
         let ran = self.run(Path::new("/bin/kill"), &["-s", signal, &pid.to_string()]).await;

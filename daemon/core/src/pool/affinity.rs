@@ -9,7 +9,7 @@ use super::choose::Obstacle;
 use super::{Demand, Mode, Pool};
 use crate::key::Fingerprint;
 use crate::outcome::{Action, Party, Verdict};
-use crate::session::SessionId;
+use crate::session::{Home, SessionId};
 use crate::time::Time;
 
 /// A session waits elsewhere for its key to cool for so long at most; what takes longer moves it. Prompt caches are
@@ -144,6 +144,25 @@ impl Pool {
             if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.state(now).serves()) {
                 self.sessions.come_back(id, home);
             }
+        }
+    }
+
+    /// Where all sessions live, the one that was used least recently first.
+    #[must_use]
+    pub fn homes(&self, now: Time) -> Vec<Home> {
+        self.sessions.homes(now)
+    }
+
+    /// Where a session lives.
+    #[must_use]
+    pub fn home_of(&self, id: SessionId, now: Time) -> Option<Home> {
+        self.sessions.get(id, now).map(|session| session.home(id))
+    }
+
+    /// Takes over what another process knows of a session. A key that is not known here moves it with its next request.
+    pub fn learn_home(&mut self, home: Home, now: Time) {
+        if self.rules.session_affinity {
+            self.sessions.learn(home, now);
         }
     }
 

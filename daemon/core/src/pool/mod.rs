@@ -98,7 +98,7 @@ pub struct Lease {
     /// What the response says it took; to be filled in before [`Pool::record`].
     pub tokens: Tokens,
     /// The request's session, where sessions count.
-    session: Option<SessionId>,
+    pub session: Option<SessionId>,
     client: Option<ClientId>,
     /// Counts leases: tells what a request that was under way already knows from what a later one learned.
     number: u64,

@@ -6,11 +6,15 @@ mod table;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::scan::{Named, scan};
+pub use self::table::MOST as MOST_SESSIONS;
 pub(crate) use self::table::Table;
+use crate::key::Fingerprint;
 use crate::kimi::wire::Wire;
+use crate::time::Time;
 
 /// Names a session without showing what the client calls it: the first eight bytes of a SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,8 +42,33 @@ impl fmt::Display for SessionId {
     }
 }
 
-impl serde::Serialize for SessionId {
+impl Serialize for SessionId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = crate::key::unhex(&text);
+        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("a session is 16 hex digits"))
+    }
+}
+
+/// Where a session lives, as one process tells another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// The session.
+    pub session: SessionId,
+    /// The key that it stays with.
+    pub key: Fingerprint,
+    /// The key that served it last while its home could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent_to: Option<Fingerprint>,
+    /// Its next request moves it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
+    /// When it was last used.
+    pub last_used: Time,
 }

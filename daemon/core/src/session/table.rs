@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::SessionId;
+use super::{Home, SessionId};
 use crate::key::Fingerprint;
 use crate::time::Time;
 
 /// So many sessions are known at most; the one that was used least recently goes first.
-const MOST: usize = 100_000;
+pub const MOST: usize = 100_000;
 /// A session that was not used for so long is forgotten: the upstream's cache of it is long gone.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -27,6 +27,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    pub(crate) fn home(&self, session: SessionId) -> Home {
+        let Self { home: key, lent_to, leaving, last_used } = *self;
+        Home { session, key, lent_to, leaving, last_used }
+    }
+
     /// A last use as far ahead comes from a clock that was wrong.
     fn is_idle(&self, now: Time) -> bool {
         now.since(self.last_used).max(self.last_used.since(now)) >= IDLE
@@ -87,6 +92,33 @@ impl Table {
         (session.lent_to, session.leaving) = (Some(left), false);
         *self.residents.entry(home).or_default() += 1;
         leave_home(&mut self.residents, left);
+    }
+
+    /// Everything that is known, the session that was used least recently first.
+    pub(crate) fn homes(&self, now: Time) -> Vec<Home> {
+        let known = self.sessions.iter().rev().filter(|(_, session)| !session.is_idle(now));
+        known.map(|(id, session)| session.home(*id)).collect()
+    }
+
+    /// Takes over what another process knows of a session. Of two homes the one that was used later counts; that a home
+    /// has refused the session holds whoever heard it.
+    pub(crate) fn learn(&mut self, told: Home, now: Time) {
+        let Home { session: id, key: home, lent_to, leaving, last_used } = told;
+        let told = Session { home, lent_to, leaving, last_used };
+        match self.sessions.peek_mut(&id) {
+            _ if told.is_idle(now) => {}
+            Some(known) if known.last_used > last_used => known.leaving |= leaving && known.home == home,
+            Some(known) => {
+                let leaving = leaving || (known.leaving && known.home == home);
+                self.put(id, Session { leaving, ..told });
+            }
+            None => {
+                self.put(id, told);
+                if self.sessions.len() > MOST {
+                    self.pop();
+                }
+            }
+        }
     }
 
     /// Forgets all sessions.

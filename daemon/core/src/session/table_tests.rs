@@ -67,6 +67,40 @@ fn only_the_home_can_be_left() {
     assert!(!table.get(id(1), at(0)).unwrap().leaving);
 }
 
+/// What another process tells of a session.
+fn told(number: u32, home: u8, leaving: bool, seconds: u64) -> Home {
+    Home { session: id(number), key: key(home), lent_to: None, leaving, last_used: at(seconds) }
+}
+
+#[test]
+fn of_two_homes_the_later_one_counts() {
+    let mut table = Table::default();
+    table.settle(id(1), key(1), at(100));
+    table.learn(told(1, 2, true, 99), at(200));
+    assert_eq!(table.homes(at(200)), [told(1, 1, false, 100)]);
+    table.learn(told(1, 2, false, 101), at(200));
+    assert_eq!(table.homes(at(200)), [told(1, 2, false, 101)]);
+    assert_eq!(table.residents(at(200)), BTreeMap::from([(key(2), 1)]));
+    // That its home refuses it is no less true for having been heard late.
+    table.learn(told(1, 2, true, 50), at(200));
+    assert_eq!(table.homes(at(200)), [told(1, 2, true, 101)]);
+    table.learn(told(1, 2, false, 150), at(200));
+    assert_eq!(table.homes(at(200)), [told(1, 2, true, 150)]);
+    // What is idle is not worth knowing.
+    table.learn(told(2, 1, false, 0), at(3600));
+    assert_eq!(table.homes(at(3600)), [told(1, 2, true, 150)]);
+}
+
+#[test]
+fn not_more_is_learnt_than_there_is_room_for() {
+    let mut table = Table::default();
+    for number in 0..100_001 {
+        table.learn(told(number, 1, false, 0), at(1));
+    }
+    assert_eq!(table.sessions.len(), 100_000);
+    assert!(table.get(id(0), at(1)).is_none() && table.get(id(100_000), at(1)).is_some());
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Settle(u32, u8),
@@ -138,6 +172,11 @@ proptest! {
                 *residents.entry(session.home).or_insert(0) += 1;
             }
             prop_assert_eq!(table.residents(now), residents);
+            // Handed over to another process all is as it was.
+            let mut successor = Table::default();
+            table.homes(now).into_iter().for_each(|home| successor.learn(home, now));
+            prop_assert_eq!(successor.homes(now), table.homes(now));
+            prop_assert_eq!(successor.residents(now), table.residents(now));
             for number in 0..12 {
                 let known = list.iter().find(|(known, _)| *known == id(number)).map(|(_, session)| *session);
                 prop_assert_eq!(table.get(id(number), now), known);
