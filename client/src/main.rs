@@ -11,6 +11,10 @@ mod help;
 mod http;
 mod output;
 mod rehearsal;
+#[cfg(test)]
+#[allow(unreachable_pub, reason = "the file is shared with the tests of the workspace")]
+#[path = "../../tests/src/harness/require.rs"]
+mod require;
 mod service;
 mod settings;
 mod since;

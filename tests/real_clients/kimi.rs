@@ -9,7 +9,8 @@ use kmi_tests::harness::{Daemon, Setup};
 
 use crate::clients::{Client, KIMI_CLI, KIMI_CODE};
 use crate::turn::{
-    ANTHROPIC, OPENAI, dry_run, identity_passed, scripted, url, was_simulated, went_on_with_another_key,
+    ANTHROPIC, OPENAI, breaking, dry_run, identity_passed, saw_the_break, scripted, url, was_simulated,
+    went_on, went_on_with_another_key,
 };
 
 const PROMPT: &str = "Say hello";
@@ -133,6 +134,28 @@ async fn kimi_cli_through_kmi_kimi_with_a_key_that_fails() {
         went_on_with_another_key(&upstream, &daemon, &ran, OPENAI).await;
         identity_passed(&upstream, OPENAI, "user-agent", "KimiCLI/");
         identity_passed(&upstream, OPENAI, "x-msh-platform", "kimi_cli");
+    }
+}
+
+#[tokio::test]
+async fn kimi_code_with_a_key_that_breaks_in_the_middle() {
+    a_key_that_breaks_in_the_middle(KIMI_CODE, "kimi-code").await;
+}
+
+#[tokio::test]
+async fn kimi_cli_with_a_key_that_breaks_in_the_middle() {
+    a_key_that_breaks_in_the_middle(KIMI_CLI, "mine").await;
+}
+
+async fn a_key_that_breaks_in_the_middle(client: Client, provider: &str) {
+    if !client.is_there() {
+        return;
+    }
+    for endpoint in [OPENAI, ANTHROPIC] {
+        let (_upstream, daemon) = breaking(client, with_config(client, provider, endpoint)).await;
+        connected(&daemon, client).await;
+        saw_the_break(&daemon, &kimi(&daemon, prompt(client)).await, endpoint).await;
+        went_on(&daemon, &kimi(&daemon, prompt(client)).await, endpoint).await;
     }
 }
 
