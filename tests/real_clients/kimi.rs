@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::cli::{self, Ran};
+use kmi_tests::harness::tmux::{Tmux, between_stty, has_tmux};
 use kmi_tests::harness::{Daemon, Setup};
 
 use crate::clients::{Client, KIMI_CLI, KIMI_CODE};
@@ -95,6 +96,32 @@ async fn kimi_cli_through_kmi_kimi() {
         was_simulated(&daemon, &kmi_kimi(&daemon, prompt(KIMI_CLI)).await, OPENAI).await;
     }
     exit_status_passes(&daemon).await;
+}
+
+/// A conversation at a terminal: what is typed arrives, Ctrl-C is the client's and ends neither it nor kmi, and the
+/// terminal is in the end as it was.
+#[tokio::test]
+async fn kimi_cli_at_a_terminal() {
+    if !KIMI_CLI.is_there() || !has_tmux() {
+        return;
+    }
+    let daemon = dry_run(KIMI_CLI, |setup| setup).await;
+    let tmux = Tmux::run(&daemon.home, &between_stty("kimi")).of_a_client();
+    tmux.shows("context: 0.0%").await;
+    tmux.types("half a question");
+    tmux.shows("half a question").await;
+    tmux.press(&["C-c"]);
+    tmux.until("the client's answer to Ctrl-C", |screen| {
+        screen.contains("press Ctrl-D") && !screen.contains("half a question")
+    })
+    .await;
+    tmux.types(PROMPT);
+    tmux.shows(PROMPT).await;
+    tmux.press(&["Enter"]);
+    tmux.shows("made by the simulator inside kmid").await;
+    tmux.press(&["C-d"]);
+    let screen = tmux.restored("ended with 0").await;
+    assert!(screen.contains("Bye!"), "{screen}");
 }
 
 async fn exit_status_passes(daemon: &Daemon) {

@@ -53,7 +53,6 @@ pub(crate) async fn saw_the_break(daemon: &Daemon, ran: &Ran, endpoint: &str) {
     let broken: Vec<_> = broken.into_iter().filter(|entry| entry["outcome"] == "upstream_broke").collect();
     assert_eq!(broken.len(), 1, "{broken:?}");
     assert_eq!(attempts(&broken[0]), [("alpha".to_owned(), 200)], "what was begun is not tried elsewhere");
-    eprintln!("DEBUG {ran:?}");
     if ran.code == 0 {
         assert!(ran.out.contains(model::DONE), "the half was taken for the whole: {ran:?}");
     } else {
