@@ -65,12 +65,17 @@ pub(crate) fn grouped(mut command: Command, say: Say<'_>) -> Command {
 }
 
 /// Without colours if need be, and on a narrow terminal with each text below its name, where clap would leave it a column
-/// of one word. Each command has to be told: the definition is built.
+/// of one word.
 pub(crate) fn fitted(command: Command, plain: bool) -> Command {
     const NARROW: u16 = 60;
     let is_narrow = terminal_size::terminal_size().is_some_and(|(width, _)| width.0 < NARROW);
+    if plain || is_narrow { fitted_each(command, plain, is_narrow) } else { command }
+}
+
+/// Each command has to be told: the definition is built.
+fn fitted_each(command: Command, plain: bool, is_narrow: bool) -> Command {
     let command = if plain { command.color(ColorChoice::Never) } else { command };
-    command.next_line_help(is_narrow).mut_subcommands(|below| fitted(below, plain))
+    command.next_line_help(is_narrow).mut_subcommands(|below| fitted_each(below, plain, is_narrow))
 }
 
 /// What stands below the help: examples, and the exit status.

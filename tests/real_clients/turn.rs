@@ -153,6 +153,12 @@ async fn traces(daemon: &Daemon, endpoint: &str, complete: impl Fn(&[Value]) -> 
     .await
 }
 
+/// The trace holds no `HEAD`: that of a client which only asks whether somebody listens is no request.
+pub(crate) fn no_head_was_counted(daemon: &Daemon) {
+    let lines = rotated_lines(&daemon.state_path("trace/trace.jsonl"));
+    assert!(!lines.is_empty() && !lines.iter().any(|line| line.contains("\"HEAD\"")), "{lines:?}");
+}
+
 /// Label and status of each attempt.
 fn attempts(entry: &Value) -> Vec<(String, u64)> {
     let attempts = entry["attempts"].as_array().unwrap().iter();

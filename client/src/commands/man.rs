@@ -59,13 +59,17 @@ fn write_pages(command: Command, dir: &Path, say: Say<'_>) -> io::Result<usize> 
     let mut page = Vec::new();
     man.render(&mut page)?;
     let page = String::from_utf8_lossy(&page);
-    let lines: String = page.split_inclusive('\n').map(|line| heading(line, say)).collect();
+    let lines: String = page.split_inclusive('\n').map(|line| in_language(line, say)).collect();
     fs::write(dir.join(man.get_filename()), lines)?;
     Ok(pages)
 }
 
-/// A line of a page, with its heading in the language.
-fn heading(line: &str, say: Say<'_>) -> String {
+/// A line of a page, with its heading in the language. The values of an option stand in a list that the generator knows
+/// nothing of in another language; each gets its own line.
+fn in_language(line: &str, say: Say<'_>) -> String {
+    if line.starts_with("\\- ") {
+        return format!(".br\n{line}");
+    }
     let title = line.strip_prefix(".SH ").map(str::trim_end);
     let known = HEADINGS.iter().find(|(english, _)| Some(*english) == title);
     match known.and_then(|(_, id)| say(id)) {
@@ -96,6 +100,7 @@ mod tests {
                 let headings = page.lines().filter_map(|line| line.strip_prefix(".SH "));
                 let english = headings.filter(|heading| heading.is_ascii()).count();
                 assert_eq!(english == 0, locale == Locale::Ru, "{page}");
+                assert_eq!(page.matches("\n\\- ").count(), page.matches("\n.br\n\\- ").count(), "{page}");
             }
         }
     }
