@@ -3,20 +3,19 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::commands::completions::labels;
 use crate::commands::keys::args::KeysArgs;
 use crate::commands::service::args::ServiceArgs;
-use crate::help;
+use crate::help::{self, Say};
+use crate::usage::Unfit;
 
 /// Steers kmid, the local proxy for your own Kimi API keys, and shows what it does.
 #[derive(Debug, Parser)]
 #[command(name = "kmi", version = kmi_proto::build::LONG, disable_help_subcommand = true, max_term_width = 100)]
-#[command(after_help = format!("Examples:\n{}\n`kmi COMMAND --help` says more. Exit status: 0 done, 1 failed, \
-                                2 usage or settings, 3 kmid is not running, 4 kmi and kmid do not fit together.",
-                               help::examples()))]
+#[command(after_help = help::after(help::ENGLISH))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -413,17 +412,17 @@ pub(crate) struct ManArgs {
     pub(crate) dir: PathBuf,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+fn seconds(text: &str) -> Result<f64, Unfit> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value),
-        _ => Err("expected seconds from 0 to 86400".to_owned()),
+        _ => Err(Unfit::Seconds),
     }
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+fn percent(text: &str) -> Result<f64, Unfit> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
-        _ => Err("expected a percentage from 0 to 100".to_owned()),
+        _ => Err(Unfit::Percent),
     }
 }
 
@@ -434,11 +433,7 @@ where
     T: Into<std::ffi::OsString> + Clone,
 {
     let args: Vec<std::ffi::OsString> = args.into_iter().map(Into::into).collect();
-    let mut definition = definition();
-    // The help is printed before these options could be read.
-    if args.iter().any(|word| word == "--no-color" || word == "--plain") {
-        definition = definition.color(ColorChoice::Never);
-    }
+    let mut definition = fitted(definition(), &args);
     let matches = definition.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
     match (cli.command, cli.modes.command()) {
@@ -451,14 +446,19 @@ where
     }
 }
 
-/// The whole command line, as the help, the shells and the manual pages need it.
+/// The whole command line, to be read from arguments, with its help in English.
 pub(crate) fn definition() -> clap::Command {
-    help::grouped(Cli::command())
+    help::grouped(Cli::command(), help::ENGLISH)
 }
 
-/// Prints the help, shown when nothing was asked for.
-pub(crate) fn print_help() -> std::io::Result<()> {
-    definition().print_help()
+/// With its help as the arguments and the terminal want it: it is printed before these options could be read.
+pub(crate) fn fitted(definition: clap::Command, args: &[std::ffi::OsString]) -> clap::Command {
+    help::fitted(definition, args.iter().any(|word| word == "--no-color" || word == "--plain"))
+}
+
+/// The whole command line as the help, the shells and the manual pages show it; nothing can be read from it.
+pub(crate) fn shown(say: Say<'_>) -> clap::Command {
+    help::translated(Cli::command(), say)
 }
 
 #[cfg(test)]

@@ -11,11 +11,17 @@ mod help;
 mod http;
 mod output;
 mod rehearsal;
+#[cfg(test)]
+#[allow(unreachable_pub, reason = "the file is shared with the tests of the workspace")]
+#[path = "../../tests/src/harness/require.rs"]
+mod require;
 mod service;
 mod settings;
 mod since;
 mod trace_view;
+mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use app::App;
@@ -30,12 +36,10 @@ fn main() -> ExitCode {
         let app = App::new(&args::Global::default(), settings::load(None, false));
         return finish(Err(commands::keys::key_in_argument(&app).into()), Some(&app));
     }
-    let (global, command) = match args::parse(arguments) {
-        Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
-    };
-    let Some(command) = command else {
-        return finish(args::print_help().map(|()| Exit::Ok).map_err(exit::unwritable), None);
+    let (global, command) = match args::parse(&arguments) {
+        Ok((global, Some(command))) => (global, command),
+        Ok((_, None)) => return unread(None, &arguments),
+        Err(error) => return unread(Some(&error), &arguments),
     };
     let in_folder = matches!(command, args::Command::Proxy(_));
     let app = App::new(&global, settings::load(global.socket.as_deref(), in_folder));
@@ -56,8 +60,8 @@ fn finish(outcome: exit::Outcome, app: Option<&App>) -> ExitCode {
     }
 }
 
-/// Help and version go to stdout and are no errors; everything else is. Colours are clap's to decide.
-fn usage(error: &clap::Error) -> ExitCode {
-    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-    finish(error.print().map(|()| exit).map_err(exit::unwritable), None)
+/// A command line without a command to run: a help, the version, or what is wrong with it, in the person's language.
+fn unread(error: Option<&clap::Error>, arguments: &[OsString]) -> ExitCode {
+    let app = App::new(&args::Global::default(), settings::load(None, false));
+    finish(usage::answer(&app, error, arguments), Some(&app))
 }

@@ -3,7 +3,7 @@
 use kmi_tests::harness::Setup;
 use kmi_tests::harness::wait::eventually;
 
-use super::tmux::{Tmux, between_stty, has_tmux};
+use kmi_tests::harness::tmux::{Tmux, between_stty, has_tmux};
 
 const CANARY: &str = "sk-kimi-canary-0123456789abcdef";
 

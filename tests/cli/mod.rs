@@ -12,6 +12,5 @@ mod report;
 mod rotation;
 mod shell;
 mod status;
-mod tmux;
 mod trace_screen;
 mod usage;

@@ -7,7 +7,7 @@ use kmi_tests::harness::cli;
 use kmi_tests::harness::home::Home;
 use kmi_tests::harness::{Daemon, Setup};
 
-use super::tmux::{Tmux, has_tmux, is_there};
+use kmi_tests::harness::tmux::{Tmux, has_tmux, is_there};
 
 #[tokio::test]
 async fn the_scripts_are_good_shell() {

@@ -3,7 +3,7 @@
 use kmi_tests::harness::{Request, Setup};
 use rustix::process::Signal;
 
-use super::tmux::{Tmux, between_stty, has_tmux};
+use kmi_tests::harness::tmux::{Tmux, between_stty, has_tmux};
 
 /// Waits for its end, and finds the terminal as it was.
 async fn left_well(tmux: &Tmux, ended: &str) {

@@ -103,3 +103,23 @@ async fn what_is_not_http_gets_no_further() {
         assert!(fields.all("content-length").len() <= 1, "{fields:?}");
     }
 }
+
+/// Claude Code asks so at its start whether somebody listens at its base URL, which has no `/v1`.
+#[tokio::test]
+async fn a_head_of_the_base_path_is_answered_and_is_no_request() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let asked = upstream.requests().len();
+    for target in ["/", "/kmi-rotor", "/kmi-rotor/", "/kmi-rotor/v1"] {
+        let answer = daemon.send(Request::target("HEAD", target)).await;
+        assert_eq!((answer.status, answer.fields.has("x-kmi-key")), (200, false), "{target}");
+    }
+    let foreign = Request::target("HEAD", "/kmi-rotor").field("Host", "evil.example");
+    assert_eq!(daemon.send(foreign).await.status, 403);
+    assert_eq!(daemon.send(Request::target("HEAD", "/kmi")).await.status, 404);
+    assert_eq!(upstream.requests().len(), asked, "nothing of it goes upstream");
+    let traces = daemon.traces(2).await;
+    let statuses: Vec<_> = traces.iter().map(|trace| trace["status"].as_u64()).collect();
+    assert_eq!(statuses, [Some(403), Some(404)], "only what was refused is counted: {traces:?}");
+}

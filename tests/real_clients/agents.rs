@@ -7,7 +7,8 @@ use kmi_tests::harness::{Daemon, Setup, needs};
 
 use crate::clients::{CLAUDE_CODE, OPENCODE};
 use crate::turn::{
-    ANTHROPIC, OPENAI, dry_run, identity_passed, scripted, was_simulated, went_on_with_another_key,
+    ANTHROPIC, OPENAI, dry_run, identity_passed, no_head_was_counted, scripted, was_simulated,
+    went_on_with_another_key,
 };
 
 /// A snippet as `kmi connect --show` prints it.
@@ -40,6 +41,7 @@ async fn claude_code_by_its_snippet() {
     for change in [|setup| setup, with_token] {
         let daemon = dry_run(CLAUDE_CODE, change).await;
         was_simulated(&daemon, &claude(&daemon, "").await, ANTHROPIC).await;
+        no_head_was_counted(&daemon);
     }
 }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::cli::{self, Ran};
+use kmi_tests::harness::tmux::{Tmux, between_stty, has_tmux};
 use kmi_tests::harness::{Daemon, Setup};
 
 use crate::clients::{Client, KIMI_CLI, KIMI_CODE};
 use crate::turn::{
-    ANTHROPIC, OPENAI, dry_run, identity_passed, scripted, url, was_simulated, went_on_with_another_key,
+    ANTHROPIC, OPENAI, breaking, dry_run, identity_passed, saw_the_break, scripted, url, was_simulated,
+    went_on, went_on_with_another_key,
 };
 
 const PROMPT: &str = "Say hello";
@@ -96,6 +98,32 @@ async fn kimi_cli_through_kmi_kimi() {
     exit_status_passes(&daemon).await;
 }
 
+/// A conversation at a terminal: what is typed arrives, Ctrl-C is the client's and ends neither it nor kmi, and the
+/// terminal is in the end as it was.
+#[tokio::test]
+async fn kimi_cli_at_a_terminal() {
+    if !KIMI_CLI.is_there() || !has_tmux() {
+        return;
+    }
+    let daemon = dry_run(KIMI_CLI, |setup| setup).await;
+    let tmux = Tmux::run(&daemon.home, &between_stty("kimi")).of_a_client();
+    tmux.shows("context: 0.0%").await;
+    tmux.types("half a question");
+    tmux.shows("half a question").await;
+    tmux.press(&["C-c"]);
+    tmux.until("the client's answer to Ctrl-C", |screen| {
+        screen.contains("press Ctrl-D") && !screen.contains("half a question")
+    })
+    .await;
+    tmux.types(PROMPT);
+    tmux.shows(PROMPT).await;
+    tmux.press(&["Enter"]);
+    tmux.shows("made by the simulator inside kmid").await;
+    tmux.press(&["C-d"]);
+    let screen = tmux.restored("ended with 0").await;
+    assert!(screen.contains("Bye!"), "{screen}");
+}
+
 async fn exit_status_passes(daemon: &Daemon) {
     let wrong = ["--no-such-option"];
     let (alone, through) = (kimi(daemon, &wrong).await, kmi_kimi(daemon, &wrong).await);
@@ -133,6 +161,28 @@ async fn kimi_cli_through_kmi_kimi_with_a_key_that_fails() {
         went_on_with_another_key(&upstream, &daemon, &ran, OPENAI).await;
         identity_passed(&upstream, OPENAI, "user-agent", "KimiCLI/");
         identity_passed(&upstream, OPENAI, "x-msh-platform", "kimi_cli");
+    }
+}
+
+#[tokio::test]
+async fn kimi_code_with_a_key_that_breaks_in_the_middle() {
+    a_key_that_breaks_in_the_middle(KIMI_CODE, "kimi-code").await;
+}
+
+#[tokio::test]
+async fn kimi_cli_with_a_key_that_breaks_in_the_middle() {
+    a_key_that_breaks_in_the_middle(KIMI_CLI, "mine").await;
+}
+
+async fn a_key_that_breaks_in_the_middle(client: Client, provider: &str) {
+    if !client.is_there() {
+        return;
+    }
+    for endpoint in [OPENAI, ANTHROPIC] {
+        let (_upstream, daemon) = breaking(client, with_config(client, provider, endpoint)).await;
+        connected(&daemon, client).await;
+        saw_the_break(&daemon, &kimi(&daemon, prompt(client)).await, endpoint).await;
+        went_on(&daemon, &kimi(&daemon, prompt(client)).await, endpoint).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! A scripted model: it has a command run first and then says that it is done, on both wires, as a stream or not.
 
-use kmi_tests::upstream::{Reply, Seen};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kmi_tests::upstream::{Ending, Reply, Seen};
 use serde_json::{Value, json};
 
 /// What the model has run. Only its output holds [`OUTPUT`].
@@ -9,6 +11,9 @@ pub(crate) const OUTPUT: &str = "turn-42";
 
 /// What it says at the end of a turn.
 pub(crate) const DONE: &str = "The whole turn went well.";
+
+/// What it says before a stream breaks.
+const HALF: &str = "Only a half of";
 
 /// The words of a quota refusal (kimi-upstream.md, 2026-11).
 const QUOTA: &str = "You've reached your usage limit for this billing cycle.";
@@ -33,8 +38,34 @@ pub(crate) fn answer(seen: &Seen) -> Reply {
 pub(crate) fn answer_until_empty(seen: &Seen) -> Reply {
     match seen.endpoint() {
         _ if !is_second(seen) => answer(seen),
+        endpoint => quota_refusal(endpoint),
+    }
+}
+
+fn quota_refusal(endpoint: &str) -> Reply {
+    match endpoint {
         "/messages" => Reply::anthropic_error(403, "permission_error", QUOTA),
         _ => Reply::openai_error(403, "access_terminated_error", QUOTA),
+    }
+}
+
+/// The answer of a key whose first turn breaks in the middle of its words; from then on its quota is empty.
+pub(crate) fn answer_that_breaks() -> impl Fn(&Seen) -> Reply + Send + Sync {
+    let broken = AtomicBool::new(false);
+    move |seen| {
+        // What a client asks beside its turn has no tools.
+        if shell(&request(seen)).is_none() {
+            return answer(seen);
+        }
+        if broken.swap(true, Ordering::Relaxed) {
+            return quota_refusal(seen.endpoint());
+        }
+        let whole = if seen.endpoint() == "/messages" {
+            messages_stream(&Say::Text(HALF))
+        } else {
+            chat_stream(&Say::Text(HALF))
+        };
+        whole.without_last(3).ending(Ending::Close)
     }
 }
 

@@ -35,6 +35,43 @@ pub(crate) async fn scripted(client: Client, change: impl FnOnce(Setup) -> Setup
     (upstream, daemon)
 }
 
+/// The same, but the stream of *alpha* breaks in the middle of its first answer.
+pub(crate) async fn breaking(client: Client, change: impl FnOnce(Setup) -> Setup) -> (Upstream, Daemon) {
+    let (upstream, daemon) = scripted(client, change).await;
+    for endpoint in [OPENAI, ANTHROPIC] {
+        upstream.always(&key_of("alpha"), endpoint, model::answer_that_breaks());
+    }
+    (upstream, daemon)
+}
+
+/// The client saw that its answer broke off: it asked again, or ended with an error. kmid made no end of the half, and
+/// the next request that the key could not serve went to another.
+pub(crate) async fn saw_the_break(daemon: &Daemon, ran: &Ran, endpoint: &str) {
+    let broken =
+        traces(daemon, endpoint, |entries| entries.iter().any(|entry| entry["outcome"] == "upstream_broke"))
+            .await;
+    let broken: Vec<_> = broken.into_iter().filter(|entry| entry["outcome"] == "upstream_broke").collect();
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert_eq!(attempts(&broken[0]), [("alpha".to_owned(), 200)], "what was begun is not tried elsewhere");
+    if ran.code == 0 {
+        assert!(ran.out.contains(model::DONE), "the half was taken for the whole: {ran:?}");
+    } else {
+        assert!(!ran.out.contains(model::DONE), "{ran:?}");
+        assert!(!(ran.err.is_empty() && ran.out.is_empty()), "an error without a word: {ran:?}");
+    }
+}
+
+/// A turn went through *beta* from its first request to its last.
+pub(crate) async fn went_on(daemon: &Daemon, ran: &Ran, endpoint: &str) {
+    assert!(ran.code == 0 && ran.out.contains(model::DONE), "{ran:?}");
+    let entries = traces(daemon, endpoint, |entries| {
+        entries.iter().filter(|entry| attempts(entry).last() == Some(&("beta".to_owned(), 200))).count() >= 2
+    })
+    .await;
+    let done = entries.iter().filter(|entry| entry["outcome"] == "completed").count();
+    assert_eq!(done + 1, entries.len(), "all but the one that broke: {entries:?}");
+}
+
 /// Where clients are pointed at.
 pub(crate) fn url(daemon: &Daemon) -> String {
     format!("http://{}/kmi-rotor/v1", daemon.proxy())
@@ -114,6 +151,12 @@ async fn traces(daemon: &Daemon, endpoint: &str, complete: impl Fn(&[Value]) -> 
         complete(&entries).then_some(entries)
     })
     .await
+}
+
+/// The trace holds no `HEAD`: that of a client which only asks whether somebody listens is no request.
+pub(crate) fn no_head_was_counted(daemon: &Daemon) {
+    let lines = rotated_lines(&daemon.state_path("trace/trace.jsonl"));
+    assert!(!lines.is_empty() && !lines.iter().any(|line| line.contains("\"HEAD\"")), "{lines:?}");
 }
 
 /// Label and status of each attempt.

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::args::{self, Global};
 use crate::commands::keys::file;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output::locale::Messages;
 use crate::output::style::clean;
 use crate::{connect, settings};
 
@@ -42,7 +43,8 @@ pub(crate) fn run(app: &App, shell: Shell) -> Outcome {
 pub(crate) fn answer(arguments: &[OsString]) -> Option<ExitCode> {
     std::env::var_os(VARIABLE)?;
     let folder = std::env::current_dir().ok();
-    let asked = CompleteEnv::with_factory(args::definition)
+    let messages = Messages::new(settings::load(None, false).settings.locale);
+    let asked = CompleteEnv::with_factory(|| args::shown(&|id| messages.find(id)))
         .var(VARIABLE)
         .bin("kmi")
         .completer("kmi")

@@ -8,7 +8,7 @@ mod health;
 pub(crate) mod keys;
 mod kimi;
 mod log_files;
-mod man;
+pub(crate) mod man;
 mod plan;
 mod proxy;
 mod proxy_logs;

@@ -751,3 +751,187 @@ service-unreachable-wsl-next = впишите [boot] и systemd=true в /etc/wsl
 service-unreachable-no-session = systemd работает, но не для этого пользователя: нет сеанса
 service-unreachable-no-session-next = войдите на самой машине или по ssh, либо от root выполните `loginctl enable-linger` для этого пользователя
 service-unreachable-no-program = программы диспетчера служб нет в PATH
+
+## Справка: `kmi --help`, `kmi COMMAND --help`, подсказки оболочек и страницы руководства
+## Английские тексты стоят в самом описании командной строки (args.rs), поэтому в en.ftl их нет.
+## help-kmi-КОМАНДА — сама команда, help-kmi-КОМАНДА--ПАРАМЕТР — её параметр; за тем, что есть все и нет лишних, следит тест.
+
+help-heading-usage = Вызов
+help-heading-look = Посмотреть
+help-heading-steer = Управлять
+help-heading-set-up = Настроить
+help-heading-more = Ещё
+help-heading-options = Параметры
+help-heading-arguments = Аргументы
+help-heading-commands = Команды
+help-heading-examples = Примеры
+help-default = по умолчанию
+help-possible = возможные значения
+help-possible-values = Возможные значения
+help-see-more = (подробнее: --help)
+help-see-summary = (короче: -h)
+help-example-add = добавить ключ в пул
+help-example-proxy = запустить kmid и узнать, как направить на него клиента
+help-example-health = что осталось у каждого ключа, по свежим данным
+help-example-rotate = дальше работать с этим ключом
+help-example-doctor = когда что-то не работает
+help-exit-status = Подробнее: `kmi COMMAND --help`. Код завершения: 0 — сделано, 1 — не удалось, 2 — неверный вызов или настройки, 3 — kmid не запущен, 4 — kmi и kmid не подходят друг другу.
+
+help-kmi = Управляет kmid, локальным прокси для ваших ключей API Kimi, и показывает, что он делает
+help-kmi--json = Вместо слов выводить JSON
+help-kmi--plain = Без рамок, полос и цвета
+help-kmi--no-color = Без цвета
+help-kmi--socket = Управляющий сокет kmid
+help-kmi--no-start = Никогда не запускать kmid
+help-kmi--help = Показать справку
+help-kmi--version = Показать версию
+
+help-kmi-status = Коротко: режим, прокси, ключи, ротация, предупреждения
+help-kmi-health = Каждый ключ: состояние, окна квоты, ошибки
+help-kmi-health--all = Все ключи (так и без этого параметра)
+help-kmi-health--current = Только ключ из настроек клиента Kimi
+help-kmi-health--refresh = Сначала спросить у API свежие квоты
+help-kmi-rotate = Перейти на лучший ключ, включить или выключить автоматическую ротацию
+help-kmi-rotate--mode = Автоматическая ротация: включить или выключить; без этого — сейчас перейти на лучший ключ
+help-kmi-rotate--mode-auto = включить
+help-kmi-rotate--mode-off = выключить
+help-kmi-rotate--to = Перейти на этот ключ
+help-kmi-proxy = Убедиться, что kmid работает, и показать, как направить на него клиента
+help-kmi-proxy--foreground = Остаться в этом терминале
+help-kmi-proxy-stop = Остановить kmid
+help-kmi-proxy-stop--yes = Не спрашивать
+help-kmi-proxy-stop--force = Завершить сразу, не дожидаясь запросов в работе
+help-kmi-proxy-reload = Велеть kmid перечитать настройки и ключи
+help-kmi-proxy-restart = Перезапустить kmid с теми путями, с которыми он был запущен
+help-kmi-service = Запускать kmid вместе с вашим сеансом: install, uninstall, start, stop, restart, status, logs
+help-kmi-service-after =
+    Примеры:
+      kmi service install --dry-run    показать все файлы и команды, ничего не меняя
+      kmi service install              kmid запускается вместе с сеансом и при первом запросе
+      kmi service status               что говорит диспетчер служб и что говорит kmid
+help-kmi-service-install = Запускать kmid вместе с вашим сеансом и дождаться, пока он заработает
+help-kmi-service-install--dry-run = Показать, что было бы записано и выполнено, ничего не меняя
+help-kmi-service-install--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил
+help-kmi-service-uninstall = Отменить `install`: остановить службу и удалить её файлы
+help-kmi-service-uninstall--dry-run = Показать, что было бы удалено и выполнено, ничего не меняя
+help-kmi-service-uninstall--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил
+help-kmi-service-start = Запустить службу
+help-kmi-service-stop = Остановить службу; следующий запрос её тоже не запустит
+help-kmi-service-restart = Перезапустить службу; запросы тем временем ждут
+help-kmi-service-status = Что говорит диспетчер служб и что говорит kmid
+help-kmi-service-logs = Что диспетчер служб записал о службе; собственный журнал kmid показывает `kmi proxy-logs`
+help-kmi-service-logs--lines = Не больше стольких старых строк
+help-kmi-service-logs--follow = Показывать и то, что будет дальше
+help-kmi-proxy-logs = Показать журналы kmid
+help-kmi-proxy-logs--follow = Показывать и то, что будет дальше (так и без этого параметра)
+help-kmi-proxy-logs--no-follow = Только то, что уже есть
+help-kmi-proxy-logs--lines = Не больше стольких старых строк
+help-kmi-proxy-logs--daemon = Журнал для людей, proxy.out (так и без этого параметра)
+help-kmi-proxy-logs--app = Журнал для программ, kmi.log
+help-kmi-proxy-logs--since = Только то, что новее: 30s, 10m, 1h, 2d или время ISO
+help-kmi-trace = Запросы по мере поступления; на терминале — во весь экран
+help-kmi-trace--since = Начать с того, что новее: 30s, 10m, 1h, 2d или время ISO
+help-kmi-trace--lines = Не больше стольких старых запросов
+help-kmi-trace--no-follow = Только то, что уже есть
+help-kmi-why = Почему запрос получил этот ключ и чем кончилась каждая попытка
+help-kmi-why--request-id = x-kmi-request-id из ответа; его показывает и `kmi trace --json`
+help-kmi-plan = Какой ключ получит следующий новый сеанс и в каком порядке идут остальные
+help-kmi-usage = История: запросы, ошибки и токены по ключам, дням, часам или моделям
+help-kmi-usage--since = За какое время: 30s, 10m, 1h, 2d или время ISO; хранится 90 дней
+help-kmi-usage--by = По чему складывать
+help-kmi-usage--by-key = по ключам
+help-kmi-usage--by-day = по дням
+help-kmi-usage--by-hour = по часам, в которые были запросы
+help-kmi-usage--by-model = по моделям
+help-kmi-usage--by-client = по именам токенов (KMI_PROXY_TOKENS)
+help-kmi-usage--csv = Вместо слов выводить CSV
+help-kmi-e2e = Отправить запросы через прокси и показать, как они распределились по ключам
+help-kmi-e2e--requests = Сколько запросов отправить
+help-kmi-e2e--batch = Сколько запросов между двумя паузами
+help-kmi-e2e--window = По скольким последним ответам судить
+help-kmi-e2e--endpoint = Путь ниже базового пути прокси
+help-kmi-e2e--min-confidence = С какой уверенности, в процентах, считать проверку успешной
+help-kmi-e2e--timeout = Сколько секунд ждать ответа
+help-kmi-e2e--pause = Секунды между партиями
+help-kmi-e2e--scheme = Как обращаться к прокси
+help-kmi-doctor = Проверить всё и сказать, как исправить то, что не так
+help-kmi-doctor--recheck-keys = Спросить API о заблокированных ключах и разблокировать те, что отвечают хорошо
+help-kmi-doctor--clear-blocklist = Снять все блокировки и паузы
+help-kmi-report = Записать отчёт без секретов, чтобы приложить его к сообщению об ошибке
+help-kmi-report--output = Файл для отчёта, `-` — стандартный вывод; без этого — kmi-report-ВРЕМЯ.json в этой папке
+help-kmi-kimi = Запустить клиента Kimi через прокси
+help-kmi-kimi--args = Передаются клиенту Kimi как есть
+help-kmi-connect = Надолго направить настройки клиента Kimi на прокси; --show — для других программ
+help-kmi-connect--client = Какой клиент
+help-kmi-connect--client-kimi-code = ~/.kimi-code/config.toml
+help-kmi-connect--client-kimi-cli = ~/.kimi/config.toml
+help-kmi-connect--dry-run = Показать, что изменилось бы, ничего не меняя
+help-kmi-connect--show = Показать, что вставить для Claude Code, OpenAI и Anthropic SDK, opencode и curl
+help-kmi-disconnect = Отменить `kmi connect`
+help-kmi-disconnect--client = Какой клиент; без этого — все, что подключены
+help-kmi-disconnect--client-kimi-code = ~/.kimi-code/config.toml
+help-kmi-disconnect--client-kimi-cli = ~/.kimi/config.toml
+help-kmi-disconnect--dry-run = Показать, что изменилось бы, ничего не меняя
+help-kmi-keys = Ключи пула: list, add, remove, enable, disable, test
+help-kmi-keys-after =
+    Примеры:
+      kmi keys add --label work        спросит ключ, не показывая его
+      pass show kimi | kmi keys add    то же из хранилища паролей
+      kmi keys test                    спросит API о каждом ключе
+help-kmi-keys-list = Каждый ключ в одной строке
+help-kmi-keys-add = Добавить ключ в пул: спросит его или прочтёт из стандартного ввода
+help-kmi-keys-add--label = Имя ключа; если его нет, будет задан вопрос
+help-kmi-keys-add--base-url = Куда отправлять ключ: адрес https; без этого — KMI_UPSTREAM_BASE_URL
+help-kmi-keys-add--priority = Чем больше, тем раньше его очередь
+help-kmi-keys-add--keyring = Хранить ключ в хранилище ключей рабочего стола; в файле останется только его имя там
+help-kmi-keys-add--keep = Оставить ключ, даже если API его отвергает
+help-kmi-keys-remove = Убрать ключ из пула; его файл сохраняется под другим именем
+help-kmi-keys-remove--label = Ключ
+help-kmi-keys-remove--yes = Не спрашивать
+help-kmi-keys-enable = Снова пользоваться ключом
+help-kmi-keys-enable--label = Ключ
+help-kmi-keys-disable = Пока не пользоваться ключом
+help-kmi-keys-disable--label = Ключ
+help-kmi-keys-test = Спросить API об одном ключе или обо всех и показать ответ
+help-kmi-keys-test--label = Ключ; без него — все
+help-kmi-completions = Вывести то, что нужно оболочке, чтобы дополнять командную строку
+help-kmi-completions-after =
+    Примеры:
+      bash        eval "$(kmi completions bash)"                      в ~/.bashrc
+      zsh         eval "$(kmi completions zsh)"                       в ~/.zshrc, после compinit
+      fish        kmi completions fish | source                      в ~/.config/fish/config.fish
+      powershell  kmi completions powershell | Out-String | iex      в $PROFILE
+      elvish      eval (kmi completions elvish | slurp)              в ~/.config/elvish/rc.elv
+help-kmi-completions--shell = Оболочка
+help-kmi-man = Записать страницы руководства в папку
+help-kmi-man--dir = Папка; если её нет, она создаётся
+
+help-man-name = НАЗВАНИЕ
+help-man-synopsis = ВЫЗОВ
+help-man-description = ОПИСАНИЕ
+help-man-options = ПАРАМЕТРЫ
+help-man-subcommands = КОМАНДЫ
+help-man-extra = ДОПОЛНИТЕЛЬНО
+help-man-version = ВЕРСИЯ
+
+## Ошибки в командной строке; по-английски о них говорит clap
+
+wrong-command = команды «{ $name }» нет
+wrong-option = «{ $name }» здесь не принимается
+wrong-value = «{ $value }» не годится для { $name }
+wrong-value-of = «{ $value }» не годится для { $name }; можно: { $list }
+wrong-value-because = «{ $value }» не годится для { $name }: { $why }
+wrong-value-missing = для { $name } не указано значение
+wrong-value-unwanted = { $name } не принимает значения, а указано «{ $value }»
+wrong-together = { $name } нельзя указывать вместе с { $other }
+wrong-twice = { $name } можно указать только один раз
+wrong-modes = указано два действия сразу; нужно что-то одно: команда или один из параметров --status, --health, --all, --current, --rotate, --auto-rotate, --trace
+wrong-missing = не указано: { $list }
+wrong-characters = в аргументах не UTF-8
+wrong-otherwise = командная строка не понята: { $why }
+wrong-why-range = нужно целое число от { $least } до { $most }
+wrong-why-whole = нужно целое число
+wrong-why-seconds = нужны секунды, от 0 до 86400
+wrong-why-percent = нужен процент, от 0 до 100
+wrong-next = как правильно, покажет `{ $command } --help`
+wrong-next-similar = может быть, «{ $similar }»? Как правильно, покажет `{ $command } --help`

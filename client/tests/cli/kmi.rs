@@ -98,6 +98,8 @@ impl Home {
         std::fs::create_dir_all(self.path().join("bin")).unwrap();
         match std::fs::hard_link(env!("CARGO_BIN_EXE_kmi"), &path) {
             Ok(()) => path,
+            // A copy onto a link would empty the original.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => path,
             Err(_) => self.copy(),
         }
     }

@@ -6,6 +6,9 @@ mod daemon;
 mod fixed;
 mod kmi;
 mod pty;
+#[allow(unreachable_pub, reason = "the file is shared with the tests of the workspace")]
+#[path = "../../../tests/src/harness/require.rs"]
+mod require;
 mod screen;
 
 mod connecting;

@@ -19,8 +19,12 @@ type World = fn(&Home);
 type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
 
 /// The snapshot's name, the command line, what it runs among.
-const TABLE: [(&str, &str, World); 40] = [
+const TABLE: [(&str, &str, World); 44] = [
     ("help", "--help", fixed::nobody),
+    ("help-of-usage", "usage --help", fixed::nobody),
+    ("help-of-usage-short", "usage -h", fixed::nobody),
+    ("help-of-keys", "keys --help", fixed::nobody),
+    ("help-of-e2e", "e2e --help", fixed::nobody),
     ("version", "--version", fixed::nobody),
     ("status", "status", fixed::running),
     ("status-stopped", "status", fixed::nobody),
@@ -63,9 +67,15 @@ const TABLE: [(&str, &str, World); 40] = [
 ];
 
 /// What goes wrong: the command line, what it runs among.
-const ERRORS: [(&str, World); 28] = [
+const ERRORS: [(&str, World); 36] = [
     ("statsu", fixed::nobody),
     ("--status --health", fixed::nobody),
+    ("--status status", fixed::nobody),
+    ("--json --json status", fixed::nobody),
+    ("--json=1 status", fixed::nobody),
+    ("status --al", fixed::nobody),
+    ("health --curent", fixed::nobody),
+    ("keys remove", fixed::nobody),
     ("keys remvoe alpha", fixed::nobody),
     ("connect", fixed::nobody),
     ("connect claude", fixed::nobody),
@@ -74,6 +84,8 @@ const ERRORS: [(&str, World); 28] = [
     ("usage --since yesterday", fixed::nobody),
     ("trace --since 5x", fixed::nobody),
     ("e2e -n 0", fixed::nobody),
+    ("e2e --timeout nan", fixed::nobody),
+    ("proxy-logs -n few", fixed::nobody),
     ("why not-hexadecimal", fixed::nobody),
     ("man input", fixed::nobody),
     ("report --output input", fixed::nobody),
@@ -194,6 +206,8 @@ fn settled_json(out: &str) -> String {
 /// Without what changes from run to run and from version to version; escapes are made visible.
 fn in_words(text: &str, home: &Path) -> String {
     let mut text = text.replace(&home.display().to_string(), "/home/you");
+    // How it was built: from which commit, when, by which compiler.
+    text = text.replace(kmi_proto::build::LONG, "x.y.z (build)");
     text = text.replace(env!("CARGO_PKG_VERSION"), "x.y.z").replace('\x1b', "␛");
     // The port of the proxy: every one of them has five digits.
     let pieces: Vec<String> = text.split("127.0.0.1:").map(str::to_owned).collect();
@@ -282,6 +296,23 @@ fn every_command_has_a_row() {
         let has_row = TABLE.iter().any(|(_, line, _)| line.split(' ').any(|word| word == command));
         // What `kmi service` says is the machine's manager's; its texts have snapshots of their own.
         assert!(has_row || [FOR_SHELLS, "service"].contains(&command), "kmi {command} has no row");
+    }
+}
+
+/// What a shell shows beside the words that it offers.
+#[test]
+fn what_shells_show_is_in_the_persons_language() {
+    for (locale, status, by) in [
+        ("en", "status\tSummary: mode, proxy, keys, rotation, alerts", "day\tEach day"),
+        ("ru", "status\tКоротко: режим, прокси, ключи, ротация, предупреждения", "day\tпо дням"),
+    ] {
+        let home = Home::of_length(HOME_COLUMNS);
+        for (line, shown) in [("kmi sta", status), ("kmi usage --by d", by)] {
+            let words = ["--"].into_iter().chain(line.split(' '));
+            let mut command = home.command_of(&home.link(), words);
+            let offered = Run::of(output(command.env("_KMI_COMPLETE", "fish").env("KMI_LOCALE", locale))).out;
+            assert!(offered.lines().any(|line| line == shown), "{line}: {offered}");
+        }
     }
 }
 

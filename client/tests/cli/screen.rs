@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fixed::{self, NOW};
 use crate::kmi::{Home, output};
+use crate::require::or_skip;
 
 /// A terminal of its own server, which ends with the value.
 struct Tmux {
@@ -68,16 +69,8 @@ impl Drop for Tmux {
     }
 }
 
-/// A machine without tmux skips; where everything is required, its lack is a failure.
-#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn has_tmux() -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok();
-    let required = std::env::var_os("KMI_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(there || !required, "tmux is not installed, and KMI_TEST_REQUIRE_ALL=1");
-    if !there {
-        eprintln!("skipped: tmux is not installed");
-    }
-    there
+    or_skip(Command::new("tmux").arg("-V").output().is_ok(), "tmux is not installed")
 }
 
 #[test]

@@ -241,8 +241,8 @@ variables! {
     "What people see" {
         /// local, UTC, an offset such as +03:00 or an IANA name, for times shown and written
         TIMEZONE = "local" now client, |s| zone(&s.timezone);
-        /// en or ru: everything a person reads
-        LOCALE = "en" kmi client, |s| s.locale.to_string();
+        /// system, en or ru: everything a person reads; system is what LC_ALL, LC_MESSAGES or LANG names, or else en
+        LOCALE = "system" kmi client, |s| s.locale.to_string();
         /// 1 = no boxes and no colours
         PLAIN = "0" kmi client, |s| flag(s.plain);
         /// 1 = no colours; NO_COLOR and a non-terminal count too

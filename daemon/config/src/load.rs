@@ -190,6 +190,7 @@ fn collect(launch: &Launch, outside: &Outside, mut raw: RawValues) -> Found {
         cwd: outside.cwd.clone(),
         user: outside.user.clone(),
         local_zone: outside.local_zone.clone(),
+        system_locale: outside.locale(),
         no_color: outside.var(&["NO_COLOR"]).is_some(),
         https_proxy: text(outside.var(&["HTTPS_PROXY", "https_proxy"])).map(|proxy| Secret::new(&proxy)),
         no_proxy: text(outside.var(&["NO_PROXY", "no_proxy"])),

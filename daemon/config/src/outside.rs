@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use crate::settings::Locale;
+
 /// The environment, the current folder, the user and the local zone. No `Debug`: variables may be secrets.
 #[derive(Clone)]
 pub struct Outside {
@@ -51,6 +53,17 @@ impl Outside {
     pub(crate) fn var(&self, names: &[&str]) -> Option<&OsStr> {
         names.iter().filter_map(|name| self.vars.get(*name)).map(OsString::as_os_str).find(|v| !v.is_empty())
     }
+
+    /// The language of messages, in the order in which POSIX asks for it (XBD 8.2).
+    pub(crate) fn locale(&self) -> Locale {
+        locale_named(self.var(&["LC_ALL", "LC_MESSAGES", "LANG"]))
+    }
+}
+
+/// A name as POSIX systems have it: `ru`, `ru_RU.UTF-8`.
+fn locale_named(name: Option<&OsStr>) -> Locale {
+    let language = name.and_then(OsStr::to_str).and_then(|name| name.split(['_', '.', '@']).next());
+    if language == Some("ru") { Locale::Ru } else { Locale::En }
 }
 
 fn user_name(vars: &BTreeMap<String, OsString>) -> Option<String> {

@@ -134,12 +134,13 @@ pub(crate) fn upstream_http(text: &str) -> Parsed<UpstreamHttp> {
     }
 }
 
-/// `en` or `ru`.
-pub(crate) fn locale(text: &str) -> Parsed<Locale> {
-    match text.trim().to_ascii_lowercase().as_str() {
+/// `system`, `en` or `ru`.
+pub(crate) fn locale(system: Locale) -> impl Fn(&str) -> Parsed<Locale> {
+    move |text| match text.trim().to_ascii_lowercase().as_str() {
+        "system" => Ok(system),
         "en" => Ok(Locale::En),
         "ru" => Ok(Locale::Ru),
-        _ => expected("use en or ru"),
+        _ => expected("use system, en or ru"),
     }
 }
 
@@ -402,7 +403,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in any::<String>()) {
             let _ = (boolean(&text), whole(0, 5)(&text), listen_addr(&text), base_path(&text), base_url(&text));
-            let _ = (allowlist(&text), upstream_http(&text), locale(&text), log_level(&text), token(&text), name(&text));
+            let _ = (allowlist(&text), upstream_http(&text), locale(Locale::En)(&text), log_level(&text), token(&text), name(&text));
             let _ = (timezone(&TimeZone::UTC)(&text), rotate_policy(&text), named_tokens(&text));
         }
 

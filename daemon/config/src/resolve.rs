@@ -16,7 +16,7 @@ use crate::env::{self, Variable};
 use crate::issue::Issue;
 use crate::parse::{self, Parsed};
 use crate::paths;
-use crate::settings::{ClientSettings, FileLimit, ProxyAccess, RateLimit, Settings, TlsFiles};
+use crate::settings::{ClientSettings, FileLimit, Locale, ProxyAccess, RateLimit, Settings, TlsFiles};
 
 /// What is known of the machine and the person, besides `KMI_` variables.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Facts {
     pub user: String,
     /// What `local` means.
     pub local_zone: TimeZone,
+    /// The language of the system, as far as kmi speaks it.
+    pub system_locale: Locale,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `HTTPS_PROXY` or `https_proxy`
@@ -211,7 +213,7 @@ impl<'a> Reader<'a> {
             no_autostart: self.flag(&env::NO_AUTOSTART),
             kimi_bin: self.optional_path(&env::KIMI_BIN),
             timezone: self.get(&env::TIMEZONE, parse::timezone(&self.facts.local_zone)),
-            locale: self.get(&env::LOCALE, parse::locale),
+            locale: self.get(&env::LOCALE, parse::locale(self.facts.system_locale)),
             plain: self.flag(&env::PLAIN),
             no_color: self.flag(&env::NO_COLOR) || self.facts.no_color,
             audit_actor: if actor.is_empty() { self.facts.user.clone() } else { actor },

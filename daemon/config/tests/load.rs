@@ -80,6 +80,32 @@ fn actor(loaded: &Loaded<Settings>) -> &str {
 }
 
 #[test]
+fn the_language_is_the_systems_unless_a_person_names_one() {
+    let language = |vars: &[(&str, &str)]| {
+        let mut machine = Machine::new();
+        for (name, value) in vars {
+            machine.var(name, *value);
+        }
+        load_client(&Launch::default(), &machine.outside()).unwrap().settings.locale
+    };
+    assert_eq!(language(&[]), Locale::En);
+    for name in ["ru", "ru_RU", "ru_RU.UTF-8", "ru_UA@euro"] {
+        assert_eq!(language(&[("LANG", name)]), Locale::Ru, "{name}");
+    }
+    for name in ["C.UTF-8", "POSIX", "de_DE.UTF-8", "run", ""] {
+        assert_eq!(language(&[("LANG", name)]), Locale::En, "{name}");
+    }
+    let (russian, english) = ("ru_RU.UTF-8", "en_GB.UTF-8");
+    assert_eq!(language(&[("LANG", russian), ("LC_MESSAGES", english)]), Locale::En);
+    assert_eq!(language(&[("LANG", english), ("LC_MESSAGES", russian)]), Locale::Ru);
+    assert_eq!(language(&[("LC_MESSAGES", english), ("LC_ALL", russian)]), Locale::Ru);
+    assert_eq!(language(&[("LANG", russian), ("LC_ALL", "")]), Locale::Ru, "an empty one is not set");
+    assert_eq!(language(&[("LANG", russian), ("KMI_LOCALE", "en")]), Locale::En);
+    assert_eq!(language(&[("LANG", russian), ("KMI_LOCALE", "system")]), Locale::Ru);
+    assert_eq!(language(&[("KMI_LOCALE", "ru")]), Locale::Ru);
+}
+
+#[test]
 fn key_directories_in_their_order() {
     let machine = Machine::new();
     assert_eq!(machine.typed().unwrap().settings.auths_dir, None);

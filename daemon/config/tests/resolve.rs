@@ -17,6 +17,7 @@ fn facts() -> Facts {
         cwd: Some("/srv".into()),
         user: "me".into(),
         local_zone: TimeZone::UTC,
+        system_locale: Locale::En,
         no_color: false,
         https_proxy: None,
         no_proxy: None,

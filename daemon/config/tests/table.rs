@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use kmid_config::dotenv;
 use kmid_config::env::{self, TakesEffect};
 use kmid_config::resolve::{Facts, RawValues, Source, resolve};
-use kmid_config::settings::Settings;
+use kmid_config::settings::{Locale, Settings};
 use kmid_config::show::{changes, explain};
 
 fn facts() -> Facts {
@@ -18,6 +18,7 @@ fn facts() -> Facts {
         cwd: Some(root.into()),
         user: "me".into(),
         local_zone: TimeZone::UTC,
+        system_locale: Locale::En,
         no_color: false,
         https_proxy: None,
         no_proxy: None,

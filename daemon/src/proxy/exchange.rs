@@ -56,6 +56,9 @@ pub(super) async fn handle(
     if below == health::PATH && asked.is_ok() {
         return proxy.health.answer(&parts.method, &proxy.state);
     }
+    if parts.method == Method::HEAD && asked.is_ok() && path::leads_to_base(parts.uri.path(), base_path) {
+        return health::here();
+    }
     let mut journal = Journal::begin(Arc::clone(&proxy.state), proxy.zone.clone(), &parts.method, below);
 
     let admitted = match asked {

@@ -45,6 +45,11 @@ impl Health {
     }
 }
 
+/// That somebody listens. Claude Code asks so at its start, at the address that it was given (2.1, 2026-11).
+pub(super) fn here() -> Response<ProxyBody> {
+    plain(StatusCode::OK, "")
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<ProxyBody> {
     let mut response = Response::new(ProxyBody::Own(VecDeque::from([Bytes::from_static(text.as_bytes())])));
     *response.status_mut() = status;

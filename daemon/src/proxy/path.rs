@@ -32,6 +32,13 @@ pub fn endpoint<'a>(path: &'a str, base_path: &str) -> Result<&'a str, BadPath> 
     if rest.starts_with('/') { Ok(rest) } else { Err(BadPath::Outside) }
 }
 
+/// Whether a path is the base path itself or leads to it: what programs have for a base URL, with and without `/v1`.
+#[must_use]
+pub fn leads_to_base(path: &str, base_path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    base_path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The endpoint as a value to keep; nothing is allocated for those that most requests name.
 #[must_use]
 pub fn kept(endpoint: &str) -> Cow<'static, str> {
@@ -99,6 +106,17 @@ mod tests {
             assert_eq!(endpoint(path, BASE), Ok(expected), "{path}");
         }
         assert_eq!(endpoint("/models", ""), Ok("/models"));
+    }
+
+    #[test]
+    fn the_base_path_and_what_is_above_it() {
+        for path in ["/", "/kmi-rotor", "/kmi-rotor/", "/kmi-rotor/v1", "/kmi-rotor/v1/"] {
+            assert!(leads_to_base(path, BASE), "{path}");
+        }
+        for path in ["//", "/kmi", "/kmi-rotor//", "/kmi-rotor/v", "/kmi-rotor/v1/models", "/other", "*"] {
+            assert!(!leads_to_base(path, BASE), "{path}");
+        }
+        assert!(leads_to_base("/", "") && !leads_to_base("/models", ""));
     }
 
     #[test]

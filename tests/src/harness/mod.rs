@@ -12,6 +12,7 @@ pub mod needs;
 pub mod process;
 pub mod request;
 pub mod require;
+pub mod tmux;
 pub mod user_manager;
 pub mod wait;
 

@@ -1,4 +1,4 @@
-//! What a machine may lack.
+//! What a machine may lack. The tests of `kmi` take this file as it is, so that the rule stands once.
 
 /// Whether a test can go on. A machine that lacks something skips it with a word, unless all has to be tested
 /// (`KMI_TEST_REQUIRE_ALL=1`).

@@ -50,6 +50,19 @@ pub fn within_at_most<F: Future>(
 #[track_caller]
 pub fn eventually<T, F: Future<Output = Option<T>>>(
     what: impl Display,
+    ask: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    eventually_at_most(DEADLINE, what, ask)
+}
+
+/// The same with a deadline of its own.
+///
+/// # Panics
+/// At the deadline.
+#[track_caller]
+pub fn eventually_at_most<T, F: Future<Output = Option<T>>>(
+    deadline: Duration,
+    what: impl Display,
     mut ask: impl FnMut() -> F,
 ) -> impl Future<Output = T> {
     let (caller, what) = (Location::caller(), what.to_string());
@@ -59,7 +72,7 @@ pub fn eventually<T, F: Future<Output = Option<T>>>(
             if let Some(value) = ask().await {
                 return value;
             }
-            assert!(started.elapsed() < DEADLINE, "{caller}: waited {DEADLINE:?} for {what}");
+            assert!(started.elapsed() < deadline, "{caller}: waited {deadline:?} for {what}");
             tokio::time::sleep(ASK_AGAIN).await;
         }
     }

@@ -198,6 +198,13 @@ impl Reply {
         self
     }
 
+    /// Leaves out the last so many pieces of the body.
+    #[must_use]
+    pub fn without_last(mut self, pieces: usize) -> Self {
+        self.body.truncate(self.body.len().saturating_sub(pieces));
+        self
+    }
+
     /// How it ends.
     #[must_use]
     pub fn ending(mut self, ending: Ending) -> Self {
