@@ -41,8 +41,10 @@ fn spawn(args: impl Iterator<Item = OsString>, state_dir: &Path) -> io::Result<C
     #[cfg(windows)]
     {
         use std::os::windows::process::CommandExt;
-        // DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP: no console window, no Ctrl-C of this one.
-        command.creation_flags(0x0000_0008 | 0x0000_0200);
+        // CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP: a console that nobody sees, and no Ctrl-C of this one. Without
+        // any console (DETACHED_PROCESS) the system would not say that it shuts down, and every program that kmid
+        // starts would open a window.
+        command.creation_flags(0x0800_0000 | 0x0000_0200);
     }
     command.spawn()
 }

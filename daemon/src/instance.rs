@@ -112,7 +112,7 @@ pub fn prepare(state_dir: &Path, enforce: bool) -> Result<Prepared, InstanceErro
 
 impl Prepared {
     fn check(&mut self, path: &Path, metadata: &Metadata, enforce: bool) {
-        if !private::open_to_others(metadata) {
+        if !private::open_to_others(path, metadata) {
             return;
         }
         let message = if enforce {
@@ -124,8 +124,8 @@ impl Prepared {
                 Err(error) => format!("others can read it, and its rights cannot be changed ({error})"),
             }
         } else {
-            let mode = if metadata.is_dir() { "700" } else { "600" };
-            format!("others can read it; run `chmod {mode}` on it or set KMI_ENFORCE_FILE_PERMS=1")
+            let advice = private::advice(path, metadata.is_dir());
+            format!("others can read it; run `{advice}` on it or set KMI_ENFORCE_FILE_PERMS=1")
         };
         self.issues.push(Issue {
             kind: "permissions",
@@ -151,7 +151,7 @@ fn make_dir(path: &Path) -> Result<Metadata, InstanceError> {
         Err(InstanceError::Link { path })
     } else if !metadata.is_dir() {
         Err(InstanceError::NotADirectory { path })
-    } else if !private::is_ours(&metadata) {
+    } else if !private::is_ours(&path, &metadata) {
         Err(InstanceError::Foreign { path })
     } else {
         Ok(metadata)
@@ -270,7 +270,7 @@ impl Instance {
 /// Whether the file that was locked still has the name.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(named)) => private::identity(&held) == private::identity(&named),
+        (Ok(held), Ok(named)) => private::identity_of(file, &held) == private::identity_at(path, &named),
         _ => false,
     }
 }

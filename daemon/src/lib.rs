@@ -3,6 +3,9 @@
 //!
 //! Imports point one way: `kmid-core` <- `config` <- `state` <- {`proxy`, `refresh`, `control`} <- `app` <- `main`.
 
+#[cfg(any(windows, test))]
+#[cfg_attr(not(windows), allow(dead_code, reason = "what is pure in it is tested everywhere"))]
+mod access_list;
 pub mod app;
 pub mod client_config;
 pub mod clock;

@@ -1,13 +1,21 @@
 //! What the system tells the daemon: end, or read the settings anew.
 
+use std::time::Duration;
+
 /// A wish of the system or of a person at the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM, SIGINT; on Windows Ctrl-C, Ctrl-Break, closing the console, shutting down.
+    /// SIGTERM, SIGINT; on Windows Ctrl-C and Ctrl-Break.
     Stop,
+    /// Windows closes the console, logs off or shuts down: it waits no longer than [`LAST_CALL`], whatever is under way.
+    LastCall,
     /// SIGHUP; Windows knows no such thing.
     Reload,
 }
+
+/// How long requests may go on after [`Signal::LastCall`]. Windows kills a process 5 s after such an event
+/// (Microsoft "HandlerRoutine callback function", 2026-11), and what is left of them is for the files.
+pub const LAST_CALL: Duration = Duration::from_secs(2);
 
 pub use imp::Signals;
 
@@ -54,16 +62,19 @@ mod imp {
 mod imp {
     use std::io;
 
-    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
+    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown};
 
     use super::Signal;
 
-    /// Signals as they come. Equal ones that come before the first was read may be one.
+    /// Signals as they come. Equal ones that come before the first was read may be one. Closing, logging off and
+    /// shutting down end the process when their handler returns: tokio's never does once somebody listens (1.54,
+    /// 2026-11), so the time until the system loses patience is ours.
     #[derive(Debug)]
     pub struct Signals {
         ctrl_c: CtrlC,
         ctrl_break: CtrlBreak,
         ctrl_close: CtrlClose,
+        ctrl_logoff: CtrlLogoff,
         ctrl_shutdown: CtrlShutdown,
     }
 
@@ -78,20 +89,22 @@ mod imp {
                 ctrl_c: windows::ctrl_c()?,
                 ctrl_break: windows::ctrl_break()?,
                 ctrl_close: windows::ctrl_close()?,
+                ctrl_logoff: windows::ctrl_logoff()?,
                 ctrl_shutdown: windows::ctrl_shutdown()?,
             })
         }
 
         /// The next one. Safe to drop while it waits: nothing is lost.
         pub async fn next(&mut self) -> Signal {
-            let came = tokio::select! {
-                came = self.ctrl_c.recv() => came,
-                came = self.ctrl_break.recv() => came,
-                came = self.ctrl_close.recv() => came,
-                came = self.ctrl_shutdown.recv() => came,
+            let (came, signal) = tokio::select! {
+                came = self.ctrl_c.recv() => (came, Signal::Stop),
+                came = self.ctrl_break.recv() => (came, Signal::Stop),
+                came = self.ctrl_close.recv() => (came, Signal::LastCall),
+                came = self.ctrl_logoff.recv() => (came, Signal::LastCall),
+                came = self.ctrl_shutdown.recv() => (came, Signal::LastCall),
             };
             match came {
-                Some(()) => Signal::Stop,
+                Some(()) => signal,
                 // The runtime that drives them has ended.
                 None => std::future::pending().await,
             }

@@ -18,11 +18,9 @@ use crate::{service, tr};
 const LONGEST_DRAIN: Duration = Duration::from_secs(600);
 
 /// Longest wait for the end of the process once its socket has closed.
-#[cfg(unix)]
 const LONGEST_FLUSH: Duration = Duration::from_secs(30);
 
 /// How often it is looked for.
-#[cfg(unix)]
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
@@ -99,7 +97,7 @@ pub(crate) fn stop(app: &App, mut daemon: Daemon, status: &Status, force: bool) 
     let mut rest = [0; 1024];
     let mut stream = daemon.get_ref();
     while matches!(stream.read(&mut rest), Ok(read) if read > 0) {}
-    if ended(status.daemon.pid) {
+    if ended(status) {
         return Ok(());
     }
     let pid = status.daemon.pid.to_string();
@@ -110,7 +108,8 @@ pub(crate) fn stop(app: &App, mut daemon: Daemon, status: &Status, force: bool) 
 
 /// Waits for the process to be gone after its socket has closed; flushing its last lines takes a moment.
 #[cfg(unix)]
-fn ended(pid: u32) -> bool {
+fn ended(status: &Status) -> bool {
+    let pid = status.daemon.pid;
     let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
         return true;
     };
@@ -124,10 +123,20 @@ fn ended(pid: u32) -> bool {
     false
 }
 
-/// Where nothing can be asked about a process, its closed pipe has to do.
+/// Waits for the lock of the state directory, which a daemon holds until its last line is written: nothing in the
+/// standard library tells of a process that is not a child.
 #[cfg(not(unix))]
-fn ended(_pid: u32) -> bool {
-    true
+fn ended(status: &Status) -> bool {
+    let lock = std::path::Path::new(&status.daemon.state_dir).join("kmid.lock");
+    for _ in 0..LONGEST_FLUSH.as_millis() / LOOK_EVERY.as_millis() {
+        let held = std::fs::File::open(&lock).and_then(|file| Ok(file.try_lock_shared()?));
+        match held {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK_EVERY),
+            // Free, or gone with its directory.
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// Whether a process has ended and only waits for its parent to notice, as under a parent that never does.

@@ -54,7 +54,9 @@ impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.program)?;
         for arg in &self.args {
-            if arg.contains([' ', '\'', '"']) {
+            if cfg!(windows) && arg.contains(' ') {
+                write!(f, " \"{arg}\"")?;
+            } else if arg.contains([' ', '\'', '"']) {
                 write!(f, " '{}'", arg.replace('\'', r"'\''"))?;
             } else {
                 write!(f, " {arg}")?;

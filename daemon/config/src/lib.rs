@@ -11,6 +11,7 @@ pub mod load;
 pub mod outside;
 mod parse;
 mod paths;
+mod pipe;
 pub mod resolve;
 pub mod settings;
 pub mod show;

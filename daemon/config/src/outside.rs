@@ -68,7 +68,12 @@ fn locale_named(name: Option<&OsStr>) -> Locale {
 
 fn user_name(vars: &BTreeMap<String, OsString>) -> Option<String> {
     let name = |variable| vars.get(variable).and_then(|value| value.to_str()).map(str::trim);
-    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(name);
+    // Windows sets USERNAME everywhere, shells from elsewhere may add USER: the pipe's name must not depend on the shell.
+    let mut known = ["USER", "LOGNAME", "USERNAME"];
+    if cfg!(windows) {
+        known.reverse();
+    }
+    let names = known.into_iter().filter_map(name);
     names.filter(|name| !name.is_empty() && !name.chars().any(char::is_control)).map(str::to_owned).next()
 }
 

@@ -16,6 +16,7 @@ use crate::env::{self, Variable};
 use crate::issue::Issue;
 use crate::parse::{self, Parsed};
 use crate::paths;
+use crate::pipe;
 use crate::settings::{ClientSettings, FileLimit, Locale, ProxyAccess, RateLimit, Settings, TlsFiles};
 
 /// What is known of the machine and the person, besides `KMI_` variables.
@@ -183,9 +184,11 @@ impl<'a> Reader<'a> {
 
     fn socket(&mut self, state_dir: &Path) -> PathBuf {
         let socket = match self.raw.get(&env::SOCKET) {
-            Some(raw) if cfg!(windows) => PathBuf::from(pipe_name(&raw.text)),
+            Some(raw) if cfg!(windows) => PathBuf::from(pipe::named(&raw.text)),
             Some(_) => self.optional_path(&env::SOCKET).unwrap_or_default(),
-            None if cfg!(windows) => PathBuf::from(pipe_name(&format!("kmid-{}", self.facts.user))),
+            None if cfg!(windows) => {
+                PathBuf::from(pipe::default(&self.facts.user, self.facts.home.as_deref(), state_dir))
+            }
             None => state_dir.join("kmid.sock"),
         };
         let length = socket.as_os_str().len();
@@ -343,15 +346,6 @@ const YEAR: u32 = 365 * 86_400;
 
 /// `sun_path` with its closing zero byte taken off: 108 bytes on Linux, 104 on macOS and the BSDs.
 const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-/// A named pipe's full name.
-fn pipe_name(text: &str) -> String {
-    const PREFIX: &str = r"\\.\pipe\";
-    let name = text.trim();
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
-    let safe = |c: char| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '_' };
-    format!("{PREFIX}{}", name.chars().map(safe).collect::<String>())
-}
 
 /// A value for a message: quoted, on one line, not endless.
 fn shortened(text: &str) -> String {

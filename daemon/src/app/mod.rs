@@ -43,7 +43,7 @@ use crate::proxy::listener::{self, BindError, Ending};
 use crate::proxy::renewal;
 use crate::proxy::server_tls::Certificate;
 use crate::refresh::Refresher;
-use crate::signal::{Signal, Signals};
+use crate::signal::{LAST_CALL, Signal, Signals};
 use crate::state::trace::TraceRecord;
 use crate::state::{Origin, State, store};
 use crate::supervisor::{Ended, Supervisor};
@@ -341,13 +341,14 @@ impl App {
         let result = loop {
             tokio::select! {
                 ended = self.supervisor.watch() => if ended.0 != PREDECESSOR { break Err(ended.into()) },
-                () = stop.cancelled() => break Ok(End::Stop { force: false }),
+                () = stop.cancelled() => break Ok(End::Stop { longest: None }),
                 signal = self.signals.next() => match signal {
-                    Signal::Stop => break Ok(End::Stop { force: false }),
+                    Signal::Stop => break Ok(End::Stop { longest: None }),
+                    Signal::LastCall => break Ok(End::Stop { longest: Some(LAST_CALL) }),
                     Signal::Reload => { self.reload_told().await; }
                 },
                 Some(command) = self.commands.recv() => match command {
-                    Command::Stop { force } => break Ok(End::Stop { force }),
+                    Command::Stop { force } => break Ok(End::Stop { longest: force.then_some(Duration::ZERO) }),
                     Command::Restart { reply } if restart.is_some() => {
                         let _ = reply.send(Err(RestartError::UnderWay));
                     }
@@ -375,8 +376,8 @@ impl App {
             }
         };
         let (relay, result) = match result {
-            Ok(End::Stop { force }) => {
-                self.drain(force).await;
+            Ok(End::Stop { longest }) => {
+                self.drain(longest).await;
                 (None, Ok(()))
             }
             Ok(End::Succeeded(successor)) => {
@@ -389,9 +390,11 @@ impl App {
         (Closing { logging: self.end().await, relay }, result)
     }
 
-    /// Lets requests in flight finish, also those of a predecessor, until the deadline, a second signal or a forced stop.
-    async fn drain(&mut self, force: bool) {
-        let deadline = if force { Duration::ZERO } else { self.settings.load().proxy_drain };
+    /// Lets requests in flight finish, also those of a predecessor, until the deadline, a second signal or a forced stop;
+    /// for no `longest` at all the deadline is KMI_PROXY_DRAIN_SECONDS.
+    async fn drain(&mut self, longest: Option<Duration>) {
+        let drain = self.settings.load().proxy_drain;
+        let deadline = longest.map_or(drain, |longest| longest.min(drain));
         tracing::info!(
             in_flight = self.state.requests().in_flight,
             seconds = deadline.as_secs(),
@@ -405,7 +408,7 @@ impl App {
         self.control_share.close();
         self.state.end_waiting();
         service_manager::stopping(format!("stopping; requests in flight: {in_flight}")).await;
-        let mut hurry = force;
+        let mut hurry = deadline.is_zero();
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
         let (mut proxy, mut predecessor) = (true, self.behind.load(Ordering::Relaxed) > 0);
         while !hurry {
@@ -420,7 +423,7 @@ impl App {
                     _ => return,
                 },
                 () = &mut out_of_time => hurry = true,
-                signal = self.signals.next() => hurry = signal == Signal::Stop,
+                signal = self.signals.next() => hurry = signal != Signal::Reload,
                 Some(command) = self.commands.recv() => hurry = matches!(command, Command::Stop { force: true }),
             }
         }
@@ -448,7 +451,10 @@ impl App {
 
 /// Why serving ends.
 enum End {
-    Stop { force: bool },
+    /// Requests may go on for so long, and never longer than the settings say.
+    Stop {
+        longest: Option<Duration>,
+    },
     Succeeded(Succeeded),
 }
 

@@ -188,7 +188,7 @@ impl App {
                     _ => break,
                 },
                 () = &mut out_of_time => break,
-                signal = self.signals.next() => if signal == Signal::Stop { break },
+                signal = self.signals.next() => if signal != Signal::Reload { break },
                 Some(command) = self.commands.recv() => if let Command::Stop { force: true } = command { break },
             }
         }

@@ -354,11 +354,11 @@ mod os {
 #[cfg(windows)]
 mod os {
     use interprocess::os::windows::local_socket::ListenerOptionsExt;
-    use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 
     use super::{
         BindError, ControlListener, Handle, Listener, ListenerOptions, Path, Peer, Refusal, Stream, io,
     };
+    use crate::access_list::pipe_descriptor;
 
     /// Pipes have no file that could stay behind.
     #[derive(Debug)]
@@ -407,14 +407,13 @@ mod os {
         Ok(())
     }
 
-    /// A protected descriptor with one entry: all access for the pipe's owner, which is the user that makes it
-    /// (SDDL, `OW` = owner rights, Microsoft "SID Strings", 2026-11).
+    /// With a descriptor that names this user alone. A pipe of the same name that somebody else made before makes this
+    /// fail: the first instance has to be ours (FILE_FLAG_FIRST_PIPE_INSTANCE, interprocess 2.4, 2026-11).
     pub(super) fn listen<'a>(options: impl Fn() -> io::Result<ListenerOptions<'a>>) -> io::Result<Listener> {
-        let descriptor = SecurityDescriptor::deserialize(widestring::u16cstr!("D:P(A;;GA;;;OW)"))?;
-        options()?.security_descriptor(descriptor).create_tokio()
+        options()?.security_descriptor(pipe_descriptor()?).create_tokio()
     }
 
-    /// The descriptor has let only the owner in.
+    /// The descriptor has let only the user in.
     pub(super) fn check_peer(_stream: &Stream) -> Result<Peer, Refusal> {
         Ok(Peer::default())
     }

@@ -20,8 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmid_config::settings::Settings;
+#[cfg(unix)]
 use kmid_core::key::Fingerprint;
+#[cfg(unix)]
 use kmid_core::session::Home;
+#[cfg(unix)]
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +36,9 @@ pub use self::old::{Relay, hand_over};
 pub use self::unsupported::{Predecessor, Relay, Takeover, hand_over};
 use crate::instance::Instance;
 use crate::line_log::LineLog;
-use crate::state::{Late, State};
+#[cfg(unix)]
+use crate::state::Late;
+use crate::state::State;
 
 /// A listening socket to be passed on.
 #[cfg(unix)]
@@ -46,11 +51,14 @@ pub type Handle = std::convert::Infallible;
 /// tells, so a long line of them is a sign of something else.
 pub const MOST_BEHIND: u32 = 4;
 /// Sessions whose homes are told in one line.
+#[cfg(unix)]
 const HOMES_A_LINE: usize = 1000;
 /// The longest line of the conversation.
+#[cfg(unix)]
 const LONGEST_LINE: u64 = 4 << 20;
 
 /// What the successor says.
+#[cfg(unix)]
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "new")]
 enum FromNew {
@@ -82,6 +90,7 @@ enum FromNew {
 }
 
 /// What the predecessor says. The lock comes with the byte before the first line.
+#[cfg(unix)]
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "old")]
 enum FromOld {
@@ -100,6 +109,7 @@ enum FromOld {
 }
 
 /// What the successor has to know beside what is on disk.
+#[cfg(unix)]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Yours {
     /// Attempts under way.

@@ -1,4 +1,4 @@
-//! Key files are for their owner alone: 600, their directories 700 (POSIX).
+//! Key files are for their owner alone: 600, their directories 700, or the access list that says the same on Windows.
 
 use std::path::Path;
 
@@ -34,8 +34,22 @@ pub(super) fn check(path: &Path, mode: u32, enforce: bool) -> Option<String> {
     Some(format!("others on this machine may use it (mode {now:o}); run: chmod {mode:o}"))
 }
 
-/// Windows guards a profile's files by their inherited access lists.
-#[cfg(not(unix))]
-pub(super) fn check(_path: &Path, _mode: u32, _enforce: bool) -> Option<String> {
-    None
+/// Tightens the access list of `path`, or says what is wrong with it. The mode means nothing here.
+///
+/// Returns a message when others can still get at it.
+#[cfg(windows)]
+pub(super) fn check(path: &Path, _mode: u32, enforce: bool) -> Option<String> {
+    use crate::{access_list, private};
+
+    // Gone since it was listed, or not ours to look at: reading it will say so.
+    let stranger = access_list::open_to(path).ok()??;
+    let is_dir = path.is_dir();
+    let shown = access_list::shown(path);
+    if enforce && access_list::protect(path, is_dir).is_ok() {
+        tracing::info!(path = %shown, from = stranger, "permissions_hardened");
+        return None;
+    }
+    tracing::warn!(path = %shown, open_to = stranger, "insecure_permissions");
+    let advice = private::advice(path, is_dir);
+    Some(format!("others on this machine may use it ({stranger}); run: {advice}"))
 }

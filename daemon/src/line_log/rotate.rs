@@ -42,7 +42,7 @@ pub(super) struct LogFile {
 
 struct Open {
     file: File,
-    identity: (u64, u64),
+    identity: private::Identity,
     len: u64,
 }
 
@@ -131,7 +131,9 @@ impl LogFile {
     fn check(&mut self) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         match fs::metadata(&self.path) {
-            Ok(metadata) if private::identity(&metadata) == open.identity => open.len = metadata.len(),
+            Ok(metadata) if private::identity_at(&self.path, &metadata) == open.identity => {
+                open.len = metadata.len();
+            }
             Ok(_) => self.open = None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.open = None,
             Err(error) => return Err(error),
@@ -185,7 +187,8 @@ fn open_file(path: &Path) -> io::Result<Open> {
         repair_end(path, &mut file, metadata.len())?;
     }
     let metadata = file.metadata()?;
-    Ok(Open { file, identity: private::identity(&metadata), len: metadata.len() })
+    let identity = private::identity_of(&file, &metadata);
+    Ok(Open { file, identity, len: metadata.len() })
 }
 
 /// A process that is killed, or a disk that is full, can leave half a line behind. It is of no use to a reader of

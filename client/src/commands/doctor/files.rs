@@ -127,7 +127,7 @@ fn open_to_others(folder: &Path, key_folder: Option<&Path>) -> Vec<(PathBuf, u32
     open
 }
 
-/// On Windows the folder's inherited access list keeps others out; there are no modes to look at.
+/// On Windows there are no modes to look at; kmid looks at access lists and reports what it finds as issues.
 #[cfg(not(unix))]
 fn open_to_others(_folder: &Path, _key_folder: Option<&Path>) -> Vec<(PathBuf, u32)> {
     Vec::new()
