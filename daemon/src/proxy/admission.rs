@@ -68,15 +68,17 @@ pub fn admit(
 fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let mut names = headers.get_all(HOST).iter().peekable();
     let has_host = names.peek().is_some() || uri.authority().is_some();
-    let host_headers = names.all(|host| host.to_str().is_ok_and(|host| host_is_loopback(without_port(host))));
+    let is_ours = |host: &str| without_port(host).is_some_and(host_is_loopback);
+    let host_headers = names.all(|host| host.to_str().is_ok_and(is_ours));
     has_host && host_headers && uri.authority().is_none_or(|authority| host_is_loopback(authority.host()))
 }
 
-fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(_) => host.find(']').map_or(host, |end| &host[..=end]),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
+/// The name or address of a `Host`; nothing when what follows it is no port.
+fn without_port(host: &str) -> Option<&str> {
+    let end = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
+    let (name, rest) = host.split_at(end);
+    let is_port = rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    (rest.is_empty() || is_port).then_some(name)
 }
 
 fn host_is_loopback(host: &str) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use kmid_core::kimi::wire::{self, Wire};
 use kmid_core::outcome::Outcome;
 
@@ -132,13 +132,20 @@ impl Exchange {
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
         mark(&mut parts, &lease.key().label, &journal, self.proxy.upstream.is_simulated());
-        let tap = Tap::new(read, body, watch, must_terminate, good, lease, journal);
+        // A body that is announced and never comes: nobody will read it to its end.
+        let is_bare = self.parts.method == Method::HEAD
+            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let mut tap = Tap::new(read, body, watch, must_terminate && !is_bare, good, lease, journal);
+        if is_bare {
+            tap.end();
+        }
         Response::from_parts(parts, ProxyBody::Passed(Box::new(tap)))
     }
 
     /// Passes an error answer on.
     fn pass_failure(self: Box<Self>, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
         let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
+        rewrite::without_long_wait(&mut parts.headers);
         let mut journal = self.journal;
         journal.answered(parts.status);
         mark(&mut parts, label, &journal, self.proxy.upstream.is_simulated());

@@ -1,7 +1,6 @@
 //! One attempt of a request: what goes upstream, and what comes back as far as it has to be understood.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::HeaderMap;
@@ -34,7 +33,7 @@ pub(super) enum Met {
 impl Exchange {
     /// Sends the request with one key.
     pub(super) async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
-        let Self { proxy, settings, wire, endpoint, parts, body, journal, .. } = self;
+        let Self { proxy, settings, wire, endpoint, parts, body, passing, journal, .. } = self;
         let limits = Limits { connect: settings.proxy_connect_timeout, idle: settings.proxy_idle_timeout };
         let broken = |error: &dyn std::fmt::Display| {
             SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
@@ -50,9 +49,10 @@ impl Exchange {
                     *body = Some(Collected::Whole { chunks, trailers, _share });
                     copy
                 }
-                Collected::Passing { chunks, rest } => {
-                    let passed = journal.passed_up.get_or_insert_default();
-                    RequestBody::streaming(chunks, rest, Arc::clone(passed))
+                Collected::Passing { chunks, rest, share } => {
+                    *passing = Some(share);
+                    let progress = journal.passed_up.get_or_insert_default();
+                    RequestBody::streaming(chunks, rest, progress.clone())
                 }
             };
             let (uri, headers) = match first.take() {

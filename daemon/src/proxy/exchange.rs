@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use kmid_config::settings::Settings;
 use kmid_core::client::ClientId;
@@ -25,7 +25,7 @@ use super::door::{Doorkeeper, Look, Visitor};
 use super::failure::Failure;
 use super::journal::Journal;
 use super::keepalive::{self, HeadOut, LONGEST_SILENCE};
-use super::replay::{self, Collected};
+use super::replay::{self, Collected, Share};
 use super::reply::Reply;
 use super::tap::ProxyBody;
 use super::{Proxy, health, path, rewrite};
@@ -49,14 +49,17 @@ pub(super) async fn handle(
     let settings = proxy.settings.load_full();
     let (mut parts, body) = request.into_parts();
     let base_path = &*settings.proxy_base_path;
-    let below = parts.uri.path().strip_prefix(base_path).unwrap_or(parts.uri.path());
+    let inside = parts.uri.path().strip_prefix(base_path);
+    let below = inside.unwrap_or(parts.uri.path());
     let wire = Wire::of_endpoint(below);
     let only_loopback = visitor.exposure == Exposure::Loopback;
     let asked = admission::admit(only_loopback, &parts.method, &parts.uri, &parts.headers);
-    if below == health::PATH && asked.is_ok() {
+    if inside == Some(health::PATH) && asked.is_ok() {
         return proxy.health.answer(&parts.method, &proxy.state);
     }
-    if parts.method == Method::HEAD && asked.is_ok() && path::leads_to_base(parts.uri.path(), base_path) {
+    let asks_base = parts.method == Method::HEAD && path::leads_to_base(parts.uri.path(), base_path);
+    // Who has no token does not learn the base path from the network.
+    if asks_base && only_loopback && asked.is_ok() {
         return health::here();
     }
     let mut journal = Journal::begin(Arc::clone(&proxy.state), proxy.zone.clone(), &parts.method, below);
@@ -110,9 +113,13 @@ pub(super) async fn handle(
         }
     }
     rewrite::for_upstream(&mut parts.headers);
+    if parts.version == Version::HTTP_2 {
+        rewrite::join_cookies(&mut parts.headers);
+    }
     let body = Some(collected);
-    let exchange = Box::new(Exchange { proxy, settings, wire, endpoint, parts, body, wants_stream, journal });
-    exchange.respond().await
+    let exchange =
+        Exchange { proxy, settings, wire, endpoint, parts, body, passing: None, wants_stream, journal };
+    Box::new(exchange).respond().await
 }
 
 /// A request while it looks for a key that serves it.
@@ -123,6 +130,8 @@ pub(super) struct Exchange {
     pub(super) endpoint: Cow<'static, str>,
     pub(super) parts: http::request::Parts,
     pub(super) body: Option<Collected>,
+    /// The part of the budget of a body that is being passed on.
+    pub(super) passing: Option<Share>,
     /// Its body asks for an event stream.
     wants_stream: bool,
     pub(super) journal: Journal,
@@ -134,8 +143,9 @@ struct Spent {
     tried: Vec<Fingerprint>,
     failovers: u32,
     retries: u32,
-    /// Those of the tried keys whose accounts had as many in flight as they may have.
-    full: Vec<Fingerprint>,
+    /// Those of the tried keys that are asked again where there is no other: their accounts had as many in flight as they
+    /// may have, or their upstream failed.
+    aside: Vec<Fingerprint>,
     was_full: bool,
     last: Option<(Box<Failure>, Arc<str>)>,
 }
@@ -241,17 +251,17 @@ impl Exchange {
         }
     }
 
-    /// A key for the next attempt. After a refusal for being one too many another key serves at once, where there is
-    /// one; else the same account does, when an attempt of it has ended.
+    /// A key for the next attempt. After a refusal for being one too many, or a failure of the upstream, another key
+    /// serves at once, where there is one; else the same account does, when it has a slot.
     async fn lease(&self, spent: &mut Spent, patience: Patience) -> Waited {
-        if !spent.full.is_empty() {
+        if !spent.aside.is_empty() {
             let demand = self.demand(spent);
             let at_once = self.proxy.state.lease_or_wait(&demand, Patience { most: 0, ..patience }).await;
             if at_once.lease.is_ok() {
                 return at_once;
             }
-            let full = std::mem::take(&mut spent.full);
-            spent.tried.retain(|key| !full.contains(key));
+            let aside = std::mem::take(&mut spent.aside);
+            spent.tried.retain(|key| !aside.contains(key));
         }
         self.proxy.state.lease_or_wait(&self.demand(spent), patience).await
     }
@@ -289,7 +299,7 @@ impl Exchange {
                     return false;
                 }
                 spent.tried.push(used);
-                spent.full.push(used);
+                spent.aside.push(used);
                 // The cap is lower now: the next attempt waits for a slot. What fills the account from elsewhere
                 // nobody here can see, so a second refusal is followed by a pause.
                 if std::mem::replace(&mut spent.was_full, true) {
@@ -302,6 +312,11 @@ impl Exchange {
                     return false;
                 }
                 spent.retries += 1;
+                // Another key may lead to another machine, and where there is none the same one does.
+                if self.proxy.state.mode() != Mode::Manual {
+                    spent.tried.push(used);
+                    spent.aside.push(used);
+                }
                 self.back_off(spent.retries - 1).await;
                 true
             }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, StatusCode};
 use kmid_core::key::Fingerprint;
@@ -19,6 +18,7 @@ use crate::clock;
 use crate::local_time::Zone;
 use crate::state::trace::{RequestId, TraceAttempt, TraceAttempts, TraceRecord};
 use crate::state::{Lease, State};
+use crate::upstream::request_body::Progress;
 
 /// Most bytes of an endpoint that are noted.
 const LONGEST_ENDPOINT: usize = 200;
@@ -55,7 +55,7 @@ pub(super) struct Journal {
     /// Bytes of a collected request body.
     pub(super) bytes_up: u64,
     /// Bytes of a request body that were passed on as they came.
-    pub(super) passed_up: Option<Arc<AtomicU64>>,
+    pub(super) passed_up: Option<Progress>,
     pub(super) bytes_down: u64,
     pub(super) tokens: Option<Tokens>,
     /// Whose token let it in, where that has a name.
@@ -191,7 +191,7 @@ impl Journal {
             prompt_hint: std::mem::take(&mut self.prompt.0),
             prompt_head: std::mem::take(&mut self.prompt.1),
             tokens: self.tokens,
-            bytes_up: self.passed_up.as_ref().map_or(self.bytes_up, |passed| passed.load(Ordering::Relaxed)),
+            bytes_up: self.passed_up.as_ref().map_or(self.bytes_up, Progress::sent),
             bytes_down: self.bytes_down,
             error_code,
             outcome,

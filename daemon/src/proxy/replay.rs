@@ -67,6 +67,8 @@ pub(super) enum Collected {
         chunks: Chunks,
         /// The rest.
         rest: ClientBody,
+        /// The part of the budget that what was read takes.
+        share: Share,
     },
 }
 
@@ -90,7 +92,7 @@ pub(super) async fn collect(
     let announced = body.size_hint().exact().map(usize::try_from);
     match announced {
         Some(Ok(length)) if length <= most && share.take(length, total) => {}
-        Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: body }),
+        Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: body, share }),
         None => {}
     }
     let mut chunks = Gathering::new(announced.and_then(Result::ok).unwrap_or_default());
@@ -102,7 +104,7 @@ pub(super) async fn collect(
                     || (chunks.bytes + data.len() <= most && share.take(data.len(), total));
                 chunks.push(data);
                 if !fits {
-                    return Ok(Collected::Passing { chunks: chunks.finish(), rest: body });
+                    return Ok(Collected::Passing { chunks: chunks.finish(), rest: body, share });
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),

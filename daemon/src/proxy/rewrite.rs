@@ -1,8 +1,8 @@
 //! Headers on their way through: pure. What is not named here passes byte for byte.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use kmid_core::key::Key;
 use kmid_core::kimi::wire::Wire;
@@ -54,6 +54,16 @@ pub fn for_upstream(headers: &mut HeaderMap) {
     }
 }
 
+/// Joins the `cookie` fields that HTTP/2 may split (RFC 9113 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if all.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Puts the key where the client had its own, or where the wire expects it, never in both places; and the host.
 ///
 /// # Errors
@@ -74,9 +84,31 @@ pub fn with_key(headers: &mut HeaderMap, key: &Key, wire: Wire) -> Result<(), Un
     Ok(())
 }
 
-/// Takes what belongs to the upstream's connection, and names of ours, out of a response's headers.
+/// Takes what belongs to the upstream's connection, names of ours, and leave for web pages out of a response's headers.
 pub fn for_client(headers: &mut HeaderMap) {
-    remove(headers, |name| [KEY, REQUEST_ID, DECISION, ORIGIN].contains(name));
+    // The body's end is where Transfer-Encoding says; a length beside it is not to be believed (RFC 9112 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    remove(headers, |name| {
+        let name = name.as_str();
+        name.starts_with("x-kmi-") || name.starts_with("access-control-")
+    });
+}
+
+/// Takes out a `Retry-After` that does more harm than good: kimi-code obeys it without a cap and hung for 1152 s
+/// (kimi-code#1796, 2026-11). Without it a client asks again soon, and then is told which key is free when.
+pub fn without_long_wait(headers: &mut HeaderMap) {
+    let is_short = |value: &HeaderValue| {
+        value
+            .to_str()
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .is_some_and(|seconds: u64| seconds <= 60)
+    };
+    if headers.get(RETRY_AFTER).is_some_and(|value| !is_short(value)) {
+        headers.remove(RETRY_AFTER);
+    }
 }
 
 /// Removes what belongs to one hop, and what `also` names. The names that are there are gone through: most messages
@@ -101,7 +133,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| !name.trim().eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| name.trim().parse().ok())
         // A client that lists these asks to lose its own request.
-        .filter(|name: &HeaderName| *name != HOST && *name != http::header::CONTENT_LENGTH)
+        .filter(|name: &HeaderName| *name != HOST && *name != CONTENT_LENGTH)
         .collect()
 }
 
@@ -170,6 +202,49 @@ mod tests {
         let both = [host, ("x-api-key", "c"), ("authorization", "Bearer c")];
         assert_eq!(rewritten(&both, Wire::Anthropic), pairs(&api));
         assert_eq!(rewritten(&both, Wire::OpenAi), pairs(&bearer));
+    }
+
+    fn of_response(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        for_client(&mut headers);
+        without_long_wait(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn of_a_response_nothing_passes_that_is_ours_or_would_mislead() {
+        let ours = of_response(&[
+            ("x-kmi-dry-run", "true"),
+            ("x-kmi-queue-ms", "1"),
+            ("access-control-allow-origin", "*"),
+            ("x-trace-id", "t"),
+        ]);
+        assert_eq!(ours.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-trace-id"]);
+        let chunked = of_response(&[("transfer-encoding", "chunked"), ("content-length", "1")]);
+        assert!(chunked.is_empty(), "{chunked:?}");
+        assert_eq!(of_response(&[("content-length", "1")]).len(), 1);
+        for (wait, stays) in [
+            ("0", true),
+            ("60", true),
+            ("61", false),
+            ("1152", false),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", false),
+        ] {
+            assert_eq!(!of_response(&[("retry-after", wait)]).is_empty(), stays, "{wait}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_one_field() {
+        let mut headers = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(value));
+        }
+        join_cookies(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
     }
 
     #[test]

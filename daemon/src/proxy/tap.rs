@@ -82,7 +82,7 @@ impl Tap {
                 hold::drop_last_byte(&mut tap.read);
                 tap.cut_short();
             } else {
-                tap.finish(&good);
+                tap.end();
             }
         }
         tap
@@ -134,6 +134,12 @@ impl Tap {
         self.must_terminate && self.watch.scanner().is_some_and(|events| !events.terminal())
     }
 
+    /// It has come to its good end, whether or not somebody will read it to there.
+    pub(super) fn end(&mut self) {
+        let good = self.good;
+        self.finish(&good);
+    }
+
     /// Ends lease and journal; the first call counts.
     fn finish(&mut self, outcome: &Outcome) {
         if self.journal.has_ended() {
@@ -167,7 +173,8 @@ impl Tap {
             request_id = %self.journal.request_id, phase = ?error.fault.phase, kind = error.fault.kind.name(),
             "proxy_upstream_error"
         );
-        self.finish(&Outcome::Broke(error.fault));
+        let whose = if error.client_broke { Outcome::ClientLeft } else { Outcome::Broke(error.fault) };
+        self.finish(&whose);
         self.breaking = Some(error.into());
     }
 
@@ -191,6 +198,11 @@ impl Tap {
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
+            // Trailers are the end. Of a stream that is cut short they would make a complete one.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() && self.is_cut_short() => {
+                self.cut_short();
+                self.poll_break(cx)
+            }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.passed(frame)))),
             Poll::Ready(Some(Err(error))) => {
                 self.broke(error);
@@ -201,8 +213,7 @@ impl Tap {
                 self.poll_break(cx)
             }
             Poll::Ready(None) => {
-                let good = self.good;
-                self.finish(&good);
+                self.end();
                 Poll::Ready(None)
             }
         }
@@ -215,14 +226,15 @@ impl Tap {
             self.watch.feed(data);
             self.tell();
         }
-        if self.body.is_end_stream() {
+        // The server asks no further once it has sent as many bytes as the head announced.
+        let is_all = self.body.size_hint().exact() == Some(0) || frame.is_trailers();
+        if is_all || self.body.is_end_stream() {
             if self.is_cut_short() {
                 self.cut_short();
                 frame = frame.map_data(|data| data.slice(..data.len().saturating_sub(1)));
             } else {
                 self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
-                let good = self.good;
-                self.finish(&good);
+                self.end();
                 return frame;
             }
         }

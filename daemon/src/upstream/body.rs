@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use kmid_core::outcome::{FaultKind, Phase};
 
 use super::Upstream;
-use super::connect::Moved;
 use super::connection::{Connection, Silence};
 use super::fault::SendError;
+use super::request_body::Progress;
 
 /// A response body. When it has come to its end the connection goes back to wait for its next request; dropped
 /// earlier, the connection is closed and the upstream's work with it.
@@ -28,8 +28,8 @@ pub struct UpstreamBody {
 enum Source {
     /// A connection of its own, and where it goes back to.
     Http1(Box<Connection>, Arc<Upstream>),
-    /// A connection that others share, which drives itself.
-    Http2(Arc<Moved>, Silence),
+    /// A stream of a connection that others share, which drives itself.
+    Http2(Silence, Progress),
     /// The body has ended.
     Ended,
 }
@@ -49,8 +49,8 @@ impl UpstreamBody {
         body
     }
 
-    pub(super) fn http2(incoming: Incoming, moved: Arc<Moved>, silence: Silence) -> Self {
-        let source = if incoming.is_end_stream() { Source::Ended } else { Source::Http2(moved, silence) };
+    pub(super) fn http2(incoming: Incoming, silence: Silence, progress: Progress) -> Self {
+        let source = if incoming.is_end_stream() { Source::Ended } else { Source::Http2(silence, progress) };
         Self { incoming, source }
     }
 
@@ -116,14 +116,21 @@ impl Body for UpstreamBody {
         }
         match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if self.incoming.is_end_stream() {
+                if let Source::Http2(_, progress) = &mut self.source {
+                    progress.came();
+                }
+                // After trailers nothing comes.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.source = Source::Ended;
-                Poll::Ready(Some(Err(SendError::of_hyper(Phase::Body, error, false))))
+                let error = match std::mem::replace(&mut self.source, Source::Ended) {
+                    Source::Http2(_, progress) => SendError::of_http2(Phase::Body, error, &progress),
+                    _ => SendError::of_hyper(Phase::Body, error, false),
+                };
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 self.end();
@@ -132,7 +139,7 @@ impl Body for UpstreamBody {
             Poll::Pending => {
                 let too_long = match &mut self.source {
                     Source::Http1(connection, _) => connection.poll_too_quiet(cx),
-                    Source::Http2(moved, silence) => silence.poll_too_long(moved.total(), cx),
+                    Source::Http2(silence, progress) => silence.poll_too_long(progress.total(), cx),
                     Source::Ended => Poll::Pending,
                 };
                 too_long.map(|()| {

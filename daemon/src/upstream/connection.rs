@@ -126,7 +126,6 @@ impl Connection {
 #[derive(Debug, Clone)]
 pub struct Http2 {
     sender: http2::SendRequest<RequestBody>,
-    moved: Arc<Moved>,
 }
 
 impl Http2 {
@@ -135,7 +134,6 @@ impl Http2 {
         tasks: &TaskTracker,
         cancel: &CancellationToken,
     ) -> Result<Self, SendError> {
-        let moved = Arc::clone(&stream.moved);
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .adaptive_window(true)
@@ -156,7 +154,7 @@ impl Http2 {
                 }
             }
         });
-        Ok(Self { sender, moved })
+        Ok(Self { sender })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -170,20 +168,21 @@ impl Http2 {
     ) -> Result<Response<UpstreamBody>, SendError> {
         into_http2(&mut request);
         let mut silence = Silence::new(limits.idle);
-        let moved = Arc::clone(&self.moved);
+        let progress = request.body_mut().watched();
         let mut answer = pin!(self.sender.send_request(request));
         let response = poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(
-                    answer.map_err(|error| SendError::of_hyper(Phase::FirstByte, error, true)),
+                    answer.map_err(|error| SendError::of_http2(Phase::FirstByte, error, &progress)),
                 );
             }
-            silence.poll_too_long(moved.total(), cx).map(|()| {
+            // Pings and other requests keep the connection alive, not this one.
+            silence.poll_too_long(progress.total(), cx).map(|()| {
                 Err(SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed"))
             })
         })
         .await?;
-        Ok(response.map(|body| UpstreamBody::http2(body, moved, silence)))
+        Ok(response.map(|body| UpstreamBody::http2(body, silence, progress)))
     }
 }
 

@@ -6,6 +6,8 @@ use std::io;
 
 use kmid_core::outcome::{Fault, FaultKind, Phase};
 
+use super::request_body::Progress;
+
 /// A boxed cause.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -16,7 +18,8 @@ pub struct SendError {
     pub fault: Fault,
     /// The client's own request body broke: nobody upstream is to blame.
     pub client_broke: bool,
-    /// No byte of a response had come.
+    /// No byte of a response had come, and its connection is to blame: HTTP/2 can also say that a request was not taken
+    /// up.
     pub nothing_came: bool,
     source: BoxError,
 }
@@ -37,6 +40,20 @@ impl SendError {
         };
         let client_broke = error.is_user() && find::<ClientBroke>(&error).is_some();
         Self { fault: Fault { phase, kind }, client_broke, nothing_came, source: error.into() }
+    }
+
+    /// From an error of a request on an HTTP/2 connection. A stream that is reset may have been at work for minutes; one
+    /// whose connection ended, or that was refused (RFC 9113 8.7), has had nobody else's answer yet.
+    pub(crate) fn of_http2(phase: Phase, error: hyper::Error, progress: &Progress) -> Self {
+        if let Some(broke) = progress.take_break() {
+            let error = Self::new(phase, FaultKind::Closed, broke);
+            return Self { client_broke: true, nothing_came: false, ..error };
+        }
+        let is_lost = |error: &h2::Error| {
+            error.is_go_away() || error.is_io() || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        };
+        let lost = find(&error).map_or(error.is_canceled() || error.is_closed(), is_lost);
+        Self::of_hyper(phase, error, lost)
     }
 
     /// From an error while connecting.

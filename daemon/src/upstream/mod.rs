@@ -111,9 +111,12 @@ impl Upstream {
                 // Boxed: HTTP/2 is the exception, and its requests shall not make the others larger.
                 match Box::pin(http2.send(request, limits)).await {
                     Err(error) if !error.client_broke => {
-                        // Whatever is wrong with it, the next request shall not meet it.
-                        self.drop_http2(base);
-                        if !error.nothing_came || error.fault.kind == FaultKind::Timeout {
+                        let too_quiet = error.fault.kind == FaultKind::Timeout;
+                        // A reset stream says nothing of its connection; else the next request shall not meet it.
+                        if error.nothing_came || too_quiet {
+                            self.drop_http2(base);
+                        }
+                        if !error.nothing_came || too_quiet {
                             return Err(error);
                         }
                         fresh_only = true;

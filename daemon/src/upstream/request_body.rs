@@ -1,8 +1,8 @@
 //! Request bodies on their way upstream.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
-use super::client_body::ClientBody;
+use super::client_body::{ClientBody, ClientBodyError};
 use super::fault::{BoxError, ClientBroke};
 
 /// A request body: collected, and then able to be sent again, or passed on as it comes.
@@ -20,7 +20,44 @@ pub struct RequestBody {
     left: u64,
     trailers: Option<HeaderMap>,
     rest: Option<ClientBody>,
-    passed: Option<Arc<AtomicU64>>,
+    progress: Option<Progress>,
+    /// The task that sends it keeps to itself why it ended.
+    tells_progress: bool,
+}
+
+/// How far a request has come, for those who cannot see it go: bodies of HTTP/2 are sent by a task of their own, and
+/// what moves on the connection may belong to other requests.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
+    sent: AtomicU64,
+    came: AtomicU64,
+    broke: Mutex<Option<ClientBroke>>,
+}
+
+impl Progress {
+    /// Bytes of the request's body that were sent on.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// A number that grows with each byte sent on and each frame that came.
+    pub(crate) fn total(&self) -> u64 {
+        self.sent() + self.0.came.load(Ordering::Relaxed)
+    }
+
+    /// A frame of the response came.
+    pub(crate) fn came(&self) {
+        self.0.came.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why the client's body broke, if it did.
+    pub(crate) fn take_break(&self) -> Option<ClientBroke> {
+        self.0.broke.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The chunks of a collected body, of which there is mostly one.
@@ -37,19 +74,43 @@ impl RequestBody {
     #[must_use]
     pub fn collected(chunks: Chunks, trailers: Option<HeaderMap>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.into_iter(), left, trailers, rest: None, passed: None }
+        Self {
+            collected: chunks.into_iter(),
+            left,
+            trailers,
+            rest: None,
+            progress: None,
+            tells_progress: false,
+        }
     }
 
-    /// What was read so far, and then the rest as it comes; `passed` counts the bytes sent on.
+    /// What was read so far, and then the rest as it comes; `progress` counts the bytes sent on.
     #[must_use]
-    pub fn streaming(chunks: Chunks, rest: ClientBody, passed: Arc<AtomicU64>) -> Self {
-        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { collected: chunks.into_iter(), left, trailers: None, rest: Some(rest), passed: Some(passed) }
+    pub fn streaming(chunks: Chunks, rest: ClientBody, progress: Progress) -> Self {
+        Self { rest: Some(rest), progress: Some(progress), ..Self::collected(chunks, None) }
+    }
+
+    /// For a body that a task of its own will send: how far it has come.
+    pub(crate) fn watched(&mut self) -> Progress {
+        self.tells_progress = true;
+        self.progress.get_or_insert_default().clone()
     }
 
     fn count(&self, bytes: usize) {
-        if let Some(passed) = &self.passed {
-            passed.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(progress) = &self.progress {
+            progress.0.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn broken(&self, error: ClientBodyError) -> BoxError {
+        let broke = ClientBroke(error.into());
+        match &self.progress {
+            Some(progress) if self.tells_progress => {
+                let text = broke.to_string();
+                *progress.0.broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(broke);
+                text.into()
+            }
+            _ => Box::new(broke),
         }
     }
 
@@ -78,7 +139,7 @@ impl Body for RequestBody {
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             self.count(data.len());
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| Box::new(ClientBroke(error.into())) as BoxError)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| self.broken(error))))
     }
 
     fn is_end_stream(&self) -> bool {

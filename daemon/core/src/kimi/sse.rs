@@ -1,10 +1,12 @@
 //! Watches an event stream go by: whether it came to its terminal event, and which tokens it counted.
 
-use memchr::memchr;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memmem};
 use serde_json::Value;
 
 use super::error::{self, ErrorText};
-use super::usage::{Tokens, Usage, UsageFinder, skip_spaces};
+use super::usage::{Tokens, Usage, UsageFinder};
 use super::wire::Wire;
 
 /// A longer line is skipped: no terminal event, error or usage figure comes near it.
@@ -83,7 +85,11 @@ impl SseScanner {
     /// A terminal line counts even if its newline is still to come.
     #[must_use]
     pub fn terminal(&self) -> bool {
-        self.terminal || self.wire == Wire::OpenAi && data_of(trim_cr(&self.partial)) == Some(b"[DONE]")
+        self.terminal
+            || data_of(trim_cr(&self.partial)).is_some_and(|data| match self.wire {
+                Wire::OpenAi => data == b"[DONE]",
+                Wire::Anthropic => is_message_stop(data),
+            })
     }
 
     /// The text of the error event, if one came.
@@ -164,9 +170,7 @@ impl SseScanner {
                 return;
             }
         }
-        if self.wire == Wire::Anthropic
-            && (self.event == NamedEvent::MessageStop || first_member(data, b"type", b"message_stop"))
-        {
+        if self.wire == Wire::Anthropic && (self.event == NamedEvent::MessageStop || is_message_stop(data)) {
             self.terminal = true;
             return;
         }
@@ -191,22 +195,19 @@ fn field_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(name).map(|value| value.trim_ascii())
 }
 
+/// Whether the word stands in it as a whole string, as a name or a value. Inside of another string its quotes would be
+/// escaped, so that what the model writes does not look like it.
 fn looks_like_error(data: &[u8]) -> bool {
-    first_key(data, b"error").is_some() || first_member(data, b"type", b"error")
+    static WORD: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"error\""));
+    WORD.find(data).is_some()
 }
 
-/// Whether the object begins with this string member.
-fn first_member(data: &[u8], key: &[u8], value: &[u8]) -> bool {
-    first_key(data, key)
-        .and_then(|after| after.strip_prefix(b"\""))
-        .and_then(|after| after.strip_prefix(value))
-        .is_some_and(|after| after.first() == Some(&b'"'))
-}
-
-/// What follows the object's first key, if that is `key`.
-fn first_key<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let after = skip_spaces(data.strip_prefix(b"{")?).strip_prefix(b"\"")?.strip_prefix(key)?;
-    skip_spaces(after.strip_prefix(b"\"")?).strip_prefix(b":").map(skip_spaces)
+/// A complete `message_stop` event, wherever its type stands.
+fn is_message_stop(data: &[u8]) -> bool {
+    static WORD: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new(b"\"message_stop\""));
+    let has_type = |event: Value| event.get("type").and_then(Value::as_str) == Some("message_stop");
+    WORD.find(data).is_some() && serde_json::from_slice(data).is_ok_and(has_type)
 }
 
 fn is_output(wire: Wire, data: &[u8]) -> bool {
