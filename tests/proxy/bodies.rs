@@ -195,6 +195,22 @@ async fn framing_and_trailers_are_kept() {
     upstream.next(ANY, "/files", Reply::status(200).send("to the end").to_end());
     let answer = daemon.send(Request::get("/files")).await;
     assert_eq!((answer.text().as_str(), answer.end), ("to the end", End::Proper));
+    assert!(daemon.traces(3).await.iter().all(|trace| trace["outcome"] == "completed"));
+    // The connection of the one with trailers was used again.
+    let seen = upstream.at("/files");
+    assert_eq!(seen[1].connection, seen[2].connection);
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_is_not_believed() {
+    let upstream = Upstream::start().await;
+    let daemon = two_keys(&upstream).await;
+    for length in ["1", "500"] {
+        let reply = Reply::status(200).send("whole").chunked().field("content-length", length);
+        upstream.next(ANY, "/files", reply);
+        let answer = daemon.send(Request::get("/files")).await;
+        assert_eq!((answer.text().as_str(), answer.end), ("whole", End::Proper), "{length}");
+    }
 }
 
 #[tokio::test]

@@ -224,6 +224,47 @@ async fn an_upstreams_fault_is_tried_again_when_that_is_on() {
         [Some(503), Some(503), Some(200)]
     );
     assert_eq!(trace["status"], 200);
+    // Another account at the same host would meet the same and has no cache.
+    assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha"), key_of("alpha"), key_of("alpha")]);
+}
+
+#[tokio::test]
+async fn a_host_that_fails_is_left_for_another_one() {
+    let upstream = Upstream::start().await;
+    upstream.next(ANY, "/chat/completions", Reply::openai_error(503, "server_error", "Unavailable"));
+    // The same machine by another name.
+    let elsewhere = upstream.base_url().replace("localhost", "127.0.0.1");
+    let other = format!("KMI_API_KEY={}\nKMI_UPSTREAM_BASE_URL={elsewhere}\n", key_of("beta"));
+    let daemon = Setup::live(&upstream)
+        .keys(&["alpha", "gamma"])
+        .file(".kmi/_auths/beta.env", other)
+        .may_switch()
+        .env("KMI_PROXY_RETRY_MAX", "1")
+        .env("KMI_PROXY_RETRY_BASE_MS", "1")
+        .start()
+        .await;
+    assert_eq!(ask(&daemon).await.status, 200);
+    assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha"), key_of("beta")]);
+}
+
+#[tokio::test]
+async fn a_long_wait_is_not_passed_on() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).start().await;
+    let limited = || {
+        Reply::openai_error(
+            429,
+            "rate_limit_reached_error",
+            "Your account reached organization TPD rate limit",
+        )
+    };
+    upstream.next(ANY, "/chat/completions", limited().field("retry-after", "1152"));
+    let answer = ask(&daemon).await;
+    assert_eq!((answer.status, answer.by_kmid()), (429, false), "{answer:?}");
+    assert_eq!(answer.fields.get("retry-after"), None, "kimi-code would hang");
+    // The next one is told when.
+    let answer = ask(&daemon).await;
+    assert!(answer.by_kmid() && answer.text().contains("alpha"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod errors;
 mod headers;
 mod holding;
 mod http2_clients;
+mod http2_upstream;
 mod keepalive;
 mod limits;
 mod many_sessions;

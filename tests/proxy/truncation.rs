@@ -56,6 +56,25 @@ async fn a_stream_of_a_declared_length_breaks_too_and_keeps_what_came() {
 }
 
 #[tokio::test]
+async fn trailers_do_not_make_a_cut_stream_whole() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    for (n, (events, end, said)) in [
+        (cut(api::chat_events()), End::Broken, "upstream_broke"),
+        (api::chat_events().concat(), End::Proper, "completed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reply = Reply::sse().send(events.clone()).field("trailer", "x-sum").trailer("x-sum", "1");
+        upstream.next(ANY, "/chat/completions", reply);
+        let answer = daemon.send(Request::chat_stream().field("TE", "trailers")).await;
+        assert_eq!((answer.text(), answer.end), (events, end));
+        assert_eq!(outcome(&daemon, n + 1).await, said);
+    }
+}
+
+#[tokio::test]
 async fn an_error_answer_that_breaks_off_breaks_the_client() {
     let upstream = Upstream::start().await;
     let daemon = daemon(&upstream).await;

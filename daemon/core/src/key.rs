@@ -258,7 +258,7 @@ impl BaseUrl {
 
     /// Whether both name the same host and port.
     #[must_use]
-    pub(crate) fn shares_host(&self, other: &BaseUrl) -> bool {
+    pub fn shares_host(&self, other: &BaseUrl) -> bool {
         self.port == other.port && self.host == other.host
     }
 

@@ -125,7 +125,15 @@ mod tests {
         }
         // The last is no host: an IPv6 address stands in brackets (RFC 3986, section 3.2.2).
         let names = ["evil.example", "10.0.0.1:54123", "localhost.evil.example", "127.0.0.1.evil.example"];
-        for host in names.into_iter().chain(["", "::1"]) {
+        let not_quite = [
+            "localhost:80@evil.example",
+            "localhost:80.evil.example",
+            "[::1]evil.example",
+            "[::1",
+            "::1",
+            "",
+        ];
+        for host in names.into_iter().chain(not_quite) {
             assert_eq!(check("/x", &[("host", host)]), Err(NotAdmitted::ForeignHost), "{host}");
         }
         assert_eq!(check("/x", &[]), Err(NotAdmitted::ForeignHost));

@@ -11,7 +11,7 @@ use kmid_config::settings::Settings;
 use kmid_core::client::ClientId;
 use kmid_core::cooldown;
 use kmid_core::door::peer::Exposure;
-use kmid_core::key::Fingerprint;
+use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{Outcome, Retry};
 use kmid_core::pool::{Demand, Mode};
@@ -144,7 +144,7 @@ struct Spent {
     failovers: u32,
     retries: u32,
     /// Those of the tried keys that are asked again where there is no other: their accounts had as many in flight as they
-    /// may have, or their upstream failed.
+    /// may have, or their host failed.
     aside: Vec<Fingerprint>,
     was_full: bool,
     last: Option<(Box<Failure>, Arc<str>)>,
@@ -251,8 +251,8 @@ impl Exchange {
         }
     }
 
-    /// A key for the next attempt. After a refusal for being one too many, or a failure of the upstream, another key
-    /// serves at once, where there is one; else the same account does, when it has a slot.
+    /// A key for the next attempt. After a refusal for being one too many, or a failure of its host, another key serves
+    /// at once, where there is one; else the same account does, when it has a slot.
     async fn lease(&self, spent: &mut Spent, patience: Patience) -> Waited {
         if !spent.aside.is_empty() {
             let demand = self.demand(spent);
@@ -312,14 +312,25 @@ impl Exchange {
                     return false;
                 }
                 spent.retries += 1;
-                // Another key may lead to another machine, and where there is none the same one does.
                 if self.proxy.state.mode() != Mode::Manual {
-                    spent.tried.push(used);
-                    spent.aside.push(used);
+                    self.leave_host(spent, used);
                 }
                 self.back_off(spent.retries - 1).await;
                 true
             }
+        }
+    }
+
+    /// Sets the keys of a host that failed aside, where another host has keys. Where it is the only one, the same key
+    /// asks again: another account would meet the same, and lose its cache.
+    fn leave_host(&self, spent: &mut Spent, used: Fingerprint) {
+        let keys = self.proxy.state.keys();
+        let Some(failed) = keys.iter().find(|key| key.fingerprint == used) else { return };
+        let is_here = |key: &&Arc<Key>| key.base_url.shares_host(&failed.base_url);
+        let here: Vec<Fingerprint> = keys.iter().filter(is_here).map(|key| key.fingerprint).collect();
+        if here.len() < keys.len() {
+            spent.tried.extend(&here);
+            spent.aside.extend(here);
         }
     }
 

@@ -201,22 +201,31 @@ impl Reply {
             }
             _ => "`kmi health` says more.",
         };
+        // With automatic switching off nobody has looked at the others.
+        let who = if refusal.mode == Mode::Manual { "The active key cannot" } else { "No key can" };
         if refusal.needs_a_person() {
-            let message = format!("No key can serve: {keys}. {advice}");
+            let message = format!("{who} serve: {keys}. {advice}");
             return Self::new(StatusCode::FORBIDDEN, "permission_error", "keys_blocked", message);
         }
         let wait = refusal.soonest().map_or(SOON, |(_, until)| until.since(now));
         if wait <= LONGEST_WAIT {
-            let message = format!("No key can serve right now: {keys}. {advice}");
+            let message = format!("{who} serve right now: {keys}. {advice}");
             let mut reply =
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "keys_busy", message);
             reply.retry_after = Some(wait);
             return reply;
         }
-        let first = refusal.soonest().map_or_else(String::new, |(key, until)| {
-            format!(" The first that is ready again is {} at {}.", key.label, zone.format(until))
-        });
-        let message = format!("No key has quota left: {keys}.{first} {advice}");
+        let message = match (refusal.mode, refusal.soonest()) {
+            (Mode::Manual, _) => format!("{who} serve for now: {keys}. {advice}"),
+            (_, None) => format!("No key has quota left: {keys}. {advice}"),
+            (_, Some((key, until))) => {
+                let until = zone.format(until);
+                format!(
+                    "No key has quota left: {keys}. The first that is ready again is {} at {until}. {advice}",
+                    key.label
+                )
+            }
+        };
         match wire {
             Wire::OpenAi => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -227,3 +227,22 @@ proptest! {
         prop_assert_eq!(scan(wire, bytes.chunks(3)), scan(wire, [bytes.as_slice()]));
     }
 }
+
+#[test]
+fn an_error_or_an_end_is_known_wherever_its_name_stands() {
+    let output = "data: {\"choices\":[{\"delta\":{\"content\":\"say \\\"error\\\"\"}}]}\n\n";
+    let error = "data: {\"id\":\"a\",\"error\":{\"message\":\"m\"}}\n\n";
+    let got = scan(Wire::OpenAi, [output.as_bytes(), error.as_bytes()]);
+    assert_eq!(got, (true, true, None, Some("m".to_owned())));
+    assert_eq!(scan(Wire::OpenAi, [output.as_bytes()]), (false, true, None, None));
+
+    for (end, terminal) in [
+        ("data: {\"id\":\"1\",\"type\":\"message_stop\"}\n\n", true),
+        // Its last newlines may never come.
+        ("event: message_stop\ndata: {\"type\":\"message_stop\"}", true),
+        ("event: message_stop\ndata: {\"type\":\"message_stop\"", false),
+        ("data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"message_stop\"}}\n\n", false),
+    ] {
+        assert_eq!(scan(Wire::Anthropic, [end.as_bytes()]).0, terminal, "{end}");
+    }
+}
