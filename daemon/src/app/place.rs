@@ -12,7 +12,7 @@ use crate::state::{Origin, State};
 
 /// How often it is looked for. Logs and traces make the directory anew with their next line; a second daemon must not
 /// take it for free for much longer.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(10);
 
 /// Looks until `cancel`. What was removed is made anew; when another daemon has taken the directory meanwhile, this one
 /// drains and ends, because two writers would destroy each other's state.

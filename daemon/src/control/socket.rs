@@ -15,7 +15,7 @@ use crate::handover::Handle;
 use crate::inherited::ControlListener;
 
 /// How often the socket file is looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
