@@ -56,6 +56,12 @@ pub(crate) fn serving(home: &Home) {
     daemon(home).on("daemon.status", Answer::Result(status)).listen(&home.socket());
 }
 
+/// The same, but one key gets two of three.
+pub(crate) fn uneven(home: &Home) {
+    let status = full_status(&proxy(&["alpha", "alpha", "月之暗面"]), home);
+    daemon(home).on("daemon.status", Answer::Result(status)).listen(&home.socket());
+}
+
 /// The same, and the stream of requests stays open.
 pub(crate) fn streaming(home: &Home) {
     let events = requests().into_iter().map(item).collect();

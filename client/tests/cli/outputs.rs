@@ -19,7 +19,7 @@ type World = fn(&Home);
 type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
 
 /// The snapshot's name, the command line, what it runs among.
-const TABLE: [(&str, &str, World); 44] = [
+const TABLE: [(&str, &str, World); 45] = [
     ("help", "--help", fixed::nobody),
     ("help-of-usage", "usage --help", fixed::nobody),
     ("help-of-usage-short", "usage -h", fixed::nobody),
@@ -50,7 +50,8 @@ const TABLE: [(&str, &str, World); 44] = [
     ("kimi", "kimi -p hello", fixed::with_client),
     ("kimi-missing", "kimi -p hello", fixed::running),
     ("e2e", "e2e -n 4 --pause 0", fixed::serving),
-    ("e2e-uneven", "e2e -n 3 --pause 0", fixed::serving),
+    ("e2e-uneven", "e2e -n 6 --pause 0", fixed::uneven),
+    ("e2e-failed", "e2e -n 4 --pause 0 --endpoint /nope", fixed::serving),
     ("keys", "keys", fixed::running),
     ("keys-stopped", "--no-start keys", fixed::nobody),
     ("keys-add", "keys add --label work", fixed::adding),
