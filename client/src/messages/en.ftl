@@ -354,6 +354,9 @@ trace-paused = { $count ->
 trace-lost-not-running = kmid is gone; trying again each second
 trace-lost-closed = kmid closed the connection; trying again
 trace-lost-broken = no connection to kmid ({ $why }); trying again
+trace-stale = as it was before the loss
+trace-more = and { $count } more
+trace-more-stuck = and { $count } more ({ $stuck } cannot serve)
 trace-missed = { $count ->
     [one] { $count } request missed
    *[other] { $count } requests missed
@@ -365,7 +368,7 @@ trace-statuses-good = status under 400
 trace-statuses-refused = status 4xx
 trace-statuses-broken = status 5xx or none
 trace-hints = q quit  ? help  p pause  f key  s status  / text  Enter detail
-trace-hints-typing = Enter keeps the text, Esc drops it
+trace-hints-typing = Enter keeps the text  Esc drops it
 trace-help-title = Help
 trace-help-quit = quit
 trace-help-help = show or hide this

@@ -381,6 +381,9 @@ trace-paused = { $count ->
 trace-lost-not-running = kmid пропал; новая попытка каждую секунду
 trace-lost-closed = kmid закрыл соединение; новая попытка
 trace-lost-broken = нет соединения с kmid ({ $why }); новая попытка
+trace-stale = как было до обрыва
+trace-more = и ещё { $count }
+trace-more-stuck = и ещё { $count } (не могут обслуживать: { $stuck })
 trace-missed = { $count ->
     [one] пропущен { $count } запрос
     [few] пропущено { $count } запроса
@@ -393,7 +396,7 @@ trace-statuses-good = статус до 400
 trace-statuses-refused = статус 4xx
 trace-statuses-broken = статус 5xx или никакого
 trace-hints = q выход  ? справка  p пауза  f ключ  s статус  / текст  Enter подробно
-trace-hints-typing = Enter оставляет текст, Esc убирает
+trace-hints-typing = Enter оставляет текст  Esc убирает
 trace-help-title = Справка
 trace-help-quit = выход
 trace-help-help = показать или убрать справку
