@@ -213,11 +213,9 @@ fn report(
     let file: PathBuf = path.to_owned();
     let (label, shown) = (clean(label).into_owned(), file.display().to_string());
     if !app.json {
-        app.print(&format!(
-            "{}\n",
-            tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str())
-        ))?;
         let view = app.view();
+        let added = tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str());
+        app.print(&flow::spans(view.look, "", 2, &[Span::plain(added)]))?;
         let mut spans = vec![verdict(app, check)];
         spans.extend(loaded.as_ref().iter().flat_map(|(_, key)| list::window_spans(&view, &key.windows)));
         app.print(&flow::spans(view.look, "", 2, &spans))?;
