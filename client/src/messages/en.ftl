@@ -620,6 +620,7 @@ keys-ask-label = label for it [{ $proposal }]:
 keys-bad-empty = no key was given
 keys-bad-too-long = the key is longer than 512 characters; that is no API key
 keys-bad-characters = the key has blanks, quotes, control or non-ASCII characters; copy it once more, and only one
+keys-bad-setting = these are lines NAME=value, and none of them is KMI_API_KEY=; give the key alone, or a key file
 keys-bad-label = this is no label: use up to 64 characters without quotes, backslashes and control characters, and not the key
 keys-bad-url = the base URL is refused: { $why }
 keys-same-key = this key is there already, as { $label } ({ $source })

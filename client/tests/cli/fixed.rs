@@ -80,6 +80,18 @@ pub(crate) fn adding(home: &Home) {
         .listen(&home.socket());
 }
 
+/// The same, and what is read is a key file.
+pub(crate) fn adding_a_file(home: &Home) {
+    home.write("input", &format!("# the key of the desk\nKMI_API_KEY={KEY}\n"));
+    adding(home);
+}
+
+/// The same, and what is read is a settings file.
+pub(crate) fn with_settings(home: &Home) {
+    home.write("input", &format!("OPENAI_API_KEY={KEY}\n"));
+    running(home);
+}
+
 /// The same, and alpha is gone when the list is asked for again.
 pub(crate) fn removing(home: &Home) {
     daemon(home)

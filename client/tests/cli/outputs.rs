@@ -19,7 +19,7 @@ type World = fn(&Home);
 type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
 
 /// The snapshot's name, the command line, what it runs among.
-const TABLE: [(&str, &str, World); 47] = [
+const TABLE: [(&str, &str, World); 48] = [
     ("help", "--help", fixed::nobody),
     ("help-of-usage", "usage --help", fixed::nobody),
     ("help-of-usage-short", "usage -h", fixed::nobody),
@@ -57,6 +57,7 @@ const TABLE: [(&str, &str, World); 47] = [
     ("keys", "keys", fixed::running),
     ("keys-stopped", "--no-start keys", fixed::nobody),
     ("keys-add", "keys add --label work", fixed::adding),
+    ("keys-add-file", "keys add --label work", fixed::adding_a_file),
     ("keys-add-stopped", "--no-start keys add", fixed::nobody),
     ("keys-remove", "keys remove -y alpha", fixed::removing),
     ("keys-disable", "keys disable alpha", fixed::disabling),
@@ -70,7 +71,7 @@ const TABLE: [(&str, &str, World); 47] = [
 ];
 
 /// What goes wrong: the command line, what it runs among.
-const ERRORS: [(&str, World); 36] = [
+const ERRORS: [(&str, World); 37] = [
     ("statsu", fixed::nobody),
     ("--status --health", fixed::nobody),
     ("--status status", fixed::nobody),
@@ -95,6 +96,7 @@ const ERRORS: [(&str, World); 36] = [
     ("keys add --base-url http://x", fixed::nobody),
     ("keys add --label a'b", fixed::running),
     ("keys add --label ALPHA", fixed::running),
+    ("keys add", fixed::with_settings),
     ("keys enable nobody", fixed::running),
     ("keys remove alpha", fixed::running),
     ("keys disable 月之暗面", fixed::running),
@@ -140,7 +142,10 @@ fn run(line: &str, world: World, look: Look) -> (Home, Run) {
     let mut command = home.command_of(&program, words);
     command.current_dir(home.path()).env("_KMI_CLOCK", NOW).env("KMI_TIMEZONE", "Europe/Moscow");
     command.env("KMI_LOCALE", locale).env("TERM", "xterm-256color");
-    let input = home.write("input", KEY);
+    let input = home.path().join("input");
+    if !input.exists() {
+        home.write("input", KEY);
+    }
     command.stdin(std::fs::File::open(input).unwrap());
     let run = match columns {
         Some(columns) => pty::run(&mut command, columns),
