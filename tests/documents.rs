@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use kmi_tests::harness::home::Home;
 use kmi_tests::harness::{Setup, cli};
 
 const READMES: [&str; 2] = ["README.md", "README.ru.md"];
@@ -148,6 +149,45 @@ fn every_output_is_filled_in() {
     }
 }
 
+/// Commands that need no daemon, and print the same on every machine and at every moment.
+const REPEATABLE: [&str; 4] =
+    ["kmi completions bash | head -3", "kmi man man", "kmid man man", "kmid --check-config | head -8"];
+
+/// What stands below a command of a console block, without the empty lines that part it from the next one.
+fn shown_below(document: &Document, command: &str) -> Option<String> {
+    let line = format!("$ {command}");
+    let block = document.blocks.iter().find(|block| block.lines.contains(&line))?;
+    let below = block.lines.iter().skip_while(|other| **other != line).skip(1);
+    let output: Vec<&str> = below.take_while(|other| !other.starts_with("$ ")).map(String::as_str).collect();
+    Some(output.join("\n").trim_end().to_owned())
+}
+
+#[tokio::test]
+async fn outputs_that_need_no_daemon_are_real() {
+    for (name, locale) in READMES.into_iter().zip(["en", "ru"]) {
+        let document = Document::parse(&read(name));
+        for command in REPEATABLE {
+            let shown = shown_below(&document, command).unwrap_or_else(|| panic!("{name} lacks $ {command}"));
+            let home = Home::new().env("KMI_LOCALE", locale);
+            std::fs::create_dir_all(home.auths_dir()).unwrap();
+            std::fs::write(home.state_dir().join(".env"), "KMI_AUTO_ROTATE_ALLOWED=1\n").unwrap();
+            let (line, most) = match command.split_once(" | head -") {
+                Some((line, most)) => (line, most.parse().unwrap()),
+                None => (command, usize::MAX),
+            };
+            let (program, args) = line.split_once(' ').unwrap();
+            let args: Vec<&str> = args.split(' ').collect();
+            let ran = match program {
+                "kmi" => cli::kmi(&home, &args).await,
+                _ => cli::kmid(&home, &args).await,
+            };
+            let printed: Vec<&str> = ran.out.lines().take(most).collect();
+            let printed = printed.join("\n").replace(&home.path().display().to_string(), "/home/you");
+            assert_eq!((ran.code, printed.trim_end()), (0, shown.as_str()), "{name}: {command}: {}", ran.err);
+        }
+    }
+}
+
 #[test]
 fn every_setting_is_one() {
     let example = read(".env.example");
@@ -208,7 +248,7 @@ async fn every_command_is_described() {
     let listed = help.out.lines().skip_while(|line| !line.starts_with("Usage:")).skip(1);
     let commands: Vec<&str> = listed
         .take_while(|line| *line != "Options:")
-        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter_map(|line| line.strip_prefix("  ")?.split([' ', ',']).next())
         .collect();
     assert!(
         ["status", "rotate", "keys"].iter().all(|one| commands.contains(one)) && commands.len() >= 16,

@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
@@ -255,7 +256,7 @@ pub(crate) struct UsageArgs {
     #[arg(long, value_enum, default_value = "day")]
     pub(crate) by: UsageBy,
     /// Print CSV instead of words
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub(crate) csv: bool,
 }
 
@@ -383,11 +384,11 @@ pub(crate) struct ReportArgs {
 
 /// `kmi kimi`
 #[derive(Debug, Clone, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, override_usage = "kmi [OPTIONS] kimi [ARGS]...")]
 pub(crate) struct KimiArgs {
     /// Passed to the Kimi client as they are
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    pub(crate) args: Vec<std::ffi::OsString>,
+    pub(crate) args: Vec<OsString>,
 }
 
 /// `kmi completions`
@@ -430,11 +431,11 @@ fn percent(text: &str) -> Result<f64, Unfit> {
 pub(crate) fn parse<I, T>(args: I) -> Result<(Global, Option<Command>), clap::Error>
 where
     I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
+    T: Into<OsString> + Clone,
 {
-    let args: Vec<std::ffi::OsString> = args.into_iter().map(Into::into).collect();
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let mut definition = fitted(definition(), &args);
-    let matches = definition.try_get_matches_from_mut(args)?;
+    let matches = definition.try_get_matches_from_mut(for_the_client(&definition, args))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
     match (cli.command, cli.modes.command()) {
         (Some(_), Some(_)) => Err(definition.error(
@@ -442,8 +443,44 @@ where
             "two modes at once: give either a command or one of --status, --health, --all, --current, \
              --rotate, --auto-rotate, --trace",
         )),
+        // clap compares options of every command with a command's own only where they stand behind it.
+        (Some(Command::Usage(UsageArgs { csv: true, .. })), None) if cli.global.json => {
+            Err(together(&mut definition, "usage", "--csv", "--json"))
+        }
         (command, mode) => Ok((cli.global, command.or(mode))),
     }
+}
+
+/// Two options of a command that do not go together.
+fn together(definition: &mut clap::Command, name: &str, one: &str, other: &str) -> clap::Error {
+    let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
+    if let Some(command) = definition.find_subcommand_mut(name) {
+        error = error.with_cmd(command);
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+    }
+    error.insert(ContextKind::InvalidArg, ContextValue::String(one.to_owned()));
+    error.insert(ContextKind::PriorArg, ContextValue::String(other.to_owned()));
+    error
+}
+
+/// All behind the word `kimi` is the client's, also what `kmi` has an option of the same name for.
+fn for_the_client(definition: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString> {
+    let takes_value = |word: &OsStr| {
+        let of =
+            |arg: &&clap::Arg| arg.get_long().is_some_and(|long| word.to_str() == Some(&format!("--{long}")));
+        definition.get_arguments().find(of).is_some_and(|arg| arg.get_action().takes_values())
+    };
+    let mut at = 1;
+    while let Some(word) = args.get(at) {
+        if !word.to_string_lossy().starts_with('-') {
+            if word == "kimi" && args.get(at + 1).is_none_or(|next| next != "--") {
+                args.insert(at + 1, "--".into());
+            }
+            break;
+        }
+        at += if takes_value(word) { 2 } else { 1 };
+    }
+    args
 }
 
 /// The whole command line, to be read from arguments, with its help in English.
@@ -452,7 +489,7 @@ pub(crate) fn definition() -> clap::Command {
 }
 
 /// With its help as the arguments and the terminal want it: it is printed before these options could be read.
-pub(crate) fn fitted(definition: clap::Command, args: &[std::ffi::OsString]) -> clap::Command {
+pub(crate) fn fitted(definition: clap::Command, args: &[OsString]) -> clap::Command {
     help::fitted(definition, args.iter().any(|word| word == "--no-color" || word == "--plain"))
 }
 

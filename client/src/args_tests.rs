@@ -102,6 +102,74 @@ fn the_client_gets_its_arguments_untouched() {
 }
 
 #[test]
+fn all_behind_the_word_is_the_clients() {
+    for option in
+        ["--json", "--plain", "--no-color", "--no-start", "--socket /s", "--socket=/s", "--help", "--version"]
+    {
+        let words: Vec<&str> = option.split(' ').collect();
+        for before in ["", "--socket kimi ", "--json --no-color "] {
+            let (global, command) = line(&format!("{before}kimi {option} -p hi")).unwrap();
+            let Some(Command::Kimi(args)) = command else { panic!("kimi {option}") };
+            assert_eq!(args.args, [&words[..], &["-p", "hi"]].concat(), "{before}kimi {option}");
+            let ours = Global {
+                json: before.contains("--json"),
+                no_color: before.contains("--no-color"),
+                socket: before.contains("--socket").then(|| "kimi".into()),
+                ..Global::default()
+            };
+            assert_eq!(format!("{global:?}"), format!("{ours:?}"), "{before}kimi {option}");
+        }
+    }
+    // Who writes it out gets the same.
+    let Command::Kimi(args) = command("kimi -- --json") else { panic!("kimi") };
+    assert_eq!(args.args, ["--json"]);
+    // Another command may have it as a value.
+    assert!(matches!(
+        line("keys enable kimi --json").unwrap(),
+        (Global { json: true, .. }, Some(Command::Keys(_)))
+    ));
+}
+
+#[test]
+fn csv_and_json_do_not_go_together_in_any_order() {
+    let said = ["--json usage --csv", "usage --csv --json", "usage --json --csv"].map(|text| {
+        let error = line(text).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{text}");
+        error.render().to_string()
+    });
+    assert!(
+        said[0].contains("'--csv' cannot be used with '--json'") && said[0].contains("kmi usage"),
+        "{}",
+        said[0]
+    );
+    assert!(said.iter().all(|other| *other == said[0]), "{said:?}");
+    assert!(line("usage --csv").is_ok() && line("usage --json").is_ok());
+}
+
+#[test]
+fn own_options_stand_before_those_of_every_command() {
+    for (path, own) in [
+        ("e2e", &["--requests", "--batch", "--window", "--endpoint", "--scheme"][..]),
+        ("keys add", &["--label", "--base-url", "--priority", "--keyring", "--keep"]),
+    ] {
+        let mut command = definition();
+        for word in path.split(' ') {
+            command = command.find_subcommand(word).unwrap().clone();
+        }
+        let help = command.render_help().to_string();
+        let (before, after) = help.split_once("\nGlobal options:\n").unwrap_or_else(|| panic!("{help}"));
+        let place =
+            |option: &&str| before.find(&format!("{option} ")).or(before.find(&format!("{option}\n")));
+        let places: Vec<_> =
+            own.iter().map(|option| place(option).unwrap_or_else(|| panic!("{option}: {help}"))).collect();
+        assert!(places.is_sorted(), "{help}");
+        for option in ["--json", "--plain", "--no-color", "--socket", "--no-start", "--help"] {
+            assert!(after.contains(option) && !before.contains(option), "{option}: {help}");
+        }
+    }
+}
+
+#[test]
 fn defaults_of_e2e_are_those_of_the_command_line() {
     let Command::E2e(args) = command("e2e") else { panic!("e2e") };
     assert_eq!(format!("{args:?}"), format!("{:?}", E2eArgs::default()));

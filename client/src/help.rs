@@ -3,14 +3,12 @@
 //! The English texts stand at the definition of the command line, where clap takes them from, and in the tables of this
 //! file. Those of another language are messages `help-…`.
 
+mod examples;
 mod translate;
-
-use std::io::{self, IsTerminal};
 
 use clap::{ColorChoice, Command};
 
-use crate::output::flow;
-use crate::output::style::{Look, Span};
+use examples::beside;
 
 pub(crate) use translate::translated;
 
@@ -25,7 +23,7 @@ const GROUPS: [(&str, &str, &[&str]); 3] = [
     (
         "help-heading-look",
         "Look",
-        &["status", "health", "usage", "trace", "top", "why", "plan", "proxy-logs", "doctor", "report"],
+        &["status", "health", "usage", "trace", "why", "plan", "proxy-logs", "doctor", "report"],
     ),
     (
         "help-heading-steer",
@@ -37,21 +35,14 @@ const GROUPS: [(&str, &str, &[&str]); 3] = [
 
 const OTHERS: (&str, &str) = ("help-heading-more", "More");
 const OPTIONS: (&str, &str) = ("help-heading-options", "Options");
+/// What every command takes.
+const GLOBAL: (&str, &str) = ("help-heading-global", "Global options");
 const USAGE: (&str, &str) = ("help-heading-usage", "Usage");
-
-/// A command line, and what it is for.
-const EXAMPLES: [(&str, &str, &str); 5] = [
-    ("kmi keys add", "help-example-add", "put a key into the pool"),
-    ("kmi proxy", "help-example-proxy", "start kmid and say how to point a client at it"),
-    ("kmi health --refresh", "help-example-health", "what every key has left, asked anew"),
-    ("kmi rotate --to alpha", "help-example-rotate", "use this key from now on"),
-    ("kmi doctor", "help-example-doctor", "when something does not work"),
-];
 
 const EXIT_STATUS: &str = "`kmi COMMAND --help` says more. Exit status: 0 done, 1 failed, 2 usage or settings, \
                            3 kmid is not running, 4 kmi and kmid do not fit together.";
 
-/// The definition with its commands in groups.
+/// The definition with its commands in groups, and below them the own options of each before those that all take.
 pub(crate) fn grouped(mut command: Command, say: Say<'_>) -> Command {
     // Names and texts are complete only then.
     command.build();
@@ -59,9 +50,38 @@ pub(crate) fn grouped(mut command: Command, say: Say<'_>) -> Command {
     let usage = say_or(say, USAGE.0, USAGE.1);
     let usage = format!("{0}{usage}:{0:#}", command.get_styles().get_usage());
     let options = heading(&command, &say_or(say, OPTIONS.0, OPTIONS.1));
-    command.help_template(format!(
-        "{{about-with-newline}}\n{usage} {{usage}}\n\n{text}{options}\n{{options}}{{after-help}}",
-    ))
+    command
+        .help_template(format!(
+            "{{about-with-newline}}\n{usage} {{usage}}\n\n{text}{options}\n{{options}}{{after-help}}",
+        ))
+        .mut_subcommands(|below| sorted(below, "kmi", say))
+}
+
+/// A command below, and those below it: options that every command takes under their own heading, and examples.
+fn sorted(mut command: Command, above: &str, say: Say<'_>) -> Command {
+    let name = format!("{above} {}", command.get_name());
+    if let Some(text) = examples::of(&name, say) {
+        command = command.after_help(text);
+    }
+    // What stands behind its name is the client's.
+    let takes_none = name == "kmi kimi";
+    command
+        .mut_args(|arg| {
+            let of_all = arg.is_global_set() || arg.get_id() == "help";
+            let title = match (of_all, arg.is_positional()) {
+                (true, _) => Some(say_or(say, GLOBAL.0, GLOBAL.1)),
+                // clap has a heading for these, in English.
+                (_, true) => say("help-heading-arguments"),
+                _ => say(OPTIONS.0),
+            };
+            let is_hidden = arg.is_hide_set() || (takes_none && of_all);
+            let arg = arg.hide(is_hidden);
+            match title {
+                Some(title) => arg.help_heading(title),
+                None => arg,
+            }
+        })
+        .mut_subcommands(|below| sorted(below, &name, say))
 }
 
 /// Without colours if need be, and on a narrow terminal with each text below its name, where clap would leave it a column
@@ -80,30 +100,21 @@ fn fitted_each(command: Command, plain: bool, is_narrow: bool) -> Command {
 
 /// What stands below the help: examples, and the exit status.
 pub(crate) fn after(say: Say<'_>) -> String {
-    let widest = EXAMPLES.iter().map(|(line, ..)| line.len()).max().unwrap_or(0);
-    let line = |(line, id, what): &(&str, &str, &str)| {
-        beside(&format!("  {line:widest$}  "), &say_or(say, id, what))
-    };
-    let examples: String = EXAMPLES.iter().map(line).collect();
-    let title = say_or(say, "help-heading-examples", "Examples");
-    format!("{title}:\n{examples}\n{}", say_or(say, "help-exit-status", EXIT_STATUS))
+    format!("{}\n{}", examples::of_all(say), say_or(say, "help-exit-status", EXIT_STATUS))
 }
 
-/// A text beside a name, below itself where it needs more lines.
-fn beside(name: &str, text: &str) -> String {
-    // As wide as clap makes the rest; see `max_term_width`.
-    const WIDEST: u16 = 100;
-    let columns = terminal_size::terminal_size().map(|(width, _)| width.0.min(WIDEST));
-    let look = Look::new(io::stdout().is_terminal(), columns, true, true);
-    flow::spans(look, name, name.len(), &[Span::plain(text)])
+/// `trace, top`
+fn names(command: &Command) -> String {
+    let names: Vec<&str> = std::iter::once(command.get_name()).chain(command.get_visible_aliases()).collect();
+    names.join(", ")
 }
 
 fn groups(command: &Command, say: Say<'_>) -> String {
     let shown = || command.get_subcommands().filter(|one| !one.is_hide_set());
-    let widest = shown().map(|one| one.get_name().len()).max().unwrap_or(0);
+    let widest = shown().map(|one| names(one).len()).max().unwrap_or(0);
     let line = |one: &Command| {
         let about = one.get_about().map(ToString::to_string).unwrap_or_default();
-        beside(&format!("  {:widest$}  ", one.get_name()), &about)
+        beside(&format!("  {:widest$}  ", names(one)), &about)
     };
     let mut text = String::new();
     for (id, title, names) in GROUPS {

@@ -22,6 +22,14 @@ async fn a_typed_key_is_never_shown() {
     tmux.types(CANARY);
     tmux.press(&["Enter"]);
     tmux.shows("label for it [key1]:").await;
+    // The key was typed: a label that is taken does not end it.
+    tmux.types("ALPHA");
+    tmux.press(&["Enter"]);
+    tmux.until("a second question", |screen| {
+        screen.contains("another key has the label alpha")
+            && screen.matches("label for it [key1]:").count() == 2
+    })
+    .await;
     // A label is no secret: that it is echoed shows that the terminal would have echoed the key.
     tmux.types("my work key");
     tmux.shows("label for it [key1]: my work key").await;

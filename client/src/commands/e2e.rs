@@ -35,19 +35,19 @@ pub(crate) fn run(app: &App, args: &E2eArgs) -> Outcome {
 pub(crate) struct Report {
     /// Requests sent.
     sent: u32,
-    /// Answers that named a key.
+    /// Good answers (2xx) that named a key.
     answered: u32,
-    /// Requests without such an answer, by what happened.
+    /// The other requests, by what happened: `http_404`, `timeout`, ...
     failed: BTreeMap<String, u32>,
-    /// Answers counted: the last so many.
+    /// Good answers counted: the last so many.
     window: usize,
     /// Of these, by key.
     keys: BTreeMap<String, u32>,
-    /// 100 - 100 * largest relative deviation from the mean.
+    /// 100 - 100 * largest relative deviation from the mean, beyond what whole requests force.
     confidence: f64,
     /// What was asked for.
     min_confidence: f64,
-    /// Whether it was reached.
+    /// Whether it was reached and no request failed.
     passed: bool,
     /// How the daemon rotated: `manual`, `failover` or `auto`.
     rotation: String,
@@ -59,6 +59,9 @@ impl Report {
         if self.passed { Exit::Ok } else { Exit::Failed }
     }
 }
+
+/// What the name of a failure begins with when an answer came: its status is the rest.
+const STATUS: &str = "http_";
 
 /// Sends the requests and counts.
 pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome<Report> {
@@ -96,9 +99,9 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
     Ok(Report {
         sent: args.requests,
         answered,
+        passed: answered > 0 && failed.is_empty() && confidence >= args.min_confidence,
         failed,
         window: window.len(),
-        passed: answered > 0 && confidence >= args.min_confidence,
         keys,
         confidence,
         min_confidence: args.min_confidence,
@@ -131,32 +134,42 @@ fn ask(caller: &Caller, url: &str) -> Result<String, String> {
         _ => "protocol".to_owned(),
     })?;
     match answer.header("x-kmi-key") {
+        _ if !answer.status.is_success() => Err(format!("{STATUS}{}", answer.status.as_u16())),
         Some(label) => Ok(label),
-        None => Err(format!("http_{}", answer.status.as_u16())),
+        None => Err("no_key".to_owned()),
     }
 }
 
 /// Answers by key. A key that could have served and did not counts with zero.
 fn count(keys: &[Key], window: &VecDeque<String>) -> BTreeMap<String, u32> {
-    let any_ready = keys.iter().any(|key| key.state == "ready");
+    let serves = |key: &&Key| matches!(key.state.as_str(), "ready" | "warn");
+    // Priorities come before any rotation: the others only serve when none of the first tier can.
+    let first = keys.iter().filter(serves).map(|key| key.priority).max();
+    let tier = || keys.iter().filter(serves).filter(|key| Some(key.priority) == first);
+    let any_ready = tier().any(|key| key.state == "ready");
     // Keys in state warn only serve when no ready one can, unless a setting says so: then they show by serving.
-    let could = |key: &&Key| key.state == "ready" || (!any_ready && key.state == "warn");
-    let mut counts: BTreeMap<String, u32> =
-        keys.iter().filter(could).map(|key| (key.label.clone(), 0)).collect();
+    let could = |key: &&Key| key.state == "ready" || !any_ready;
+    let mut counts: BTreeMap<String, u32> = tier().filter(could).map(|key| (key.label.clone(), 0)).collect();
     for label in window {
         *counts.entry(label.clone()).or_default() += 1;
     }
     counts
 }
 
-/// 100 - 100 * largest relative deviation from the mean, never under 0.
+/// 100 - 100 * largest relative deviation from the mean, never under 0. Requests are whole: what lies between the two
+/// whole numbers around the mean is even, as 50 requests over 6 keys can only be 8 or 9 to each.
 fn confidence(counts: &BTreeMap<String, u32>) -> f64 {
     let total: u32 = counts.values().sum();
     if total == 0 {
         return 0.0;
     }
     let mean = f64::from(total) / counts.len() as f64;
-    let largest = counts.values().map(|count| (f64::from(*count) - mean).abs() / mean).fold(0.0, f64::max);
+    let (least, most) = (mean.floor(), mean.ceil());
+    let beyond = |count: &u32| {
+        let count = f64::from(*count);
+        (least - count).max(count - most).max(0.0)
+    };
+    let largest = counts.values().map(beyond).fold(0.0, f64::max) / mean;
     (100.0 - 100.0 * largest).max(0.0)
 }
 
@@ -188,10 +201,14 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
         tr!(messages, "e2e-sent", sent = report.sent, answered = report.answered, window = report.window);
     text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(sent)]));
     for (why, count) in &report.failed {
-        let line = tr!(messages, "e2e-failed", count = *count, why = view.word("e2e-failure", why));
+        let line = match why.strip_prefix(STATUS) {
+            Some(status) => tr!(messages, "e2e-failed-status", count = *count, status = status),
+            None => tr!(messages, "e2e-failed", count = *count, why = view.word("e2e-failure", why)),
+        };
         text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Warn, line)]));
     }
-    if !report.passed && report.rotation != "auto" {
+    let is_even = report.confidence >= report.min_confidence;
+    if report.answered > 0 && !is_even && report.rotation != "auto" {
         let hint = tr!(messages, "e2e-not-auto", mode = view.word("rotation", &report.rotation));
         text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(hint)]));
     }
@@ -201,6 +218,9 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
         Span::new(Paint::Good, tr!(messages, "e2e-passed", percent = percent, least = least))
     } else if report.answered == 0 {
         Span::new(Paint::Bad, tr!(messages, "e2e-no-answer"))
+    } else if is_even {
+        let failed: u32 = report.failed.values().sum();
+        Span::new(Paint::Bad, tr!(messages, "e2e-some-failed", failed = failed, sent = report.sent))
     } else {
         Span::new(Paint::Bad, tr!(messages, "e2e-uneven", percent = percent, least = least))
     };

@@ -12,7 +12,8 @@ use crate::args::ProxyLogsArgs;
 use crate::connect::{self, Daemon, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
-use crate::output::style::{Paint, clean};
+use crate::output::flow;
+use crate::output::style::{Paint, Span, clean};
 use crate::{since, tr};
 
 pub(crate) fn run(app: &App, args: &ProxyLogsArgs) -> Outcome {
@@ -94,7 +95,7 @@ fn show(app: &App, source: Source, item: &Value) -> Outcome<()> {
     let line = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
     match source {
         Source::Daemon if app.json => app.print_json_line(&json!({"line": line})),
-        Source::App if app.terminal && !app.json => app.print(&format!("{}\n", render(&app.view(), &line))),
+        Source::App if app.terminal && !app.json => app.print(&render(&app.view(), &line)),
         _ if app.terminal => app.print(&format!("{}\n", clean(&line))),
         _ => app.print(&format!("{line}\n")),
     }
@@ -103,7 +104,7 @@ fn show(app: &App, source: Source, item: &Value) -> Outcome<()> {
 /// A line of kmi.log for people: `time  level  message  field=value ...`; what is no such line stays as it is.
 pub(crate) fn render(view: &View<'_>, line: &str) -> String {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
-        return clean(line).into_owned();
+        return format!("{}\n", clean(line));
     };
     let mut take = |name: &str| match fields.remove(name) {
         Some(Value::String(text)) => clean(&text).into_owned(),
@@ -116,15 +117,14 @@ pub(crate) fn render(view: &View<'_>, line: &str) -> String {
         "warn" => Paint::Warn,
         _ => Paint::Plain,
     };
-    let mut text = format!(
-        "{}  {}  {}",
-        view.look.paint(Paint::Faint, &ts),
-        view.look.paint(paint, &format!("{level:<5}")),
-        view.look.paint(Paint::Strong, &message)
-    );
-    for (name, value) in &fields {
-        let value = value.as_str().map_or_else(|| value.to_string(), |text| clean(text).into_owned());
-        text.push_str(&format!("  {}={value}", view.look.paint(Paint::Faint, &clean(name))));
-    }
-    text
+    let mut spans = vec![
+        Span::new(Paint::Faint, ts),
+        Span::new(paint, format!("{level:<5}")),
+        Span::new(Paint::Strong, message),
+    ];
+    spans.extend(fields.iter().map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Span::plain(format!("{name}={value}"))
+    }));
+    flow::spans(view.look, "", 2, &spans)
 }

@@ -16,6 +16,8 @@ use crate::commands::proxy_stop::stop;
 use crate::commands::service::restart_by;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
+use crate::output::flow;
+use crate::output::style::Span;
 use crate::service::{self, Manager};
 use crate::tr;
 
@@ -99,10 +101,8 @@ fn taken_over(app: &App, old: u32) -> Outcome {
         app.print_json(&serde_json::json!({"restarted": true, "pid": pid, "old_pid": old, "url": url}))?;
     } else {
         let (pid, old) = (pid.to_string(), old.to_string());
-        app.print(&format!(
-            "{}\n",
-            tr!(app.messages, "restart-taken-over", pid = pid, old = old, url = url)
-        ))?;
+        let done = tr!(app.messages, "restart-taken-over", pid = pid, old = old, url = url);
+        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
     }
     Ok(Exit::Ok)
 }
@@ -118,7 +118,8 @@ fn report(app: &App) -> Outcome {
     } else {
         let pid = status.daemon.pid.to_string();
         let url = status.proxy.url.as_str();
-        app.print(&format!("{}\n", tr!(app.messages, "restart-done", pid = pid, url = url)))?;
+        let done = tr!(app.messages, "restart-done", pid = pid, url = url);
+        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
     }
     Ok(Exit::Ok)
 }

@@ -1,7 +1,9 @@
 //! `kmi rotate`: another key, and automatic rotation on or off.
 
 use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::daemon::Status;
 use kmi_proto::methods::rotation::{Auto, AutoParams, RotateParams, Rotated};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::app::App;
@@ -63,13 +65,18 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
     let auto = daemon
         .ask::<typed::RotationAuto>(&AutoParams { enabled })
         .map_err(|error| connect::failure(app, error))?;
-    let check = auto.enabled && enabled && wants_check(app, daemon)?;
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    let asked_for =
+        auto.enabled && enabled && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e;
+    let check = if asked_for { check_of(&status) } else { Check::Needless };
     if !app.json {
-        app.print(&render_auto(&app.view(), &auto))?;
+        app.print(&render_auto(&app.view(), &auto, check))?;
     }
-    if !check {
+    if check != Check::Due {
         if app.json {
-            app.print_json(&auto)?;
+            let skipped = (check == Check::Tls).then_some("tls");
+            app.print_json(&Unchecked { auto, e2e_skipped: skipped })?;
         }
         return Ok(Exit::Ok);
     }
@@ -82,25 +89,52 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
     Ok(report.exit())
 }
 
-/// Unless it is turned off, and with more than one key to spread over.
-fn wants_check(app: &App, daemon: &mut Daemon) -> Outcome<bool> {
-    let status =
-        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
-    let counts = status.keys;
-    let several = counts.total.saturating_sub(counts.disabled + counts.blocked + counts.exhausted) > 1;
-    // Other policies are not meant to spread requests evenly.
-    let in_turn = matches!(status.rotation.policy.as_str(), "" | "round-robin");
-    Ok(several && in_turn && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e)
+/// What programs get where the spread is not checked.
+#[derive(Debug, Serialize)]
+struct Unchecked {
+    #[serde(flatten)]
+    auto: Auto,
+    /// Why it could not be: `tls`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e2e_skipped: Option<&'static str>,
 }
 
-pub(crate) fn render_auto(view: &View<'_>, auto: &Auto) -> String {
+/// Whether the spread over the keys is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// It is.
+    Due,
+    /// There is nothing to check.
+    Needless,
+    /// The proxy speaks TLS, and `kmi` does not.
+    Tls,
+}
+
+/// With more than one key to spread over, and a policy that is meant to spread requests evenly.
+fn check_of(status: &Status) -> Check {
+    let counts = status.keys;
+    let several = counts.total.saturating_sub(counts.disabled + counts.blocked + counts.exhausted) > 1;
+    let in_turn = matches!(status.rotation.policy.as_str(), "" | "round-robin");
+    match several && in_turn {
+        false => Check::Needless,
+        true if status.proxy.url.starts_with("https:") => Check::Tls,
+        true => Check::Due,
+    }
+}
+
+pub(crate) fn render_auto(view: &View<'_>, auto: &Auto, check: Check) -> String {
     let headline = if auto.enabled {
         Span::new(Paint::Good, tr!(view.messages, "auto-on"))
     } else {
         Span::new(Paint::Strong, tr!(view.messages, "auto-off"))
     };
     let note = auto.reason.as_deref().map_or_else(String::new, |reason| view.word("auto-reason", reason));
-    flow::spans(view.look, "", 2, &[headline, Span::new(Paint::Faint, note)])
+    let mut text = flow::spans(view.look, "", 2, &[headline, Span::new(Paint::Faint, note)]);
+    if check == Check::Tls {
+        let skipped = Span::new(Paint::Warn, tr!(view.messages, "auto-unchecked-tls"));
+        text.push_str(&flow::spans(view.look, "", 2, &[skipped]));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -26,12 +26,25 @@ fn from_to_and_why() {
 #[test]
 fn automatic_rotation() {
     let cases = [
-        Auto { enabled: true, reason: None },
-        Auto { enabled: false, reason: Some("already_off".into()) },
-        Auto { enabled: true, reason: Some("only one key can serve".into()) },
+        (Auto { enabled: true, reason: None }, Check::Due),
+        (Auto { enabled: false, reason: Some("already_off".into()) }, Check::Needless),
+        (Auto { enabled: true, reason: Some("only one key can serve".into()) }, Check::Needless),
+        (Auto { enabled: true, reason: None }, Check::Tls),
     ];
     insta::assert_snapshot!(fixtures::looks(|view| cases
         .iter()
-        .map(|case| render_auto(view, case))
+        .map(|(case, check)| render_auto(view, case, *check))
         .collect()));
+}
+
+#[test]
+fn the_spread_is_checked_where_it_can_be() {
+    let mut status = fixtures::status();
+    assert_eq!(check_of(&status), Check::Needless, "one key is left");
+    status.keys.blocked = 0;
+    assert_eq!(check_of(&status), Check::Due);
+    status.proxy.url = "https://127.0.0.1:54123/kmi-rotor/v1".into();
+    assert_eq!(check_of(&status), Check::Tls);
+    status.rotation.policy = "drain".into();
+    assert_eq!(check_of(&status), Check::Needless);
 }

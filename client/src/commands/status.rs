@@ -225,9 +225,10 @@ pub(crate) fn alerts(view: &View<'_>, issues: &[Issue]) -> String {
     for issue in issues {
         let (mark, paint) = if issue.level == "error" { ("✗", Paint::Bad) } else { ("!", Paint::Warn) };
         let mark = if view.look.boxes { mark.to_owned() } else { view.word("level", &issue.level) };
-        let spans =
-            [Span::new(paint, mark), Span::new(Paint::Strong, &issue.subject), Span::plain(&issue.message)];
-        text.push_str(&flow::spans(view.look, "  ", 4, &spans));
+        let spans = [Span::new(Paint::Strong, &issue.subject), Span::plain(&issue.message)];
+        let lines = flow::spans(view.look, &format!("  {mark}  "), 4, &spans);
+        // The lead is measured without its colour codes, so it is painted afterwards.
+        text.push_str(&lines.replacen(&mark, &view.look.paint(paint, &mark), 1));
     }
     text
 }

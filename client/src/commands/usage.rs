@@ -11,15 +11,17 @@ use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow;
-use crate::output::style::{Paint, Span};
+use crate::output::style::{Paint, Span, width};
 use crate::output::table::{self, Column};
 use crate::output::time::parse;
 use crate::tr;
 
-/// Cells of the longest bar.
+/// Cells of the longest bar, where there is room for it.
 const BAR: usize = 24;
-/// Narrower terminals have no room for bars beside the figures.
-const ROOM_FOR_BARS: usize = 90;
+/// A shorter one says too little to stand beside the figures.
+const SHORTEST_BAR: usize = 6;
+/// Of a name, what bars leave alone.
+const NAME: usize = 16;
 
 pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
     since_of(app, Some(&args.since))?;
@@ -76,7 +78,6 @@ pub(crate) fn render(view: &View<'_>, usage: &Usage) -> String {
     if usage.rows.is_empty() {
         return flow::spans(view.look, "", 2, &[Span::plain(tr!(messages, "usage-none", since = since))]);
     }
-    let bars = view.look.boxes && view.look.columns() >= ROOM_FOR_BARS;
     let title = match usage.by.as_str() {
         "key" => tr!(messages, "column-key"),
         "model" => tr!(messages, "column-model"),
@@ -92,28 +93,27 @@ pub(crate) fn render(view: &View<'_>, usage: &Usage) -> String {
         Column::right(tr!(messages, "column-cached")),
         Column::right(tr!(messages, "column-output")),
     ];
-    // Where bars have no place their proportion is a figure.
-    columns.push(if bars {
-        Column::left(String::new())
-    } else {
-        Column::right(tr!(messages, "column-share"))
-    });
-    let most = usage.rows.iter().map(|row| row.sums.requests).max().unwrap_or_default();
-    let rows: Vec<Vec<Span>> = usage
+    let mut rows: Vec<Vec<Span>> = usage
         .rows
         .iter()
-        .map(|row| {
-            let mut cells = vec![name(view, &usage.by, row)];
-            cells.extend(figures(&row.sums));
-            cells.push(if bars {
-                Span::new(Paint::Good, bar(row.sums.requests, most))
-            } else {
-                let all = usage.total.requests.max(1) as f64;
-                Span::plain(format!("{:.0} %", row.sums.requests as f64 * 100.0 / all))
-            });
-            cells
-        })
+        .map(|row| [name(view, &usage.by, row)].into_iter().chain(figures(&row.sums)).collect())
         .collect();
+    let cells = room_for_bars(view, &columns, &rows);
+    // Where bars have no place their proportion is a figure.
+    columns.push(match cells {
+        Some(_) => Column::left(String::new()),
+        None => Column::right(tr!(messages, "column-share")),
+    });
+    let most = usage.rows.iter().map(|row| row.sums.requests).max().unwrap_or_default();
+    for (cells_of_row, row) in rows.iter_mut().zip(&usage.rows) {
+        let count = row.sums.requests;
+        cells_of_row.push(match cells {
+            Some(cells) => Span::new(Paint::Good, bar(count, most, cells)),
+            None => {
+                Span::plain(format!("{:.0} %", count as f64 * 100.0 / usage.total.requests.max(1) as f64))
+            }
+        });
+    }
     let total = &usage.total;
     let mut spans = vec![
         Span::plain(tr!(messages, "usage-since", since = since)),
@@ -133,6 +133,19 @@ pub(crate) fn render(view: &View<'_>, usage: &Usage) -> String {
         spans.push(Span::new(Paint::Warn, tr!(messages, "requests-failed", count = total.errors)));
     }
     format!("{}\n{}", table::render(view.look, &columns, &rows), flow::spans(view.look, "", 2, &spans))
+}
+
+/// Cells of the longest bar beside the figures, if there is room for one.
+fn room_for_bars(view: &View<'_>, columns: &[Column], rows: &[Vec<Span>]) -> Option<usize> {
+    let widest = |at: usize| {
+        let cells = rows.iter().map(|row| width(&row[at].text));
+        let widest = cells.chain([width(&columns[at].title)]).max().unwrap_or(0);
+        if columns[at].shrinks { widest.min(NAME) } else { widest }
+    };
+    // Two blanks follow each column.
+    let taken: usize = (0..columns.len()).map(|at| widest(at) + 2).sum();
+    let room = view.look.columns().saturating_sub(taken);
+    (view.look.boxes && room >= SHORTEST_BAR).then_some(room.min(BAR))
 }
 
 fn name(view: &View<'_>, by: &str, row: &Row) -> Span {
@@ -165,13 +178,13 @@ fn figures(sums: &Sums) -> [Span; 5] {
 }
 
 /// In eighths of a cell; something is never drawn as nothing.
-fn bar(count: u64, most: u64) -> String {
+fn bar(count: u64, most: u64, cells: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     if most == 0 || count == 0 {
         return String::new();
     }
-    let eighths = (count as f64 / most as f64 * (BAR * 8) as f64).round() as usize;
-    let eighths = eighths.clamp(1, BAR * 8);
+    let eighths = (count as f64 / most as f64 * (cells * 8) as f64).round() as usize;
+    let eighths = eighths.clamp(1, cells * 8);
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
 

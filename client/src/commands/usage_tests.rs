@@ -2,6 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
+use crate::output::locale::Locale;
+use crate::output::style::{Look, width};
 
 fn usage(by: &str, rows: &[(&str, [u64; 5])]) -> Usage {
     let sums = |[requests, errors, input, cached, output]: [u64; 5]| {
@@ -68,7 +70,32 @@ fn figures_are_short_and_bars_in_proportion() {
     for (count, text) in cases {
         assert_eq!(short(count), text);
     }
-    assert_eq!((bar(0, 10), bar(1, 1_000_000)), (String::new(), "▏".to_owned()));
-    assert_eq!((bar(10, 10), bar(5, 10)), ("█".repeat(24), "█".repeat(12)));
-    assert_eq!(bar(u64::MAX, u64::MAX).chars().count(), 24);
+    assert_eq!((bar(0, 10, 24), bar(1, 1_000_000, 24)), (String::new(), "▏".to_owned()));
+    assert_eq!((bar(10, 10, 24), bar(5, 10, 8)), ("█".repeat(24), "█".repeat(4)));
+    assert_eq!(bar(u64::MAX, u64::MAX, 24).chars().count(), 24);
+}
+
+#[test]
+fn bars_stand_wherever_there_is_room_for_them() {
+    let longest = |columns: usize, label: &str| {
+        let look = Look { color: false, boxes: true, width: Some(columns) };
+        let usage =
+            usage("key", &[(label, [1240, 3, 41_000_000, 38_500_000, 612_000]), ("b", [2, 0, 9, 0, 1])]);
+        let text = fixtures::show(Locale::En, look, |view| render(view, &usage));
+        let table: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+        // Without room for a table there are blocks.
+        let table = if text.starts_with("key   ") && text.contains("\nb ") { table } else { Vec::new() };
+        assert!(table.iter().all(|line| width(line) <= columns), "{columns}: {text}");
+        table.iter().map(|line| line.matches('█').count()).max().unwrap_or(0)
+    };
+    for label in ["alpha", "a-label-that-takes-more-than-its-part-of-the-line"] {
+        for columns in 40..=200 {
+            let cells = longest(columns, label);
+            assert!(cells == 0 || (6..=24).contains(&cells), "{columns}: {cells}");
+            assert!(columns < 75 || cells > 0, "{label}, {columns}: no bars");
+        }
+        assert_eq!(longest(120, label), 24);
+    }
+    // The usual terminal, and one that is narrow.
+    assert_eq!((longest(80, "alpha"), longest(60, "alpha"), longest(40, "alpha")), (24, 8, 0));
 }

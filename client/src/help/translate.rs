@@ -5,7 +5,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command};
 
-use super::{OPTIONS, Say, USAGE, after, grouped, heading, say_or};
+use super::{Say, USAGE, after, grouped, say_or};
 
 /// The whole definition in a language: every text, and the words around them that clap has in English only.
 pub(crate) fn translated(command: Command, say: Say<'_>) -> Command {
@@ -97,7 +97,8 @@ fn listed(values: &[PossibleValue], title: &str) -> String {
 fn words(mut command: Command, say: Say<'_>, top: bool) -> Command {
     if !top {
         let template = template(&command, say);
-        command = command.help_template(template);
+        let commands = say_or(say, "help-heading-commands", "Commands");
+        command = command.help_template(template).subcommand_help_heading(commands);
     }
     command
         .mut_args(|arg| match arg.get_id().as_str() {
@@ -127,16 +128,6 @@ fn help_flag(arg: Arg, say: Say<'_>) -> Arg {
 /// What clap has by itself, with the headings of the language.
 fn template(command: &Command, say: Say<'_>) -> String {
     let usage = say_or(say, USAGE.0, USAGE.1);
-    let mut parts = vec![format!("{0}{usage}:{0:#} {{usage}}", command.get_styles().get_usage())];
-    let mut part = |id: &str, english: &str, tag: &str| {
-        parts.push(format!("{}\n{{{tag}}}", heading(command, &say_or(say, id, english))));
-    };
-    if command.get_subcommands().any(|one| !one.is_hide_set()) {
-        part("help-heading-commands", "Commands", "subcommands");
-    }
-    if command.get_positionals().any(|arg| !arg.is_hide_set()) {
-        part("help-heading-arguments", "Arguments", "positionals");
-    }
-    part(OPTIONS.0, OPTIONS.1, "options");
-    format!("{{about-with-newline}}\n{}{{after-help}}", parts.join("\n\n"))
+    let usage = format!("{0}{usage}:{0:#} {{usage}}", command.get_styles().get_usage());
+    format!("{{about-with-newline}}\n{usage}\n\n{{all-args}}{{after-help}}")
 }

@@ -282,6 +282,7 @@ rotate-first = switched to { $to }
 rotate-stays = { $key } stays active
 rotate-written = written: { $path }
 auto-on = automatic rotation is on
+auto-unchecked-tls = How requests spread over the keys was not checked: the proxy speaks TLS, and kmi speaks plain HTTP only.
 auto-off = automatic rotation is off
 
 ## kmi proxy, proxy-stop, proxy-reload, proxy-restart
@@ -353,6 +354,9 @@ trace-paused = { $count ->
 trace-lost-not-running = kmid is gone; trying again each second
 trace-lost-closed = kmid closed the connection; trying again
 trace-lost-broken = no connection to kmid ({ $why }); trying again
+trace-stale = as it was before the loss
+trace-more = and { $count } more
+trace-more-stuck = and { $count } more ({ $stuck } cannot serve)
 trace-missed = { $count ->
     [one] { $count } request missed
    *[other] { $count } requests missed
@@ -364,7 +368,7 @@ trace-statuses-good = status under 400
 trace-statuses-refused = status 4xx
 trace-statuses-broken = status 5xx or none
 trace-hints = q quit  ? help  p pause  f key  s status  / text  Enter detail
-trace-hints-typing = Enter keeps the text, Esc drops it
+trace-hints-typing = Enter keeps the text  Esc drops it
 trace-help-title = Help
 trace-help-quit = quit
 trace-help-help = show or hide this
@@ -406,15 +410,18 @@ column-client = client
 column-day = day
 column-hour = hour
 column-rate = a minute
-e2e-sent = { $sent } sent, { $answered } answered by a key, judged by the last { $window }
+e2e-sent = { $sent } sent, { $answered } answered well by a key, judged by the last { $window }
 e2e-failed = { $count } without an answer from a key: { $why }
+e2e-failed-status = { $count } answered with status { $status }
+e2e-failure-no-key = the answer names no key
 e2e-failure-timeout = no answer in time
 e2e-failure-connection = the connection failed
 e2e-failure-protocol = the answer was not HTTP
 e2e-progress = { $done } of { $total }
 e2e-passed = PASS  even: confidence { $percent } % (at least { $least } % wanted)
 e2e-uneven = FAIL  not even: confidence { $percent } % (at least { $least } % wanted)
-e2e-no-answer = FAIL  no request was answered by a key
+e2e-no-answer = FAIL  no request was answered well by a key
+e2e-some-failed = FAIL  { $failed } of { $sent } requests failed
 e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.
 e2e-plain = the proxy speaks plain HTTP, not HTTPS
 e2e-plain-next = leave out --scheme
@@ -613,6 +620,7 @@ keys-ask-label = label for it [{ $proposal }]:
 keys-bad-empty = no key was given
 keys-bad-too-long = the key is longer than 512 characters; that is no API key
 keys-bad-characters = the key has blanks, quotes, control or non-ASCII characters; copy it once more, and only one
+keys-bad-setting = these are lines NAME=value, and none of them is KMI_API_KEY=; give the key alone, or a key file
 keys-bad-label = this is no label: use up to 64 characters without quotes, backslashes and control characters, and not the key
 keys-bad-url = the base URL is refused: { $why }
 keys-same-key = this key is there already, as { $label } ({ $source })

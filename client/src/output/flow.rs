@@ -2,9 +2,16 @@
 
 use super::style::{Look, Paint, Span, width};
 
+/// Where a word stands that is too long for its place but not for the line.
+const OUTERMOST: usize = 2;
+
+/// A lead that is no wider is a mark, which stands beside what it marks in any case.
+const WIDEST_MARK: usize = 5;
+
 /// Puts spans one after another, two columns apart, and breaks before one that would not fit.
 ///
-/// The first line starts with `lead`, the others with as many blanks as `indent`.
+/// The first line starts with `lead`, the others with as many blanks as `indent`, or with less where a long word only
+/// fits so.
 pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> String {
     let room = look.columns();
     let mut text = lead.to_owned();
@@ -13,9 +20,17 @@ pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> St
     for span in spans.iter().filter(|span| !span.text.is_empty()) {
         let gap = if fresh { 0 } else { 2 };
         let mut shown = span.text.as_str();
-        if !fresh && column + gap + width(shown) > room {
-            newline(&mut text, indent);
-            column = indent;
+        if fresh && width(lead) > WIDEST_MARK && place(shown, column, room) < column {
+            text.truncate(text.trim_end().len());
+            // A lead of blanks is a place, and leaves no line.
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&" ".repeat(OUTERMOST));
+            column = OUTERMOST;
+        } else if !fresh && column + gap + width(shown) > room {
+            column = place(shown, indent, room);
+            newline(&mut text, column);
             // Blanks before a figure line it up with those above and below it, which a new line has none of.
             shown = shown.trim_start();
         } else {
@@ -26,8 +41,8 @@ pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> St
             wrap(shown, room.saturating_sub(column), room.saturating_sub(indent)).into_iter().enumerate()
         {
             if index > 0 {
-                newline(&mut text, indent);
-                column = indent;
+                column = place(&line, indent, room);
+                newline(&mut text, column);
             }
             column += width(&line);
             text.push_str(&look.paint(span.paint, &line));
@@ -36,6 +51,13 @@ pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> St
     }
     text.push('\n');
     text
+}
+
+/// Where a line begins that wants to begin at `indent`: further out if its first word only fits there.
+fn place(line: &str, indent: usize, room: usize) -> usize {
+    let first = words(line).first().map_or(0, |word| width(word));
+    let fits = |indent: usize| indent + first <= room;
+    if !fits(indent) && fits(OUTERMOST) { OUTERMOST.min(indent) } else { indent }
 }
 
 fn newline(text: &mut String, indent: usize) {
@@ -64,20 +86,35 @@ fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     lines
 }
 
-/// What stands between blanks, but a text between backticks as one.
+/// What stands between blanks, but a text between backticks as one, and a number with its unit.
 fn words(text: &str) -> Vec<String> {
     let paired = text.matches('`').count().is_multiple_of(2);
     let mut words: Vec<String> = Vec::new();
+    let mut before = "";
     for piece in text.split(' ') {
+        let is_measured = is_number(before) && is_unit(piece);
         match words.last_mut() {
-            Some(word) if paired && !word.matches('`').count().is_multiple_of(2) => {
+            Some(word) if is_measured || (paired && !word.matches('`').count().is_multiple_of(2)) => {
                 word.push(' ');
                 word.push_str(piece);
             }
             _ => words.push(piece.to_owned()),
         }
+        before = piece;
     }
     words
+}
+
+/// `48`, `(12.3`
+fn is_number(word: &str) -> bool {
+    let word = word.trim_start_matches('(');
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// `s`, `мин`, `%)`: a short word behind a number stays with it, which harms nothing where it is no unit.
+fn is_unit(word: &str) -> bool {
+    let word = word.trim_end_matches(['.', ',', ';', ':', ')']);
+    (1..=3).contains(&word.chars().count()) && word.chars().all(|c| c.is_alphabetic() || c == '%')
 }
 
 /// Names on the left, values on the right, each value flowing in its own column.
@@ -141,6 +178,33 @@ mod tests {
             spans(look(16), "", 2, &parts),
             "then\n  `kmi proxy-restart -f`,\n  please\n  a ` alone is\n  text\n"
         );
+    }
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        let parts = [Span::plain("работает уже 48 с, прочитано (12.5 % за 3 мин) из 40 ключей")];
+        for columns in 12..60 {
+            let text = spans(look(columns), "", 0, &parts);
+            for pair in ["48 с", "(12.5 %", "3 мин)"] {
+                assert!(text.contains(pair), "{columns}: {text}");
+            }
+            assert!(text.lines().all(|line| width(line) <= columns), "{columns}: {text}");
+        }
+        assert!(spans(look(15), "", 0, &[Span::plain("прочитано из 40 ключей")]).contains("40\nключей"));
+    }
+
+    #[test]
+    fn a_long_word_stands_further_out_where_it_only_fits_there() {
+        let url = "http://127.0.0.1:1/kmi";
+        assert_eq!(spans(look(24), "proxy       ", 12, &[Span::plain(url)]), format!("proxy\n  {url}\n"));
+        assert_eq!(spans(look(40), "proxy       ", 12, &[Span::plain(url)]), format!("proxy       {url}\n"));
+        // In the middle of the text, too.
+        let parts = [Span::plain(format!("it is at {url} now"))];
+        assert_eq!(spans(look(26), "", 6, &parts), format!("it is at\n  {url}\n      now\n"));
+        // It fits nowhere, or stands beside its mark.
+        let long = [Span::plain("/a/path/that/fits/nowhere")];
+        assert_eq!(spans(look(20), "  name  ", 8, &long), "  name  /a/path/that/fits/nowhere\n");
+        assert_eq!(spans(look(24), "  !  ", 4, &[Span::plain(url)]), format!("  !  {url}\n"));
     }
 
     #[test]

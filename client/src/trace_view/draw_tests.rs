@@ -81,6 +81,10 @@ fn screens(model: &Model) -> String {
     [
         ("en, 120", Locale::En, (120, 20)),
         ("ru, 120", Locale::Ru, (120, 20)),
+        ("en, 100", Locale::En, (100, 20)),
+        ("en, 80", Locale::En, (80, 20)),
+        ("ru, 80", Locale::Ru, (80, 20)),
+        ("en, 60", Locale::En, (60, 20)),
         ("en, 40", Locale::En, (40, 20)),
         ("ru, 40", Locale::Ru, (40, 20)),
     ]
@@ -123,6 +127,134 @@ fn a_lost_daemon_is_said() {
         screens(&model).lines().filter(|line| line.contains('✗')).collect::<Vec<_>>().join("\n")
     });
     insta::assert_snapshot!(heads.join("\n"));
+}
+
+#[test]
+fn what_was_known_before_a_loss_is_not_shown_as_the_present() {
+    let mut model = at_work();
+    let shown = |model: &Model| drawn(model, Locale::En, (100, 12), true);
+    let is_coloured = |terminal: &Terminal<TestBackend>| {
+        // The label, and the state.
+        let cells = terminal.backend().buffer().content();
+        cells[3 * 100..6 * 100].iter().any(|cell| cell.fg != Color::Reset)
+    };
+    assert!(is_coloured(&shown(&model)));
+    model.update(Update::Lost(Lost::NotRunning));
+    let lost = shown(&model);
+    assert!(!is_coloured(&lost));
+    let screen = lost.backend().to_string();
+    assert!(!screen.contains("2 in flight") && screen.contains("as it was before the loss"), "{screen}");
+    let cells = &lost.backend().buffer().content()[3 * 100 + 1..3 * 100 + 60];
+    assert!(cells.iter().all(|cell| cell.modifier.contains(Modifier::DIM)), "{screen}");
+    // The stream is back before the figures are.
+    model.update(Update::Live);
+    assert!(!shown(&model).backend().to_string().contains("2 in flight"));
+    model.update(Update::Figures(Box::new(Figures { keys: fixtures::keys(), status: fixtures::status() })));
+    assert!(is_coloured(&shown(&model)));
+    assert!(shown(&model).backend().to_string().contains("2 in flight"));
+}
+
+/// Lines of the screen.
+fn lines(model: &Model, locale: Locale, size: (u16, u16)) -> Vec<String> {
+    let screen = drawn(model, locale, size, false).backend().to_string();
+    screen.lines().map(|line| line.trim_matches('"').to_owned()).collect()
+}
+
+#[test]
+fn figures_and_headings_are_whole_at_every_width() {
+    let mut model = at_work();
+    let mut keys = fixtures::keys();
+    keys.keys[0].windows[0].percent_left = 100.0;
+    keys.keys[0].windows[1].percent_left = 100.0;
+    let mut month = keys.keys[0].windows[0].clone();
+    (month.name, month.percent_left) = ("month".into(), 7.0);
+    keys.keys[0].windows.push(month);
+    let windows = [("5h", "100 %"), ("7d", "100 %"), ("month", "7 %")];
+    model.update(Update::Figures(Box::new(Figures { keys, status: fixtures::status() })));
+    for locale in [Locale::En, Locale::Ru] {
+        let mut most = 0;
+        for columns in 40..=200 {
+            let lines = lines(&model, locale, (columns, 20));
+            let row = lines.iter().find(|line| line.contains("▸alpha")).unwrap();
+            let shown: Vec<&(&str, &str)> =
+                windows.iter().filter(|(name, _)| row.contains(&format!(" {name} "))).collect();
+            assert!(shown.contains(&&windows[2]), "{columns}: the worst is missing: {row}");
+            for (name, percent) in &shown {
+                let (_, after) = row.split_once(&format!(" {name} ")).unwrap();
+                let figure = after.trim_start_matches(['█', '░', ' ']);
+                assert!(figure.starts_with(percent), "{columns}: {name} is cut: {row}");
+            }
+            most = most.max(shown.len());
+            for heading in [2, 8].map(|at| &lines[at]) {
+                assert!(!heading.contains('…'), "{columns}: {heading}");
+            }
+        }
+        assert_eq!(most, 3);
+    }
+}
+
+#[test]
+fn keys_without_room_are_counted_and_trouble_comes_first() {
+    let mut model = at_work();
+    let mut keys = fixtures::keys();
+    let ready = keys.keys[0].clone();
+    keys.keys.clear();
+    for number in 1..=18 {
+        let mut key = ready.clone();
+        key.label = format!("key{number:02}");
+        key.active = number == 15;
+        key.state = if [3, 17, 18].contains(&number) { "blocked" } else { "ready" }.into();
+        keys.keys.push(key);
+    }
+    let update = |keys: &kmi_proto::methods::keys::KeyList| {
+        Update::Figures(Box::new(Figures { keys: keys.clone(), status: fixtures::status() }))
+    };
+    model.update(update(&keys));
+    let labels = |size| {
+        let lines = lines(&model, Locale::En, size);
+        let label = |line: &String| {
+            line.split(['│', '▸', ' '])
+                .find(|word| word.starts_with("key") && word.len() == 5)
+                .map(str::to_owned)
+        };
+        let labels: Vec<String> = lines[3..].iter().filter_map(label).take(18).collect();
+        (labels.join(" "), lines.iter().find(|line| line.contains(" more")).cloned().unwrap_or_default())
+    };
+    let (shown, more) = labels((80, 24));
+    assert_eq!(shown, "key03 key17 key18 key15 key01 key02 key04 key05");
+    assert!(more.starts_with("│ and 10 more  "), "{more}");
+    let (shown, more) = labels((80, 11));
+    assert_eq!(shown, "key03");
+    assert!(more.starts_with("│ and 17 more (2 cannot serve)  "), "{more}");
+    let (shown, more) = labels((80, 60));
+    assert!(shown.starts_with("key01 key02 key03 key04") && shown.ends_with("key18"), "{shown}");
+    assert_eq!(more, "");
+}
+
+#[test]
+fn all_of_the_help_can_be_read_at_40_columns() {
+    let mut model = at_work();
+    model.act(Action::Help);
+    let mut seen = String::new();
+    for _ in 0..30 {
+        let (terminal, bottom) = drawn_to(&model, Locale::Ru, (40, 16), false);
+        assert!(bottom > 0);
+        model.scroll_at_most(bottom);
+        let screen = terminal.backend().to_string();
+        let inside = screen.lines().skip(2).take(12).map(|line| line.trim_matches(['"', '│', ' ']));
+        seen.extend(inside.flat_map(|line| [line, " "]));
+        model.act(Action::Down);
+    }
+    let messages = Messages::new(Locale::Ru);
+    for id in
+        ["quit", "help", "pause", "move", "page", "ends", "open", "back", "key", "statuses", "text", "clear"]
+    {
+        let words = messages.find(&format!("trace-help-{id}")).unwrap();
+        let last = words.rsplit(' ').next().unwrap();
+        assert!(seen.contains(last), "{words:?} is cut: {seen}");
+    }
+    model.act(Action::Back);
+    assert!(matches!(model.over, Over::Nothing));
 }
 
 #[test]
@@ -178,7 +310,10 @@ fn colours_only_where_they_are_wanted() {
 fn no_size_is_too_small() {
     let mut model = at_work();
     for step in 0..3 {
-        for columns in (1..45).chain([89, 90, 500]) {
+        if step == 2 {
+            model.update(Update::Lost(Lost::Closed));
+        }
+        for columns in (1..45).chain([59, 60, 80, 89, 90, 103, 104, 500]) {
             for rows in [1, 2, 3, 4, 5, 8, 40] {
                 drawn(&model, Locale::Ru, (columns, rows), true);
             }

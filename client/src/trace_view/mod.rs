@@ -1,12 +1,14 @@
 //! `kmi trace` on the whole terminal: what the daemon says and what a person presses meet in the [`model`], and each
 //! change is drawn anew.
 
+mod columns;
 mod detail;
 mod draw;
 mod feed;
 mod input;
 mod keys;
 mod model;
+mod requests;
 mod terminal;
 
 use std::io::{self, IsTerminal};

@@ -117,8 +117,8 @@ pub(crate) enum Over {
     /// Nothing.
     #[default]
     Nothing,
-    /// The keys to press.
-    Help,
+    /// The keys to press, scrolled down by so many lines.
+    Help(u16),
     /// One request, scrolled down by so many lines.
     Detail(Rc<Shown>, u16),
 }
@@ -147,6 +147,8 @@ pub(crate) struct Model {
     pub(crate) unseen: u64,
     /// Keys and status, once they came.
     pub(crate) figures: Option<Figures>,
+    /// Whether they are from before the daemon was lost.
+    pub(crate) stale: bool,
     /// The stream.
     pub(crate) link: Link,
     /// Requests that could not be shown.
@@ -168,9 +170,9 @@ impl Model {
     pub(crate) fn update(&mut self, update: Update) {
         match update {
             Update::Live => self.link = Link::Live,
-            Update::Lost(lost) => self.link = Link::Lost(lost),
+            Update::Lost(lost) => (self.link, self.stale) = (Link::Lost(lost), true),
             Update::Missed(count) => self.missed += count,
-            Update::Figures(figures) => self.figures = Some(*figures),
+            Update::Figures(figures) => (self.figures, self.stale) = (Some(*figures), false),
             Update::Entry(entry) => self.add(*entry),
         }
     }
@@ -195,7 +197,7 @@ impl Model {
         match action {
             Action::Quit => self.done = true,
             Action::Help => {
-                self.over = if matches!(self.over, Over::Help) { Over::Nothing } else { Over::Help }
+                self.over = if matches!(self.over, Over::Help(_)) { Over::Nothing } else { Over::Help(0) }
             }
             Action::Back => self.back(),
             Action::Open => self.open(),
@@ -243,7 +245,7 @@ impl Model {
     }
 
     fn go(&mut self, rows: isize) {
-        if let Over::Detail(_, scroll) = &mut self.over {
+        if let Over::Detail(_, scroll) | Over::Help(scroll) = &mut self.over {
             let rows = i16::try_from(rows).unwrap_or(if rows < 0 { i16::MIN } else { i16::MAX });
             *scroll = scroll.saturating_add_signed(rows);
             return;
@@ -260,9 +262,9 @@ impl Model {
         self.selected = (rows != isize::MIN).then(|| Rc::clone(&visible[place]));
     }
 
-    /// Keeps the detail from being scrolled past its end, which only the screen knows.
+    /// Keeps what lies on top from being scrolled past its end, which only the screen knows.
     pub(crate) fn scroll_at_most(&mut self, bottom: u16) {
-        if let Over::Detail(_, scroll) = &mut self.over {
+        if let Over::Detail(_, scroll) | Over::Help(scroll) = &mut self.over {
             *scroll = (*scroll).min(bottom);
         }
     }

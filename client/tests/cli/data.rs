@@ -72,7 +72,7 @@ fn rotate_says_what_happened() {
     assert_eq!(daemon.heard("rotation.rotate"), [json!({"to": "beta"}), json!({})]);
 }
 
-/// An HTTP server that names a key of the list in each answer, one after the other.
+/// An HTTP server that names a key of the list in each answer, one after the other; below `/nope` it has nothing.
 pub(crate) fn proxy(labels: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -82,8 +82,12 @@ pub(crate) fn proxy(labels: &'static [&'static str]) -> String {
             let mut write = stream.unwrap();
             let mut read = BufReader::new(write.try_clone().unwrap());
             let mut line = String::new();
+            let mut status = "200 OK";
             // Requests without bodies: each ends with an empty line.
             while read.read_line(&mut line).is_ok_and(|count| count > 0) {
+                if line.starts_with("GET ") {
+                    status = if line.contains("/nope") { "404 Not Found" } else { "200 OK" };
+                }
                 if line == "\r\n" {
                     let label = labels[number % labels.len()];
                     number += 1;
@@ -92,7 +96,7 @@ pub(crate) fn proxy(labels: &'static [&'static str]) -> String {
                         "x-kmi-request-id: r\r\nx-kmi-key: {label}\r\ncontent-length: {}",
                         body.len()
                     );
-                    write.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
+                    write.write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
                 }
                 line.clear();
             }
@@ -125,6 +129,29 @@ fn e2e_measures_the_spread() {
     home.kmi("e2e -n 30 --pause 0 --min-confidence 50").code(0);
     let report = home.kmi("e2e -n 30 --window 2 --pause 0 --json --min-confidence 0").code(0).json();
     assert_eq!(report["window"], 2);
+}
+
+#[test]
+fn e2e_never_passes_when_requests_failed() {
+    let home = Home::new();
+    with_proxy(&home, &["alpha", "beta"]);
+    let report = home.kmi("e2e -n 20 --pause 0 --endpoint /nope --json").code(1).json();
+    assert_eq!((&report["answered"], &report["passed"]), (&json!(0), &json!(false)));
+    assert_eq!(report["failed"], json!({"http_404": 20}));
+    let run = home.kmi("e2e -n 20 --pause 0 --endpoint /nope --min-confidence 0").code(1);
+    assert!(run.out.contains("20 answered with status 404") && run.out.contains("FAIL"), "{}", run.out);
+}
+
+#[test]
+fn automatic_rotation_of_a_proxy_with_tls_is_said_to_be_unchecked() {
+    let home = Home::new();
+    Daemon::new()
+        .on("daemon.status", Answer::Result(status("https://127.0.0.1:1/kmi-rotor/v1", std::process::id())))
+        .on("rotation.auto", Answer::Result(json!({"enabled": true})))
+        .listen(&home.socket());
+    let run = home.kmi("rotate auto").code(0);
+    assert!(run.out.contains("is on") && run.out.contains("speaks TLS"), "{}", run.out);
+    assert_eq!(home.kmi("rotate auto --json").code(0).json(), json!({"enabled": true, "e2e_skipped": "tls"}));
 }
 
 #[test]

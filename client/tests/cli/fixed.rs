@@ -56,6 +56,12 @@ pub(crate) fn serving(home: &Home) {
     daemon(home).on("daemon.status", Answer::Result(status)).listen(&home.socket());
 }
 
+/// The same, but one key gets two of three.
+pub(crate) fn uneven(home: &Home) {
+    let status = full_status(&proxy(&["alpha", "alpha", "月之暗面"]), home);
+    daemon(home).on("daemon.status", Answer::Result(status)).listen(&home.socket());
+}
+
 /// The same, and the stream of requests stays open.
 pub(crate) fn streaming(home: &Home) {
     let events = requests().into_iter().map(item).collect();
@@ -72,6 +78,18 @@ pub(crate) fn adding(home: &Home) {
         .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with]))
         .on("quota.refresh", Answer::Result(json!({"refreshed": ["work"], "failed": []})))
         .listen(&home.socket());
+}
+
+/// The same, and what is read is a key file.
+pub(crate) fn adding_a_file(home: &Home) {
+    home.write("input", &format!("# the key of the desk\nKMI_API_KEY={KEY}\n"));
+    adding(home);
+}
+
+/// The same, and what is read is a settings file.
+pub(crate) fn with_settings(home: &Home) {
+    home.write("input", &format!("OPENAI_API_KEY={KEY}\n"));
+    running(home);
 }
 
 /// The same, and alpha is gone when the list is asked for again.

@@ -13,7 +13,7 @@ use super::file::{Known, NewKey};
 use super::{ask, directory, file, key_in_argument, list, listed, unwritten, wait};
 use crate::app::App;
 use crate::connect::{self, Daemon, Start};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, Stop};
 use crate::output::flow;
 use crate::output::style::{Paint, Span, clean};
 use crate::tr;
@@ -160,9 +160,24 @@ fn label(app: &App, args: &AddArgs, known: &[Known]) -> Outcome<String> {
         return Ok(proposal);
     }
     let question = tr!(app.messages, "keys-ask-label", proposal = proposal.as_str());
-    let label = ask::line(&question).filter(|label| !label.is_empty()).unwrap_or(proposal);
-    label_is_free(app, known, &label)?;
-    Ok(label)
+    answered(app, known, proposal, || ask::line(&question))
+}
+
+/// Asks until a label can be used: the key was typed already, and nobody likes to type it again.
+fn answered(
+    app: &App,
+    known: &[Known],
+    proposal: String,
+    mut ask: impl FnMut() -> Option<String>,
+) -> Outcome<String> {
+    loop {
+        let Some(label) = ask().filter(|label| !label.is_empty()) else { return Ok(proposal) };
+        match label_is_free(app, known, &label) {
+            Ok(()) => return Ok(label),
+            Err(Stop::Failure(failure)) => app.note(&failure.what),
+            Err(stop) => return Err(stop),
+        }
+    }
 }
 
 /// Waits until the daemon has the key, or says why it does not take it.
@@ -213,11 +228,9 @@ fn report(
     let file: PathBuf = path.to_owned();
     let (label, shown) = (clean(label).into_owned(), file.display().to_string());
     if !app.json {
-        app.print(&format!(
-            "{}\n",
-            tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str())
-        ))?;
         let view = app.view();
+        let added = tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str());
+        app.print(&flow::spans(view.look, "", 2, &[Span::plain(added)]))?;
         let mut spans = vec![verdict(app, check)];
         spans.extend(loaded.as_ref().iter().flat_map(|(_, key)| list::window_spans(&view, &key.windows)));
         app.print(&flow::spans(view.look, "", 2, &spans))?;

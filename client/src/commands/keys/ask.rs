@@ -10,8 +10,8 @@ use crate::app::App;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::tr;
 
-/// More than any key; a bound for what standard input may send.
-const MOST_BYTES: u64 = 4096;
+/// More than any key file; a bound for what standard input may send.
+const MOST_BYTES: u64 = 65_536;
 
 /// Whether somebody is there to answer.
 pub(crate) fn somebody() -> bool {
@@ -44,11 +44,13 @@ pub(super) fn key(app: &App) -> Outcome<Secret> {
     let text = Zeroizing::new(if io::stdin().is_terminal() {
         hidden(&format!("{} ", tr!(app.messages, "keys-ask-key"))).map_err(unread)?
     } else {
-        let mut text = String::with_capacity(MOST_BYTES as usize);
-        io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(unread)?;
+        // With room from the beginning: while it grew it would leave copies behind.
+        let mut text = String::with_capacity(MOST_BYTES as usize + 1);
+        io::stdin().take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unread)?;
         text
     });
-    file::checked(&text).map_err(|why| {
+    let key = if text.len() as u64 > MOST_BYTES { Err(file::NoKey::TooLong) } else { file::checked(&text) };
+    key.map_err(|why| {
         let id = format!("keys-bad-{}", why.name());
         let what = app.messages.find(&id).unwrap_or(id);
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next")).into()

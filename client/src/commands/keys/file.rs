@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::output::style::clean;
 
+/// The key itself in a key file.
+const KEY: &str = "KMI_API_KEY";
 /// The switch of a key file.
 const SWITCH: &str = "KMI_KEY_DISABLED";
 /// Longest label and longest key, as the daemon takes them.
@@ -25,6 +27,8 @@ pub(super) enum NoKey {
     Empty,
     TooLong,
     Characters,
+    /// A line `NAME=value` of a file, and none of `KMI_API_KEY`.
+    Setting,
 }
 
 impl NoKey {
@@ -34,13 +38,37 @@ impl NoKey {
             Self::Empty => "empty",
             Self::TooLong => "too-long",
             Self::Characters => "characters",
+            Self::Setting => "setting",
         }
     }
 }
 
-/// A key as it was typed or piped, by the daemon's own rules: one word that fits into a header.
+/// A key as it was typed or piped, by the daemon's own rules: one word that fits into a header, or a key file that says
+/// it.
 pub(super) fn checked(text: &str) -> Result<Secret, NoKey> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    if !text.lines().any(is_setting) {
+        return one_word(text);
+    }
+    match dotenv::parse(text).get(KEY) {
+        Some(value) => one_word(value.trim()),
+        None => Err(NoKey::Setting),
+    }
+}
+
+/// Whether a line is `NAME=value` of a settings file. A key may end with `=`, and none of its letters are all capitals
+/// before one.
+fn is_setting(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let Some((name, value)) = line.split_once('=') else { return false };
+    let name = name.trim_end();
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    is_name && (name == KEY || !value.trim_matches('=').trim().is_empty())
+}
+
+fn one_word(text: &str) -> Result<Secret, NoKey> {
     if text.is_empty() {
         Err(NoKey::Empty)
     } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -109,7 +137,7 @@ impl NewKey<'_> {
         // The daemon makes a label of a file's name, though not of a `config` at its end.
         let named = stem == self.label && !stem.ends_with("config");
         let values: [(&str, Option<Zeroizing<String>>); 5] = [
-            ("KMI_API_KEY", self.in_keyring.is_none().then(|| self.secret.expose().to_owned().into())),
+            (KEY, self.in_keyring.is_none().then(|| self.secret.expose().to_owned().into())),
             (keyring::REFERENCE, self.in_keyring.map(|name| name.to_owned().into())),
             ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned().into())),
             ("KMI_UPSTREAM_BASE_URL", self.base_url.map(|url| url.to_owned().into())),

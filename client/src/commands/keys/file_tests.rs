@@ -39,6 +39,10 @@ fn what_is_a_key_and_what_a_label() {
     assert_eq!(checked("one\ntwo").unwrap_err(), NoKey::Characters);
     assert_eq!(checked(&"k".repeat(513)).unwrap_err(), NoKey::TooLong);
     assert_eq!(checked("sk-kimi-1\r\n").unwrap().expose(), "sk-kimi-1");
+    // Keys of any form stay what they are.
+    for key in ["sk-KIMI-1==", "ABCDEF==", "abc=def", "_", "KEY", "=="] {
+        assert_eq!(checked(key).unwrap().expose(), key);
+    }
     for text in ["sk-kimi-0123456789abc", "--key=sk-0123456789abcdef", "x sk-kimi-0123456789abc"] {
         assert!(looks_like_a_key(text) && !is_label(text), "{text}");
     }
@@ -47,6 +51,25 @@ fn what_is_a_key_and_what_a_label() {
     }
     for text in ["", " a", "a\n", "a\u{202e}b", "it's"] {
         assert!(!is_label(text), "{text:?}");
+    }
+}
+
+#[test]
+fn a_key_file_says_its_key() {
+    for text in [
+        "KMI_API_KEY=sk-kimi-1",
+        "\u{feff}# mine\r\nKMI_KEY_LABEL=work\r\nexport KMI_API_KEY='sk-kimi-1'\r\n",
+        "KMI_API_KEY = \"sk-kimi-1\"  # the one of the desk\n",
+        "KMI_API_KEY=sk-kimi-0\nKMI_API_KEY=sk-kimi-1\nnot a line\n",
+    ] {
+        assert_eq!(checked(text).unwrap().expose(), "sk-kimi-1", "{text}");
+    }
+    assert_eq!(checked("KMI_API_KEY=\n").unwrap_err(), NoKey::Empty);
+    assert_eq!(checked("KMI_API_KEY='one two'\n").unwrap_err(), NoKey::Characters);
+    for text in
+        ["OPENAI_API_KEY=sk-kimi-1", "export KEY=sk-1", "KMI_KEY_LABEL=work\nKMI_API_KEY_KEYRING=work\n"]
+    {
+        assert_eq!(checked(text).unwrap_err(), NoKey::Setting, "{text}");
     }
 }
 
