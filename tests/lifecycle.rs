@@ -19,6 +19,18 @@ async fn a_second_start_says_who_holds_the_state_directory() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_is_closed_ends_what_runs_in_it() {
+    let mut daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    // While it is there the signal means what it means to any daemon.
+    daemon.home.write_key("beta", "sk-kimi-beta-0123456789");
+    daemon.signal(Signal::HUP);
+    eventually("the new key", || daemon.find_key("beta")).await;
+    daemon.hang_up();
+    assert!(daemon.ended().await.success());
+    assert!(!daemon.home.socket().exists());
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_an_error_and_never_a_kill() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -14,6 +14,7 @@ mod metrics;
 mod packages;
 mod proxy;
 mod restart;
+mod restart_refused;
 mod security;
 mod service;
 mod settings;

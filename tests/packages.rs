@@ -88,6 +88,8 @@ fn the_debian_package_is_installed_and_goes_without_a_trace() {
         "bin/kmi",
         "bin/kmid",
         "lib/systemd/user/kmid.service",
+        "lib/systemd/user/kmid.socket",
+        "lib/systemd/user/kmid-control.socket",
         "share/bash-completion/completions/kmi",
         "share/zsh/vendor-completions/_kmi",
         "share/fish/vendor_completions.d/kmi.fish",
@@ -158,6 +160,8 @@ fn the_archive_is_whole_and_the_same_twice() {
         "man/kmi.1",
         "man/kmid.1",
         "systemd/kmid.service",
+        "systemd/kmid.socket",
+        "systemd/kmid-control.socket",
     ] {
         assert!(inside.iter().any(|file| file == name), "{name} is missing: {inside:?}");
     }

@@ -218,9 +218,12 @@ async fn a_start_that_fails_leaves_the_old_one_serving_and_writing() {
         let to = if sent % 2 == 0 { "alpha" } else { "beta" };
         daemon.rpc("rotation.rotate", json!({"to": to})).await.unwrap();
     }
-    daemon.home.write(".kmi/.env", "KMI_ROTATE_ON_TIE=perhaps\n");
-    let ran = daemon.kmi(&["proxy-restart"]).await;
-    assert!(ran.code != 0 && ran.err.contains("KMI_ROTATE_ON_TIE"), "{ran:?}");
+    daemon.home.write(".kmi/.env", "KMI_ROTATE_ON_TIE=perhaps\nKMI_PROXY_RETRY_MAX=often\n");
+    let error = daemon.rpc("daemon.restart", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), "restart_failed");
+    let told = error.message;
+    assert!(told.contains("KMI_ROTATE_ON_TIE") && told.contains("; KMI_PROXY_RETRY_MAX"), "{told}");
+    assert!(!told.contains('\n') && told.matches("cannot be used").count() == 1, "{told}");
     daemon.home.write(".kmi/.env", "");
     let traces = daemon.traces(sent).await;
     assert_eq!(ids(&traces).len(), sent);

@@ -46,6 +46,8 @@ pub enum Command {
 /// What a reload changed.
 #[derive(Debug, Clone, Default)]
 pub struct Reloaded {
+    /// Nothing changed, because the settings cannot be used; `issues` say why.
+    pub refused: bool,
     /// Names of settings in force now, and `keys`.
     pub changed: Vec<String>,
     /// Changed settings that wait for a restart.

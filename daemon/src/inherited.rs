@@ -9,8 +9,9 @@
 //!   nothing is taken.
 //!
 //! What is missing is bound as always. An inherited socket has to listen where the settings say: a daemon on another
-//! address than it tells would be a trap, and one that other machines reach has rules of its own. A starter whose
-//! settings have moved on leaves that socket out of the list.
+//! address than it tells would be a trap, and one that other machines reach has rules of its own. What a name resolves to
+//! may have changed, so that one is taken from an older kmid alone, which has found it unchanged ([`place`]). A starter
+//! whose settings have moved on leaves that socket out of the list.
 //!
 //! The file of an inherited control socket is not removed, not at the end either: it belongs to the one that made it. A
 //! kmid that made it and hands it over says so (`crate::handover`), and then it goes with the last one.
@@ -18,6 +19,7 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use kmid_config::settings::{ListenAddr, Settings};
+use serde::{Deserialize, Serialize};
 
 /// Name of the proxy's listener in `LISTEN_FDNAMES`.
 pub const PROXY: &str = "proxy";
@@ -46,6 +48,30 @@ pub struct Inherited {
     pub control: Option<ControlListener>,
     /// KMI_METRICS_LISTEN
     pub metrics: Option<TcpListener>,
+}
+
+/// Sockets that a manager holds: whatever kmid does, they go on listening where they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// KMI_PROXY_LISTEN
+    pub proxy: bool,
+    /// KMI_SOCKET
+    pub control: bool,
+    /// KMI_METRICS_LISTEN
+    pub metrics: bool,
+}
+
+impl Held {
+    /// All that a manager has started kmid with.
+    #[must_use]
+    pub fn of(inherited: &Inherited) -> Self {
+        Self {
+            proxy: inherited.proxy.is_some(),
+            control: inherited.control.is_some(),
+            metrics: inherited.metrics.is_some(),
+        }
+    }
 }
 
 /// What was handed over cannot be used.
@@ -108,10 +134,10 @@ impl Inherited {
     /// # Errors
     /// When a socket has no name that is known, is of another kind, or listens elsewhere than `settings` say.
     #[cfg(unix)]
-    pub fn take(settings: &Settings) -> Result<Self, InheritError> {
+    pub fn take(settings: &Settings, giver: Giver) -> Result<Self, InheritError> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let inherited = unix::take(&names, &mut listenfd::ListenFd::from_env())?;
-        inherited.check(settings)?;
+        inherited.check(settings, giver)?;
         Ok(inherited)
     }
 
@@ -120,32 +146,64 @@ impl Inherited {
     /// # Errors
     /// Never.
     #[cfg(not(unix))]
-    pub fn take(_settings: &Settings) -> Result<Self, InheritError> {
+    pub fn take(_settings: &Settings, _giver: Giver) -> Result<Self, InheritError> {
         Ok(Self::default())
     }
 
     /// Whether every socket listens where the settings say.
     #[cfg_attr(not(unix), allow(dead_code, reason = "nothing is inherited there"))]
-    fn check(&self, settings: &Settings) -> Result<(), InheritError> {
-        check_tcp(PROXY, "KMI_PROXY_LISTEN", self.proxy.as_ref(), Some(&settings.proxy_listen))?;
-        check_tcp(METRICS, "KMI_METRICS_LISTEN", self.metrics.as_ref(), settings.metrics_listen.as_ref())?;
+    fn check(&self, settings: &Settings, giver: Giver) -> Result<(), InheritError> {
+        let metrics = settings.metrics_listen.as_ref();
+        check_tcp(PROXY, "KMI_PROXY_LISTEN", self.proxy.as_ref(), Some(&settings.proxy_listen), giver)?;
+        check_tcp(METRICS, "KMI_METRICS_LISTEN", self.metrics.as_ref(), metrics, giver)?;
         #[cfg(unix)]
         unix::check_control(self.control.as_ref(), &settings.socket)?;
         Ok(())
     }
 }
 
-/// Whether a socket of ours listens where these settings say, so that a process with them would take it.
+/// Who has started this process with sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Giver {
+    /// systemd, or whoever else speaks its protocol.
+    Manager,
+    /// An older kmid, which has compared the settings ([`place`]).
+    Kmid,
+}
+
+/// What a socket of ours is to a successor with other settings.
 #[cfg(unix)]
-#[must_use]
-pub fn fits(name: &str, socket: &std::os::fd::OwnedFd, settings: &Settings) -> bool {
-    let tcp = || socket.try_clone().ok().map(TcpListener::from);
-    let checked = match name {
-        PROXY => check_tcp(PROXY, "", tcp().as_ref(), Some(&settings.proxy_listen)),
-        METRICS => check_tcp(METRICS, "", tcp().as_ref(), settings.metrics_listen.as_ref()),
-        _ => Ok(()),
-    };
-    checked.is_ok()
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Where it wants to listen.
+    Same,
+    /// In its way: the same port on another host, and one of the two may be all addresses.
+    InTheWay,
+    /// None of its business.
+    Other,
+}
+
+/// Where a socket, bound by the setting `was`, stands to the setting `wanted`. A host that is written as it was is the
+/// same one, a name too.
+///
+/// # Errors
+/// When the socket has no address.
+#[cfg(unix)]
+pub fn place(
+    socket: &std::os::fd::OwnedFd,
+    was: Option<&ListenAddr>,
+    wanted: Option<&ListenAddr>,
+) -> std::io::Result<Place> {
+    let listens = TcpListener::from(socket.try_clone()?).local_addr()?;
+    let Some(wanted) = wanted else { return Ok(Place::Other) };
+    let same_host = was.is_some_and(|was| was.host == wanted.host);
+    Ok(match (wanted.port, same_host) {
+        (0, true) => Place::Same,
+        (port, true) if port == listens.port() => Place::Same,
+        _ if is_at(listens, wanted) => Place::Same,
+        (port, _) if port == listens.port() => Place::InTheWay,
+        _ => Place::Other,
+    })
 }
 
 fn check_tcp(
@@ -153,11 +211,15 @@ fn check_tcp(
     variable: &'static str,
     listener: Option<&TcpListener>,
     wanted: Option<&ListenAddr>,
+    giver: Giver,
 ) -> Result<(), InheritError> {
     let Some(listener) = listener else { return Ok(()) };
     let listens = listener.local_addr().map_err(|error| not_tcp(name, error.to_string()))?;
     match wanted {
         Some(wanted) if is_at(listens, wanted) => Ok(()),
+        Some(wanted) if giver == Giver::Kmid && host_ip(wanted).is_none() && fits_port(listens, wanted) => {
+            Ok(())
+        }
         wanted => Err(InheritError::Address {
             name,
             listens: listens.to_string(),
@@ -167,15 +229,22 @@ fn check_tcp(
     }
 }
 
-/// A port of 0 in the settings is any port. A name other than localhost is never inherited: what it resolves to may
-/// have changed.
 fn is_at(listens: SocketAddr, wanted: &ListenAddr) -> bool {
-    let host = wanted.host.trim_matches(['[', ']']);
-    let same_host = match host.parse::<IpAddr>() {
-        Ok(ip) => ip == listens.ip(),
-        Err(_) => host.eq_ignore_ascii_case("localhost") && listens.ip().is_loopback(),
+    let same_host = match host_ip(wanted) {
+        Some(ip) => ip == listens.ip(),
+        None => wanted.host.eq_ignore_ascii_case("localhost") && listens.ip().is_loopback(),
     };
-    same_host && (wanted.port == 0 || wanted.port == listens.port())
+    same_host && fits_port(listens, wanted)
+}
+
+/// The host as an address; `None` for a name.
+fn host_ip(listen: &ListenAddr) -> Option<IpAddr> {
+    listen.host.trim_matches(['[', ']']).parse().ok()
+}
+
+/// A port of 0 in the settings is any port.
+fn fits_port(listens: SocketAddr, wanted: &ListenAddr) -> bool {
+    wanted.port == 0 || wanted.port == listens.port()
 }
 
 fn not_tcp(name: &'static str, why: String) -> InheritError {

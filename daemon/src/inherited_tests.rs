@@ -33,7 +33,7 @@ fn a_listener_is_taken_where_the_settings_say() {
         (format!("[::1]:{port}"), false),
         ("127.0.0.1:1".to_owned(), false),
     ] {
-        let result = inherited.check(&settings(home.path(), &[("KMI_PROXY_LISTEN", &listen)]));
+        let result = inherited.check(&settings(home.path(), &[("KMI_PROXY_LISTEN", &listen)]), Giver::Kmid);
         assert_eq!(result.is_ok(), fits, "{listen}: {result:?}");
         if let Err(error) = result {
             let text = error.to_string();
@@ -45,7 +45,8 @@ fn a_listener_is_taken_where_the_settings_say() {
 #[test]
 fn one_that_other_machines_reach_is_not_taken_for_a_local_one() {
     let home = tempfile::tempdir().unwrap();
-    let result = proxy_on("0.0.0.0:0").check(&settings(home.path(), &[("KMI_PROXY_LISTEN", "127.0.0.1:0")]));
+    let result = proxy_on("0.0.0.0:0")
+        .check(&settings(home.path(), &[("KMI_PROXY_LISTEN", "127.0.0.1:0")]), Giver::Kmid);
     assert!(matches!(result, Err(InheritError::Address { name: PROXY, .. })), "{result:?}");
 }
 
@@ -54,7 +55,7 @@ fn metrics_that_are_off_are_not_served() {
     let home = tempfile::tempdir().unwrap();
     let inherited =
         Inherited { metrics: Some(TcpListener::bind("127.0.0.1:0").unwrap()), ..Inherited::default() };
-    let error = inherited.check(&settings(home.path(), &[])).unwrap_err().to_string();
+    let error = inherited.check(&settings(home.path(), &[]), Giver::Manager).unwrap_err().to_string();
     assert!(error.contains("KMI_METRICS_LISTEN is empty"), "{error}");
 }
 
@@ -67,7 +68,53 @@ fn the_control_socket_is_known_through_links_too() {
     let socket = real.join("kmid.sock");
     let inherited = Inherited { control: Some(UnixListener::bind(&socket).unwrap()), ..Inherited::default() };
     for (path, fits) in [(socket, true), (link.join("kmid.sock"), true), (real.join("other.sock"), false)] {
-        let result = inherited.check(&settings(home.path(), &[("KMI_SOCKET", path.to_str().unwrap())]));
+        let result = inherited
+            .check(&settings(home.path(), &[("KMI_SOCKET", path.to_str().unwrap())]), Giver::Manager);
         assert_eq!(result.is_ok(), fits, "{}: {result:?}", path.display());
     }
+}
+
+#[test]
+fn a_name_is_taken_from_an_older_kmid_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let inherited = proxy_on("127.0.0.1:0");
+    let port = inherited.proxy.as_ref().unwrap().local_addr().unwrap().port();
+    let remote =
+        [("KMI_PROXY_ALLOW_REMOTE", "1"), ("KMI_PROXY_REQUIRE_TLS", "0"), ("KMI_PROXY_TOKEN", TOKEN)];
+    for (listen, from_kmid) in [(format!("proxy.lan:{port}"), true), ("proxy.lan:1".to_owned(), false)] {
+        let settings = settings(home.path(), &[&remote[..], &[("KMI_PROXY_LISTEN", &listen)]].concat());
+        assert_eq!(inherited.check(&settings, Giver::Kmid).is_ok(), from_kmid, "{listen}");
+        assert!(inherited.check(&settings, Giver::Manager).is_err(), "{listen}");
+    }
+}
+
+const TOKEN: &str = "a-token-of-some-length";
+
+#[test]
+fn a_socket_goes_over_unless_the_settings_moved() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let socket = std::os::fd::OwnedFd::from(socket);
+    let at = |host: &str, port: u16| ListenAddr { host: host.to_owned(), port };
+    for (was, wanted, expected) in [
+        (at("127.0.0.1", port), at("127.0.0.1", port), Place::Same),
+        (at("127.0.0.1", 0), at("127.0.0.1", 0), Place::Same),
+        (at("127.0.0.1", 0), at("127.0.0.1", port), Place::Same),
+        (at("127.0.0.1", port), at("localhost", port), Place::Same),
+        // A name is not looked up again.
+        (at("proxy.lan", port), at("proxy.lan", port), Place::Same),
+        (at("proxy.lan", port), at("127.0.0.1", port), Place::Same),
+        (at("proxy.lan", port), at("other.lan", port), Place::InTheWay),
+        // Both at once cannot be.
+        (at("127.0.0.1", port), at("0.0.0.0", port), Place::InTheWay),
+        (at("127.0.0.1", port), at("::", port), Place::InTheWay),
+        (at("127.0.0.1", port), at("127.0.0.1", port ^ 1), Place::Other),
+        (at("proxy.lan", port), at("proxy.lan", port ^ 1), Place::Other),
+        (at("127.0.0.1", port), at("0.0.0.0", 0), Place::Other),
+    ] {
+        let found = place(&socket, Some(&was), Some(&wanted)).unwrap();
+        assert_eq!(found, expected, "from {was} to {wanted}");
+    }
+    // Metrics that are turned off.
+    assert_eq!(place(&socket, Some(&at("127.0.0.1", port)), None).unwrap(), Place::Other);
 }

@@ -31,6 +31,7 @@ pub mod pulse;
 pub mod refresh;
 pub mod service_manager;
 pub mod signal;
+pub mod starter;
 pub mod state;
 pub mod supervisor;
 pub mod upstream;

@@ -13,8 +13,9 @@ use clap::Parser as _;
 use kmid::app::{App, Start};
 use kmid::handover::Takeover;
 
-use kmid::inherited::Inherited;
+use kmid::inherited::{Giver, Inherited};
 use kmid::instance::{self, Instance};
+use kmid::logging::LoggingError;
 use kmid::upstream::simulator::Script;
 use kmid::{app, detach, logging, open_files, own_process};
 use kmid_config::load;
@@ -95,7 +96,9 @@ fn run(cli: &Cli, protected: io::Result<()>) -> ExitCode {
     let loaded = match load::load(&launch, &outside) {
         Ok(loaded) => loaded,
         Err(bad) => {
-            voice.say(&bad.to_string());
+            // A running kmid passes it on, within a line.
+            let text = if voice.takeover.is_some() { bad.in_one_line() } else { bad.to_string() };
+            voice.say(&text);
             return ExitCode::from(BAD_SETTINGS);
         }
     };
@@ -114,7 +117,8 @@ fn run(cli: &Cli, protected: io::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    let inherited = match Inherited::take(&loaded.settings) {
+    let giver = if cli.run.take_over { Giver::Kmid } else { Giver::Manager };
+    let inherited = match Inherited::take(&loaded.settings, giver) {
         Ok(inherited) => inherited,
         Err(bad) => {
             voice.say(&format!("kmid: {bad}"));
@@ -234,7 +238,12 @@ fn finish(result: Result<(), BoxError>, voice: &mut Voice) -> ExitCode {
         cause = error.source();
     }
     voice.say(&text);
-    ExitCode::FAILURE
+    if is_about_settings(&error) { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
+}
+
+/// What the settings' own check lets through and only its user finds.
+fn is_about_settings(error: &BoxError) -> bool {
+    matches!(error.downcast_ref(), Some(LoggingError::Filter(_)))
 }
 
 /// To the person, or to the process that started this one and passes it on. Readers that went away are no error.
@@ -249,4 +258,17 @@ fn say(text: &str, detached: bool) {
 fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use kmid::logging::FilterError;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_that_the_log_does_not_take_is_a_matter_of_the_settings() {
+        assert!(is_about_settings(&LoggingError::Filter(FilterError).into()));
+        assert!(!is_about_settings(&io::Error::other("no room").into()));
+    }
 }

@@ -33,9 +33,10 @@ pub async fn reloading() {
     tell(imp::reloading).await;
 }
 
-/// No new requests are taken from here on.
-pub async fn stopping(status: String) {
-    tell(move || imp::stopping(&status)).await;
+/// No new requests are taken from here on. The manager is to wait `longest` for the end, also where its own stop timeout is
+/// shorter: the settings may have changed since the service was installed.
+pub async fn stopping(status: String, longest: Duration) {
+    tell(move || imp::stopping(&status, longest)).await;
 }
 
 /// Another process does the work from here on: what it tells counts, and its end is the service's.
@@ -89,8 +90,10 @@ mod imp {
         sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
     }
 
-    pub(super) fn stopping(status: &str) -> io::Result<()> {
-        sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
+    pub(super) fn stopping(status: &str, longest: Duration) -> io::Result<()> {
+        let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+        let stopping = [NotifyState::Stopping, NotifyState::Status(status)];
+        sd_notify::notify(&[&stopping[..], &[NotifyState::ExtendTimeoutUsec(longest)]].concat())
     }
 
     pub(super) fn main_process(pid: u32) -> io::Result<()> {
@@ -127,7 +130,7 @@ mod imp {
         Ok(())
     }
 
-    pub(super) fn stopping(_status: &str) -> io::Result<()> {
+    pub(super) fn stopping(_status: &str, _longest: Duration) -> io::Result<()> {
         Ok(())
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 /// A wish of the system or of a person at the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM, SIGINT; on Windows Ctrl-C and Ctrl-Break.
+    /// SIGTERM, SIGINT, SIGHUP of a terminal that was closed; on Windows Ctrl-C and Ctrl-Break.
     Stop,
     /// Windows closes the console, logs off or shuts down: it waits no longer than [`LAST_CALL`], whatever is under way.
     LastCall,
-    /// SIGHUP; Windows knows no such thing.
+    /// Any other SIGHUP; Windows knows no such thing.
     Reload,
 }
 
@@ -21,6 +21,7 @@ pub use imp::Signals;
 
 #[cfg(unix)]
 mod imp {
+    use std::io::IsTerminal as _;
     use std::{fmt, io};
 
     use futures_util::StreamExt as _;
@@ -29,7 +30,11 @@ mod imp {
     use super::Signal;
 
     /// Signals as they come. Equal ones that come before the first was read may be one.
-    pub struct Signals(signal_hook_tokio::Signals);
+    pub struct Signals {
+        signals: signal_hook_tokio::Signals,
+        /// Standard input was a terminal at the start: whoever closes that ends what runs in it.
+        at_terminal: bool,
+    }
 
     impl fmt::Debug for Signals {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,12 +48,15 @@ mod imp {
         /// # Errors
         /// As the system says.
         pub fn install() -> io::Result<Self> {
-            signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP]).map(Self)
+            let signals = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+            Ok(Self { signals, at_terminal: io::stdin().is_terminal() })
         }
 
         /// The next one. Safe to drop while it waits: nothing is lost.
         pub async fn next(&mut self) -> Signal {
-            match self.0.next().await {
+            match self.signals.next().await {
+                // A terminal that was closed is none any more: what it is asked ends with EIO.
+                Some(SIGHUP) if self.at_terminal && !io::stdin().is_terminal() => Signal::Stop,
                 Some(SIGHUP) => Signal::Reload,
                 Some(_) => Signal::Stop,
                 // The stream ends only when its handle is closed, and nobody has one.

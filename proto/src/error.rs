@@ -53,11 +53,14 @@ pub enum Kind {
     RestartFailed,
     /// The platform cannot do it.
     Unsupported,
+    /// It is the affair of whatever started the daemon: a container, the manager of a service. The message says what to
+    /// do.
+    Managed,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -79,6 +82,7 @@ impl Kind {
         Self::Stopping,
         Self::RestartFailed,
         Self::Unsupported,
+        Self::Managed,
     ];
 
     /// The number in `error.code`.
@@ -106,6 +110,7 @@ impl Kind {
             Self::Stopping => -32030,
             Self::RestartFailed => -32031,
             Self::Unsupported => -32032,
+            Self::Managed => -32033,
         }
     }
 
@@ -134,6 +139,7 @@ impl Kind {
             Self::Stopping => "stopping",
             Self::RestartFailed => "restart_failed",
             Self::Unsupported => "unsupported",
+            Self::Managed => "managed",
         }
     }
 }

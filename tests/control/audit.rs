@@ -23,7 +23,7 @@ fn case_of(method: Method, daemon: &Daemon) -> Case {
     let client = daemon.home.path().join(".kimi-code/config.toml");
     match method {
         Method::DaemonReload => case(json!({}), [json!({"action": "reloaded"})]),
-        Method::DaemonRestart => case(json!({}), [json!({"action": "restart"})]),
+        Method::DaemonRestart => case(json!({}), [json!({"action": "restarted"})]),
         Method::KeysUnblock => {
             case(json!({"label": "alpha"}), [json!({"action": "key_unblocked", "key": "alpha"})])
         }
@@ -126,6 +126,11 @@ async fn what_changes_nothing_leaves_none() {
     // Refusals and a look at what would be done change nothing either.
     daemon.rpc("rotation.rotate", json!({"to": "nobody"})).await.unwrap_err();
     daemon.rpc("clients.connect", json!({"client": "kimi-code", "dry_run": true})).await.unwrap();
+    daemon.home.write(".kmi/.env", "KMI_ROTATE_ON_TIE=perhaps\n");
+    let refused = daemon.rpc("daemon.reload", json!({})).await.unwrap();
+    assert!(refused["issues"].to_string().contains("KMI_ROTATE_ON_TIE"), "{refused}");
+    daemon.rpc("daemon.restart", json!({})).await.unwrap_err();
+    daemon.home.write(".kmi/.env", "");
     // The next event is in the log, so all that came before it would be.
     daemon.rpc("daemon.reload", json!({})).await.unwrap();
     let found = eventually("the event of the reload", || async {

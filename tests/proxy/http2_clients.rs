@@ -115,6 +115,36 @@ async fn a_connection_has_so_many_streams_and_a_drain_ends_it_in_order() {
     assert!(daemon.ended().await.success());
 }
 
+#[tokio::test]
+async fn a_handover_sends_clients_away_and_lets_their_streams_end() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let mut daemon = start(&upstream, &authority, &[]).await;
+    daemon.quotas_read().await;
+    let gate = Gate::closed();
+    upstream.next(ANY, "/models", Reply::json(200, &api::chat()).head_after(&gate));
+    let mut stream = tls(daemon.proxy(), &authority).await;
+    let request = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 0x5, 1, &models())].concat();
+    stream.write_all(&request).await.unwrap();
+    upstream.nth("/models", 1).await;
+    let (mut send, connection) = http2(daemon.proxy(), &authority).await;
+    assert_eq!(answer(&mut send, chat(TOKEN, "{}")).await.0.status, 200);
+    daemon.rpc("daemon.restart", serde_json::json!({})).await.unwrap();
+    daemon.followed().await;
+    // NO_ERROR, on a connection that is busy; one that is not ends.
+    assert_eq!(goaway(&mut stream).await, Some(0));
+    let ended = within("the end of the other connection", connection).await.unwrap();
+    assert!(ended.is_ok(), "{ended:?}");
+    gate.open();
+    // END_STREAM of the first stream.
+    while {
+        let (kind, flags, id, _) = next_frame(&mut stream).await.unwrap();
+        (kind, flags & 1, id) != (DATA, 1, 1)
+    } {}
+    drop(stream);
+    daemon.those_before_ended().await;
+    assert_eq!(daemon.traces(2).await[1]["outcome"], "completed");
+}
+
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -122,6 +152,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -141,15 +172,22 @@ fn models() -> Vec<u8> {
     block
 }
 
+/// Kind, flags, stream and payload; `None` at the end.
+async fn next_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(u8, u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    within("a frame or the end", stream.read_exact(&mut head)).await.ok()?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    within("a frame's rest", stream.read_exact(&mut payload)).await.ok()?;
+    let id = u32::from_be_bytes(head[5..9].try_into().unwrap());
+    Some((head[3], head[4], id, payload))
+}
+
 /// The error code of the GOAWAY that ends the connection, if one comes before its end.
 async fn goaway(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<u32> {
     loop {
-        let mut head = [0; 9];
-        within("a frame or the end", stream.read_exact(&mut head)).await.ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        within("a frame's rest", stream.read_exact(&mut payload)).await.ok()?;
-        if head[3] == GOAWAY {
+        let (kind, _, _, payload) = next_frame(stream).await?;
+        if kind == GOAWAY {
             return Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
         }
     }

@@ -4,6 +4,7 @@ mod inherited;
 mod install;
 mod restart;
 mod running;
+mod told;
 
 use tokio::sync::{Mutex, MutexGuard};
 

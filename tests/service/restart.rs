@@ -128,7 +128,7 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
     replace(&kmid, b"#!/bin/sh\nexit 3\n");
     let failed = manager.run(&kmi, &["service", "restart"]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.err.contains("exit status: 3") && failed.err.contains("goes on serving"), "{failed:?}");
+    assert!(failed.err.contains("exit status: 3") && failed.err.contains("serves as before"), "{failed:?}");
     assert_eq!((manager.pid().await, said(&manager).await), (pid, GOOD.map(str::to_owned)));
     is_alone(&manager, pid).await;
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);
@@ -139,6 +139,28 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
     let next = manager.pid().await;
     assert_ne!(next, pid);
     is_alone(&manager, next).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_systemd_holds_does_not_move() {
+    let _alone = alone().await;
+    let Some(manager) = UserManager::start().await else { return };
+    manager.kmi_does(&["service", "install"]).await;
+    for by_a_successor in [false, true] {
+        if by_a_successor {
+            let pid = restarted(&manager).await;
+            is_alone(&manager, pid).await;
+        }
+        let pid = manager.pid().await;
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        manager.home.write(".kmi/.env", format!("KMI_PROXY_LISTEN={other}\n"));
+        let refused = manager.kmi(&["proxy-restart"]).await;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains("kmi service install"), "{refused:?}");
+        assert_eq!((manager.pid().await, said(&manager).await), (pid, GOOD.map(str::to_owned)));
+        assert_eq!(manager.request(Request::get("/models")).await.status, 200);
+        manager.home.write(".kmi/.env", format!("KMI_PROXY_LISTEN={}\n", manager.proxy()));
+    }
 }
 
 #[tokio::test]

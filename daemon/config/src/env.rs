@@ -4,7 +4,7 @@
 //! A new setting enters here, in `settings.rs`, in `resolve.rs` and in `.env.example` together.
 
 use crate::settings::Settings;
-use crate::show::{flag, megabytes, optional_path, path, rate, seconds, set, zone};
+use crate::show::{addresses, flag, megabytes, optional_path, path, rate, seconds, set, zone};
 
 /// A `KMI_` variable.
 #[derive(Debug)]
@@ -169,6 +169,8 @@ variables! {
         PROXY_TLS_KEY = "" restart, |s| optional_path(s.proxy_tls.as_ref().map(|tls| &tls.key));
         /// 1 = TLS ends in front of the proxy: only this machine and private networks may connect to it, with a token
         PROXY_TLS_TERMINATED = "0" restart, |s| flag(s.proxy_tls_terminated);
+        /// IP addresses of other machines that end TLS in front, with commas; each stands for many clients
+        PROXY_TERMINATORS = "" now, |s| addresses(&s.proxy_terminators);
         /// 0 = a remote listener without TLS, at your own risk
         PROXY_REQUIRE_TLS = "1" restart, |s| flag(s.proxy_require_tls);
     }

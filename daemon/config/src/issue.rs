@@ -52,11 +52,21 @@ pub struct BadSettings {
     pub issues: Vec<Issue>,
 }
 
+impl BadSettings {
+    /// The issues alone, for a place that has one line.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        self.words().collect::<Vec<_>>().join("; ")
+    }
+
+    fn words(&self) -> impl Iterator<Item = String> {
+        self.issues.iter().map(|issue| format!("{}{issue}", if issue.error { "" } else { "warning: " }))
+    }
+}
+
 impl fmt::Display for BadSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the settings cannot be used:")?;
-        self.issues
-            .iter()
-            .try_for_each(|issue| write!(f, "\n  {}{issue}", if issue.error { "" } else { "warning: " }))
+        self.words().try_for_each(|issue| write!(f, "\n  {issue}"))
     }
 }

@@ -270,6 +270,7 @@ impl<'a> Reader<'a> {
             proxy_tokens: self.tokens(),
             proxy_tls: self.tls(),
             proxy_tls_terminated: self.flag(&env::PROXY_TLS_TERMINATED),
+            proxy_terminators: self.get(&env::PROXY_TERMINATORS, parse::addresses),
             proxy_require_tls: self.flag(&env::PROXY_REQUIRE_TLS),
             metrics_listen: self.get(&env::METRICS_LISTEN, parse::optional_listen_addr),
             proxy_limit: self.rates(&env::PROXY_MAX_RPS, &env::PROXY_MAX_RPM),

@@ -1,5 +1,6 @@
 //! The resolved settings.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Settings {
     pub proxy_tokens: Tokens,
     /// KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY: both or neither
     pub proxy_tls: Option<TlsFiles>,
+    /// KMI_PROXY_TERMINATORS, IPv4 addresses as such
+    pub proxy_terminators: BTreeSet<std::net::IpAddr>,
     /// KMI_PROXY_TLS_TERMINATED
     pub proxy_tls_terminated: bool,
     /// KMI_PROXY_REQUIRE_TLS
@@ -142,6 +145,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether connections from this address to a listener of this exposure stand for many clients, so that what one of
+    /// them does wrong must not keep the others out.
+    #[must_use]
+    pub fn is_shared(&self, exposure: Exposure, address: std::net::IpAddr) -> bool {
+        let is_terminator = || self.proxy_terminators.contains(&address.to_canonical());
+        exposure.is_shared(address) || (exposure == Exposure::Terminated && is_terminator())
+    }
+
     /// How a listener on this address may be reached, under these settings.
     #[must_use]
     pub fn exposure(&self, bound: std::net::IpAddr) -> Exposure {

@@ -1,5 +1,7 @@
 //! Resolved settings as text, and what differs between two of them.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +88,10 @@ pub(crate) fn flag(on: bool) -> String {
 
 pub(crate) fn path(path: &Path) -> String {
     path.display().to_string()
+}
+
+pub(crate) fn addresses(addresses: &BTreeSet<IpAddr>) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) fn optional_path(found: Option<&PathBuf>) -> String {

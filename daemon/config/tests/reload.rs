@@ -59,6 +59,7 @@ fn other(variable: &Variable, machine: &Machine) -> String {
         "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => "[::1]:1",
         "KMI_PROXY_BASE_PATH" => "/other",
         "KMI_PROXY_TOKEN" => "token-of-a-test",
+        "KMI_PROXY_TERMINATORS" => "10.0.0.2,fd00::2",
         "KMI_PROXY_TOKENS" => "laptop:token-of-a-laptop",
         "KMI_LOG_LEVEL" => "debug",
         "KMI_TIMEZONE" => "+03:00",

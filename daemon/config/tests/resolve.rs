@@ -9,6 +9,7 @@ use kmid_config::env;
 use kmid_config::issue::{BadSettings, Issue};
 use kmid_config::resolve::{Facts, RawValues, Source, resolve, resolve_client};
 use kmid_config::settings::{Locale, Settings};
+use kmid_core::door::peer::Exposure;
 use proptest::prelude::*;
 
 fn facts() -> Facts {
@@ -158,6 +159,18 @@ fn what_ends_tls_in_front_needs_a_token_even_on_loopback() {
     let issues = bad(&[("KMI_PROXY_TLS_TERMINATED", "1")]);
     assert_eq!((issues.len(), issues[0].subject.as_str()), (1, "KMI_PROXY_TLS_TERMINATED"), "{issues:?}");
     good(&[("KMI_PROXY_TLS_TERMINATED", "1"), ("KMI_PROXY_TOKEN", "canary-of-some-length")]);
+    // Near by is not enough to stand for many: that is this machine, and whom a person names.
+    let named = good(&[
+        ("KMI_PROXY_TLS_TERMINATED", "1"),
+        ("KMI_PROXY_TOKEN", "canary-of-some-length"),
+        ("KMI_PROXY_TERMINATORS", "10.0.0.2"),
+    ]);
+    for (address, shared) in
+        [("127.0.0.1", true), ("10.0.0.2", true), ("::ffff:10.0.0.2", true), ("10.0.0.3", false)]
+    {
+        assert_eq!(named.is_shared(Exposure::Terminated, address.parse().unwrap()), shared, "{address}");
+    }
+    assert!(!named.is_shared(Exposure::Open, "10.0.0.2".parse().unwrap()));
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn each_variable_reaches_its_own_setting() {
         "KMI_PROXY_LISTEN" | "KMI_METRICS_LISTEN" => Some("[::1]:1"),
         "KMI_PROXY_BASE_PATH" => Some("/"),
         "KMI_PROXY_TOKEN" => Some("token"),
+        "KMI_PROXY_TERMINATORS" => Some("10.0.0.2"),
         "KMI_PROXY_TOKENS" => Some("laptop:token"),
         // These need a token beside them.
         "KMI_PROXY_TLS_TERMINATED" => None,

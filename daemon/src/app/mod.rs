@@ -2,6 +2,8 @@
 
 pub mod demo;
 mod keys;
+#[cfg(test)]
+mod loops_tests;
 mod place;
 mod reload;
 mod restart;
@@ -31,7 +33,7 @@ use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
 use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded, ToPredecessor};
-use crate::inherited::Inherited;
+use crate::inherited::{Held, Inherited};
 use crate::instance::Instance;
 use crate::keys::Watcher;
 use crate::line_log::RecordLog;
@@ -44,6 +46,7 @@ use crate::proxy::renewal;
 use crate::proxy::server_tls::Certificate;
 use crate::refresh::Refresher;
 use crate::signal::{LAST_CALL, Signal, Signals};
+use crate::starter::Starter;
 use crate::state::trace::TraceRecord;
 use crate::state::{Origin, State, store};
 use crate::supervisor::{Ended, Supervisor};
@@ -54,6 +57,8 @@ use crate::{clock, command, service_manager};
 
 /// Commands that wait at most.
 const COMMANDS: usize = 16;
+/// From the end of the last request to that of the process; as in the units' stop timeouts.
+const LAST_WRITES: Duration = Duration::from_secs(10);
 /// Commands carried out at the same time.
 const COMMANDS_AT_ONCE: usize = 4;
 
@@ -136,6 +141,9 @@ pub struct App {
     control_share: Arc<control::listener::Share>,
     program: PathBuf,
     detached: bool,
+    starter: Starter,
+    /// Listening sockets that are a manager's.
+    held: Held,
     /// Processes that still finish requests from before this one.
     behind: Arc<AtomicU32>,
     to_predecessor: ToPredecessor,
@@ -168,6 +176,8 @@ impl App {
             start;
         let Start { instance, program, detached, mut predecessor, .. } = start;
         let signals = Signals::install()?;
+        let starter = Starter::find(predecessor.is_some());
+        let held = predecessor.as_ref().map_or_else(|| Held::of(&inherited), Predecessor::held);
         let settings_file = reload::watch_settings(&loaded).await?;
         let needs_restart: Arc<ArcSwap<Vec<&'static str>>> = Arc::default();
         let settings = loaded.settings;
@@ -312,6 +322,8 @@ impl App {
             control_share,
             program,
             detached,
+            starter,
+            held,
             behind,
             to_predecessor,
         })
@@ -407,7 +419,8 @@ impl App {
         self.listeners.clear();
         self.control_share.close();
         self.state.end_waiting();
-        service_manager::stopping(format!("stopping; requests in flight: {in_flight}")).await;
+        let status = format!("stopping; requests in flight: {in_flight}");
+        service_manager::stopping(status, deadline + LAST_WRITES).await;
         let mut hurry = deadline.is_zero();
         let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
         let (mut proxy, mut predecessor) = (true, self.behind.load(Ordering::Relaxed) > 0);
@@ -442,6 +455,7 @@ impl App {
         self.upstream_tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.upstream_tasks.wait()).await;
         let state = self.state;
+        state.say_late_lost();
         // Waits for the disk, which nothing else needs any more.
         let _ = tokio::task::spawn_blocking(move || state.close()).await;
         tracing::info!("kmid_stopped");

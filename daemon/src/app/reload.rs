@@ -39,15 +39,11 @@ impl App {
         let loaded = match tokio::task::spawn_blocking(move || load::reload(&launch, &outside, &raw)).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(bad)) => {
-                tracing::error!(issues = bad.issues.len(), "reload_refused");
-                let issues: Vec<Issue> = bad.issues.iter().map(issue).collect();
-                // Nobody reads an answer when a file was edited.
-                self.state.set_issues(Origin::Settings, issues.clone());
-                return Reloaded { issues, ..Reloaded::default() };
+                return self.refuse(bad.issues.iter().map(issue).collect());
             }
             Err(error) => {
                 tracing::error!(%error, "reload_failed");
-                return Reloaded::default();
+                return Reloaded { refused: true, ..Reloaded::default() };
             }
         };
         let old = self.settings.load_full();
@@ -61,7 +57,7 @@ impl App {
                 subject: "KMI_LOG_LEVEL".to_owned(),
                 message: error.to_string(),
             };
-            return Reloaded { issues: vec![bad], ..Reloaded::default() };
+            return self.refuse(vec![bad]);
         }
         self.trace.lines().set_limit(new.trace_files);
         self.state.set_rules(rules(new));
@@ -82,7 +78,14 @@ impl App {
         }
         let needs_restart: Vec<String> = needs_restart.into_iter().map(str::to_owned).collect();
         tracing::info!(changed = changed.join(","), needs_restart = needs_restart.join(","), "kmid_reloaded");
-        Reloaded { changed, needs_restart, issues: self.state.issues() }
+        Reloaded { refused: false, changed, needs_restart, issues: self.state.issues() }
+    }
+
+    fn refuse(&self, issues: Vec<Issue>) -> Reloaded {
+        tracing::error!(issues = issues.len(), "reload_refused");
+        // Nobody reads an answer when a file was edited.
+        self.state.set_issues(Origin::Settings, issues.clone());
+        Reloaded { refused: true, issues, ..Reloaded::default() }
     }
 
     /// The settings file may be another one now: which `.env` is found depends on where the keys are.

@@ -15,6 +15,8 @@ use super::App;
 use crate::command::Command;
 use crate::handover::{self, Files, Handle, Limits, Parts, RestartError, Succeeded};
 use crate::inherited;
+#[cfg(unix)]
+use crate::inherited::Place;
 use crate::proxy::listener;
 use crate::signal::Signal;
 use crate::supervisor::Ended;
@@ -100,6 +102,9 @@ impl App {
 
     async fn parts(&self) -> Result<Parts, RestartError> {
         let Some(instance) = self.instance.clone() else { return Err(RestartError::Unsupported) };
+        if self.starter.waits() {
+            return Err(RestartError::Managed);
+        }
         let behind = self.behind.load(Ordering::Relaxed);
         if behind >= handover::MOST_BEHIND {
             return Err(RestartError::TooManyBehind(behind));
@@ -108,9 +113,9 @@ impl App {
         let wanted = tokio::task::spawn_blocking(move || load::load(&launch, &outside))
             .await
             .map_err(|error| RestartError::Failed(error.to_string()))?
-            .map_err(|bad| RestartError::BadSettings(bad.to_string()))?
+            .map_err(|bad| RestartError::BadSettings(bad.in_one_line()))?
             .settings;
-        handover::stays_put(&self.settings.load(), &wanted)?;
+        handover::stays_put(&self.settings.load(), &wanted, self.held)?;
         let mut args = self.launch.to_args();
         if self.launch.folder.is_none() {
             args.push("--no-folder".into());
@@ -135,18 +140,40 @@ impl App {
             },
             owns_socket,
             behind,
+            held: self.held,
             limits: Limits::default(),
             give_up: CancellationToken::new(),
         })
     }
 
-    /// The sockets that listen where the settings want them; the successor binds the others itself.
+    /// The sockets that listen where the settings want them; the successor binds the others itself, where it can.
     #[cfg(unix)]
     fn listeners_for(&self, wanted: &Settings) -> Result<Vec<(&'static str, Handle)>, RestartError> {
-        let fitting =
-            self.listeners.iter().filter(|(name, handle)| crate::inherited::fits(name, handle, wanted));
-        let copies = fitting.map(|(name, handle)| Ok((*name, handle.try_clone()?)));
-        copies.collect::<std::io::Result<_>>().map_err(|error| RestartError::Failed(error.to_string()))
+        let io_failed = |error: std::io::Error| RestartError::Failed(error.to_string());
+        let running = self.settings.load();
+        let mut copies = Vec::new();
+        for (name, handle) in &self.listeners {
+            let (variable, was, wanted, held) = match *name {
+                inherited::METRICS => (
+                    "KMI_METRICS_LISTEN",
+                    running.metrics_listen.as_ref(),
+                    wanted.metrics_listen.as_ref(),
+                    self.held.metrics,
+                ),
+                _ => {
+                    let (was, wanted) = (&running.proxy_listen, &wanted.proxy_listen);
+                    ("KMI_PROXY_LISTEN", Some(was), Some(wanted), self.held.proxy)
+                }
+            };
+            match inherited::place(handle, was, wanted).map_err(io_failed)? {
+                Place::Same => copies.push((*name, handle.try_clone().map_err(io_failed)?)),
+                // It would go on taking connections that nobody answers.
+                Place::InTheWay | Place::Other if held => return Err(RestartError::Held(variable)),
+                Place::InTheWay => return Err(RestartError::Elsewhere(variable)),
+                Place::Other => {}
+            }
+        }
+        Ok(copies)
     }
 
     #[cfg(not(unix))]

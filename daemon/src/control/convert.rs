@@ -104,6 +104,7 @@ pub(super) fn status(
 pub(super) fn restart_failed(error: &RestartError) -> RpcError {
     let kind = match error {
         RestartError::Unsupported | RestartError::Elsewhere(_) => Kind::Unsupported,
+        RestartError::Managed | RestartError::Held(_) => Kind::Managed,
         RestartError::UnderWay | RestartError::TooManyBehind(_) => Kind::Busy,
         RestartError::BadSettings(_) | RestartError::Failed(_) | RestartError::NotSaved(_) => {
             Kind::RestartFailed
@@ -112,13 +113,13 @@ pub(super) fn restart_failed(error: &RestartError) -> RpcError {
     RpcError::new(kind, error.to_string())
 }
 
-/// Where a client on this machine reaches a listener, also one that listens on all addresses.
 /// Where clients find the proxy.
 pub(super) fn proxy_url(settings: &Settings, bound: SocketAddr) -> String {
     let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{}{}", reachable(bound), settings.proxy_base_path)
 }
 
+/// Where a client on this machine reaches a listener, also one that listens on all addresses.
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -34,6 +34,7 @@ pub use self::new::{Predecessor, Takeover};
 pub use self::old::{Relay, hand_over};
 #[cfg(not(unix))]
 pub use self::unsupported::{Predecessor, Relay, Takeover, hand_over};
+use crate::inherited::Held;
 use crate::instance::Instance;
 use crate::line_log::LineLog;
 #[cfg(unix)]
@@ -118,9 +119,12 @@ struct Yours {
     owns_socket: bool,
     /// How many processes still finish requests, the predecessor included.
     behind: u32,
+    /// Sockets that are a manager's.
+    #[serde(default)]
+    held: Held,
 }
 
-/// Why there was no restart. The running kmid goes on as it was.
+/// Why there was no restart. The running kmid goes on as it was: who asks is told so by the error's kind.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RestartError {
     /// Not on this platform.
@@ -138,14 +142,26 @@ pub enum RestartError {
     /// What the successor would need is elsewhere.
     #[error("{0} has changed, and nothing can be handed over to another place; stop kmid and start it again")]
     Elsewhere(&'static str),
+    /// The same, where a manager goes on listening at the old place.
+    #[error(
+        "{0} has changed, but the manager of the service holds the socket at the old place; `kmi service install` writes \
+         the service anew"
+    )]
+    Held(&'static str),
+    /// See [`crate::starter`].
+    #[error(
+        "what started this kmid waits for its end and would take a handover for it; restart it there: the container, or \
+         the service as its manager knows it"
+    )]
+    Managed,
     /// The settings cannot be used.
-    #[error("the settings cannot be used, so no new kmid was started: {0}")]
+    #[error("the settings cannot be used: {0}")]
     BadSettings(String),
     /// The new process did not come up.
-    #[error("the new kmid did not start ({0}); this one goes on serving")]
+    #[error("the new kmid did not start: {0}")]
     Failed(String),
     /// The last write failed.
-    #[error("{0}; this kmid goes on serving")]
+    #[error("{0}")]
     NotSaved(String),
 }
 
@@ -172,6 +188,8 @@ pub struct Parts {
     pub owns_socket: bool,
     /// How many processes still finish requests from before this one.
     pub behind: u32,
+    /// Sockets that are a manager's.
+    pub held: Held,
     /// How long the successor may take.
     pub limits: Limits,
     /// Cancelled, the restart is given up: the successor is killed, and all is as before.
@@ -243,12 +261,13 @@ pub fn program(running: &std::path::Path) -> PathBuf {
 ///
 /// # Errors
 /// With the name of what has moved.
-pub fn stays_put(running: &Settings, wanted: &Settings) -> Result<(), RestartError> {
+pub fn stays_put(running: &Settings, wanted: &Settings, held: Held) -> Result<(), RestartError> {
     if running.state_dir != wanted.state_dir {
         return Err(RestartError::Elsewhere("KMI_STATE_DIR"));
     }
     if running.socket != wanted.socket {
-        return Err(RestartError::Elsewhere("KMI_SOCKET"));
+        let moved = if held.control { RestartError::Held } else { RestartError::Elsewhere };
+        return Err(moved("KMI_SOCKET"));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::{Files, FromNew, FromOld, LONGEST_LINE, ToPredecessor, Yours, spawn};
+use crate::inherited::Held;
 use crate::state::{Late, LateFile, State};
 
 /// The predecessor gets so long to write everything.
@@ -125,6 +126,12 @@ impl Predecessor {
     #[must_use]
     pub fn owns_socket(&self) -> bool {
         self.yours.owns_socket
+    }
+
+    /// Sockets that are a manager's.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.yours.held
     }
 
     /// How many processes still finish requests.

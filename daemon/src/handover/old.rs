@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::spawn::{self, Started};
 use super::{Files, FromNew, FromOld, HOMES_A_LINE, LONGEST_LINE, Parts, RestartError, Succeeded, Yours};
+use crate::instance::Instance;
 use crate::state::{Late, LateFile, State};
 
 /// Things that wait to be told: some seconds of many requests while the successor starts.
@@ -34,11 +36,10 @@ const STUCK: Duration = Duration::from_secs(30);
 /// # Errors
 /// Why there is no successor.
 pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
-    let io_failed = |error: std::io::Error| RestartError::Failed(error.to_string());
     let (ours, theirs) = StdStream::pair().map_err(io_failed)?;
     ours.set_nonblocking(true).map_err(io_failed)?;
     let seen_by_its_end = ours.try_clone().map_err(io_failed)?;
-    let mut stream = BufReader::new(UnixStream::from_std(ours).map_err(io_failed)?);
+    let stream = BufReader::new(UnixStream::from_std(ours).map_err(io_failed)?);
     let (parts, started) = spawn_blocking(move || {
         let started = spawn::start(&mut parts, seen_by_its_end, theirs);
         (parts, started)
@@ -46,17 +47,55 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     .await
     .map_err(|error| RestartError::Failed(error.to_string()))?;
     let program = parts.program.display();
-    let mut started = started.map_err(|error| RestartError::Failed(format!("{program}: {error}")))?;
+    let started = started.map_err(|error| RestartError::Failed(format!("{program}: {error}")))?;
+    let mut left = Left::not_yet(&parts, started);
+    let why = match lead(&parts, stream, &mut left).await {
+        Ok(succeeded) => return Ok(succeeded),
+        Err(why) => why,
+    };
+    // It waits until the successor is gone, and nothing else may wait for that.
+    spawn_blocking(move || {
+        let mut left = left;
+        match why {
+            Why::Ended => RestartError::Failed(left.started.ended()),
+            Why::Error(error) => error,
+        }
+    })
+    .await
+    .map_or_else(|error| Err(RestartError::Failed(error.to_string())), Err)
+}
+
+fn io_failed(error: std::io::Error) -> RestartError {
+    RestartError::Failed(error.to_string())
+}
+
+/// Why there is no successor.
+enum Why {
+    /// It ended by itself: how, it is to be asked.
+    Ended,
+    Error(RestartError),
+}
+
+impl From<RestartError> for Why {
+    fn from(error: RestartError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Leads a started successor to serving. What `left` holds at an error is still to be undone.
+async fn lead(parts: &Parts, mut stream: BufReader<UnixStream>, left: &mut Left) -> Result<Succeeded, Why> {
     let prepared = Deadline::after(parts.limits.prepare);
-    let version = match prepared.hear(&mut stream, &mut started, &parts.give_up).await? {
+    let version = match prepared.hear(&mut stream, &mut left.started, &parts.give_up).await? {
         FromNew::Prepared { version, pid } => {
-            pid.into_iter().for_each(|pid| started.stands_alone(pid));
+            if let Some(pid) = pid {
+                stands_alone(&mut left.started, pid).await;
+            }
             version
         }
-        other => return Err(unexpected(&other)),
+        other => return Err(unexpected(&other).into()),
     };
-    tracing::info!(pid = started.pid(), program = %program, "kmid_successor_started");
-    let Parts { state, files, instance, .. } = &parts;
+    tracing::info!(pid = left.started.pid(), program = %parts.program.display(), "kmid_successor_started");
+    let Parts { state, files, instance, .. } = parts;
     let (sender, late) = sync_channel(MOST_LATE);
     // Made now, so that nothing can fail when the successor serves.
     let (go, went) = sync_channel::<(StdStream, Receiver<Late>)>(1);
@@ -67,20 +106,25 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     })
     .map_err(io_failed)?;
     files.hold().await;
-    // From here on whatever ends this function undoes it.
-    let mut left = Left { parts: &parts, late: Some(late), started };
-    let (leaving, to) = (std::sync::Arc::clone(state), sender.clone());
+    // From here on more has to be undone than the start of a process.
+    left.late = Some(late);
+    let (leaving, to) = (Arc::clone(state), sender.clone());
     let kept = spawn_blocking(move || leaving.leave(to))
         .await
         .map_err(|error| RestartError::Failed(error.to_string()))?
         .map_err(|error| RestartError::NotSaved(error.to_string()))?;
-    let yours = Yours { in_flight: kept.in_flight, owns_socket: parts.owns_socket, behind: parts.behind + 1 };
+    let yours = Yours {
+        in_flight: kept.in_flight,
+        owns_socket: parts.owns_socket,
+        behind: parts.behind + 1,
+        held: parts.held,
+    };
     let lock = instance.share().map_err(io_failed)?;
     let serving = Deadline::after(parts.limits.serve);
     serving.keep(&parts.give_up, give(stream.get_mut(), &lock, kept.homes, yours)).await?;
     match serving.hear(&mut stream, &mut left.started, &parts.give_up).await? {
         FromNew::Serving => {}
-        other => return Err(unexpected(&other)),
+        other => return Err(unexpected(&other).into()),
     }
 
     let stream = stream.into_inner().into_std().map_err(io_failed)?;
@@ -93,13 +137,20 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
     let late = left.late.take().ok_or(RestartError::UnderWay)?;
     let pid = left.started.pid();
     left.started.let_go();
-    drop(left);
     // The thread waits for nothing else.
     let _ = go.send((stream, late));
     files.forward(&sender);
     instance.release();
     let relay = Relay { sender, stream: kept, threads: [teller, watcher] };
     Ok(Succeeded { pid, version, relay, stopping, aborting })
+}
+
+/// The successor is this process; the one that has only started it is ended.
+async fn stands_alone(started: &mut Started, pid: u32) {
+    if let Some(mut starter) = started.stands_alone(pid) {
+        // It has done its part and ends by itself; a thread that panics leaves a zombie, and nothing else.
+        let _ = spawn_blocking(move || starter.kill().and_then(|()| starter.wait())).await;
+    }
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -121,22 +172,32 @@ fn watch(stream: StdStream, stopping: &CancellationToken, aborting: &Cancellatio
     stopping.cancel();
 }
 
-/// The state has left; taken back when this is dropped with `late` still in place.
-struct Left<'a> {
-    parts: &'a Parts,
+/// What is undone when this is dropped: the successor is ended, and where the state has left, with `late` in place, it is
+/// taken back. That blocks.
+struct Left {
+    instance: Arc<Instance>,
+    state: Arc<State>,
+    files: Files,
     late: Option<Receiver<Late>>,
     started: Started,
 }
 
-impl Drop for Left<'_> {
+impl Left {
+    fn not_yet(parts: &Parts, started: Started) -> Self {
+        let (instance, state) = (Arc::clone(&parts.instance), Arc::clone(&parts.state));
+        Self { instance, state, files: parts.files.clone(), late: None, started }
+    }
+}
+
+impl Drop for Left {
     fn drop(&mut self) {
         let Some(late) = self.late.take() else { return };
         // The order matters: one writer at a time.
         self.started.end();
-        self.parts.instance.renew();
-        self.parts.state.stay();
-        take_back(&self.parts.state, &late);
-        self.parts.files.resume();
+        self.instance.renew();
+        self.state.stay();
+        take_back(&self.state, &late);
+        self.files.resume();
     }
 }
 
@@ -249,17 +310,17 @@ impl Deadline {
         stream: &mut BufReader<UnixStream>,
         started: &mut Started,
         give_up: &CancellationToken,
-    ) -> Result<FromNew, RestartError> {
+    ) -> Result<FromNew, Why> {
         loop {
             let mut line = Vec::new();
             let mut limited = stream.take(LONGEST_LINE);
             if self.keep(give_up, limited.read_until(b'\n', &mut line)).await? == 0 {
-                return Err(RestartError::Failed(started.ended()));
+                return Err(Why::Ended);
             }
             match serde_json::from_slice(&line) {
-                Ok(FromNew::Started { pid }) => started.stands_alone(pid),
+                Ok(FromNew::Started { pid }) => stands_alone(started, pid).await,
                 Ok(said) => return Ok(said),
-                Err(_) => return Err(RestartError::Failed("it speaks another protocol".to_owned())),
+                Err(_) => return Err(RestartError::Failed("it speaks another protocol".to_owned()).into()),
             }
         }
     }

@@ -34,13 +34,14 @@ impl Started {
         alone.or(self.child.as_ref().map(Child::id)).unwrap_or(0)
     }
 
-    /// This process is the successor; if it is not the child, that has done its part.
-    pub(super) fn stands_alone(&mut self, pid: u32) {
+    /// This process is the successor. If it is not the child, that has done its part: returned, it is to be ended.
+    #[must_use]
+    pub(super) fn stands_alone(&mut self, pid: u32) -> Option<Child> {
         if self.child.as_ref().is_some_and(|child| child.id() == pid) {
-            return;
+            return None;
         }
         self.alone = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        self.end_child();
+        self.child.take()
     }
 
     /// It stands on its own.
@@ -48,7 +49,7 @@ impl Started {
         (self.child, self.alone) = (None, None);
     }
 
-    /// How it ended by itself.
+    /// How it ended by itself. Blocks.
     pub(super) fn ended(&mut self) -> String {
         // Its end of the conversation is closed; a process that does that and goes on is of no use.
         if let Some(pid) = self.alone.take() {
@@ -71,7 +72,7 @@ impl Started {
 }
 
 impl Started {
-    /// Ends it; returns when it is gone.
+    /// Ends it; returns when it is gone. Blocks.
     pub(super) fn end(&mut self) {
         self.end_child();
         let Some(pid) = self.alone.take() else { return };

@@ -27,7 +27,12 @@ fn the_program_is_the_file_on_disk() {
 
 #[test]
 fn what_is_said_reads_back() {
-    let yours = Yours { in_flight: vec![("0123456789ab".parse().unwrap(), 3)], owns_socket: true, behind: 1 };
+    let yours = Yours {
+        in_flight: vec![("0123456789ab".parse().unwrap(), 3)],
+        owns_socket: true,
+        behind: 1,
+        held: Held::default(),
+    };
     let text = serde_json::to_string(&FromOld::Yours(yours)).unwrap();
     let FromOld::Yours(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
     assert_eq!((back.in_flight.len(), back.in_flight[0].1, back.owns_socket, back.behind), (1, 3, true, 1));
@@ -61,6 +66,7 @@ fn parts(dir: &Path, script: &str, limits: Limits) -> Parts {
         files,
         owns_socket: true,
         behind: 0,
+        held: Held::default(),
         limits,
         give_up: CancellationToken::new(),
     }
@@ -101,4 +107,39 @@ async fn one_that_hangs_is_ended_and_the_old_one_goes_on() {
         let lines = std::fs::read_to_string(dir.path().join("state/kmi.log")).unwrap();
         assert_eq!(lines, "a line\n", "{script}");
     }
+}
+
+#[tokio::test]
+async fn one_that_is_slow_to_go_holds_up_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = dir.path().join("holder");
+    // The conversation stays open in another process: whether the successor has gone cannot be seen.
+    let script = format!(
+        "sleep 1000 <&0 & echo $! >'{}'\nsleep 1000 </dev/null &\n\
+         printf '{{\"new\":\"started\",\"pid\":%s}}\\n' $! >&0; exec sleep 1000",
+        holder.display()
+    );
+    let parts = parts(dir.path(), &script, Limits { prepare: Duration::from_secs(1), serve: LONG });
+    let (mut longest, mut last) = (Duration::ZERO, std::time::Instant::now());
+    let mut work = std::pin::pin!(hand_over(parts));
+    let result = loop {
+        let result = tokio::select! {
+            result = &mut work => Some(result),
+            () = tokio::time::sleep(Duration::from_millis(10)) => None,
+        };
+        longest = longest.max(last.elapsed());
+        last = std::time::Instant::now();
+        if let Some(result) = result {
+            break result;
+        }
+    };
+    let pid: i32 = std::fs::read_to_string(holder).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    assert!(result.is_err());
+    // It is waited for 5 s.
+    assert!(longest < Duration::from_secs(3), "all else stood still for {longest:?}");
 }

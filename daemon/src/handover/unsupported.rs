@@ -34,6 +34,12 @@ impl Predecessor {
 
     /// Never called.
     #[must_use]
+    pub fn held(&self) -> crate::inherited::Held {
+        match *self {}
+    }
+
+    /// Never called.
+    #[must_use]
     pub fn behind(&self) -> u32 {
         match *self {}
     }

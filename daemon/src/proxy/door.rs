@@ -30,16 +30,23 @@ pub(super) struct Visitor {
     pub(super) address: IpAddr,
     /// How the listener that it came to may be reached.
     pub(super) exposure: Exposure,
+    /// See [`Settings::is_shared`].
+    shared: bool,
 }
 
 impl Visitor {
+    /// By the settings in force when it connects.
+    pub(super) fn new(address: IpAddr, exposure: Exposure, settings: &Settings) -> Self {
+        Self { address, exposure, shared: settings.is_shared(exposure, address) }
+    }
+
     fn peer(self) -> Peer {
         Peer::of(self.address)
     }
 
-    /// See [`Exposure::is_shared`].
+    /// Its address stands for many clients.
     pub(super) fn is_shared(self) -> bool {
-        self.exposure.is_shared(self.address)
+        self.shared
     }
 }
 

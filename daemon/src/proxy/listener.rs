@@ -195,8 +195,8 @@ pub async fn serve(bound: Bound, proxy: Arc<Proxy>, ending: Ending, pulse: Pulse
         if failed.take_if(|at| at.elapsed() >= CALM).is_some() {
             tracing::info!("proxy_accept_recovered");
         }
-        let visitor = Visitor { address: peer.ip(), exposure };
         let settings = proxy.settings.load_full();
+        let visitor = Visitor::new(peer.ip(), exposure, &settings);
         let Some(peer_place) = let_connect(&proxy, visitor, &settings) else { continue };
         let connection = Connection { proxy: Arc::clone(&proxy), visitor, settings, ending: ending.clone() };
         let tls = bound.tls.clone().map(|config| (config, connections.clone()));

@@ -55,7 +55,7 @@ pub(super) fn watch_over(tcp: &TcpStream, idle: Duration) {
 pub(super) fn watch_over(_tcp: &TcpStream, _idle: Duration) {}
 
 impl Connection {
-    /// Serves HTTP/2 until the client, the drain or a long time without requests ends it.
+    /// Serves HTTP/2 until the client, the drain, a handover or a long time without requests ends it.
     pub(super) async fn serve_http2(
         self,
         stream: TlsStream<TcpStream>,
@@ -79,7 +79,11 @@ impl Connection {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
-            () = self.ending.drain.cancelled() => {
+            // After a handover the client's next requests are for the process that took over.
+            () = async { tokio::select! {
+                () = self.ending.drain.cancelled() => {}
+                () = self.ending.leave.cancelled() => {}
+            } } => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,

@@ -173,6 +173,8 @@ impl State {
         {
             let _pool = lock(&self.pool);
             self.leaving.set(None);
+            // The pool knows what the other process would have missed.
+            self.leaving.lost.store(0, Ordering::Relaxed);
         }
         self.usage.stay();
         self.store.resume();
@@ -188,7 +190,15 @@ impl State {
     /// How many things could not be told, because too many waited.
     #[must_use]
     pub fn late_lost(&self) -> u64 {
-        self.leaving.lost.load(Ordering::Relaxed)
+        self.leaving.lost.load(Ordering::Relaxed) + self.usage.late_lost()
+    }
+
+    /// Says how much of it there was, if any; after the last request.
+    pub fn say_late_lost(&self) {
+        let lost = self.late_lost();
+        if lost > 0 {
+            tracing::warn!(lost, "kmid_late_lost");
+        }
     }
 
     /// In the new process: attempts that the old one has in flight, as it counted them at the switch.

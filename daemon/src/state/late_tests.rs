@@ -169,6 +169,70 @@ async fn a_state_that_stays_after_all_has_lost_nothing() {
     assert_eq!(groups.iter().map(|group| group.sums.requests).sum::<u64>(), 1);
 }
 
+#[tokio::test]
+async fn what_could_not_be_told_is_counted_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = state(dir.path());
+    let open = lease(&state).await;
+    let (to, late) = sync_channel(1);
+    let leaving = Arc::clone(&state);
+    tokio::task::spawn_blocking(move || leaving.leave(to)).await.unwrap().unwrap();
+    let said = Said::default();
+    tracing::subscriber::with_default(said.clone(), || state.say_late_lost());
+    assert_eq!((state.late_lost(), said.lost()), (0, None));
+    // The first one fills the queue: a request's history, then the end of its attempt.
+    let once = Sums { requests: 1, ..Sums::default() };
+    state.usage().count(clock::now(), subject(), once);
+    state.usage().count(clock::now(), subject(), once);
+    open.end(&Outcome::Completed);
+    assert_eq!(state.late_lost(), 2);
+    tracing::subscriber::with_default(said.clone(), || state.say_late_lost());
+    assert_eq!(said.lost(), Some(2));
+    drop(late);
+}
+
+/// Hears the field `lost` of an event.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Option<u64>>>);
+
+impl Said {
+    fn lost(&self) -> Option<u64> {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl tracing::field::Visit for Said {
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        if field.name() == "lost" {
+            *self.0.lock().unwrap() = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, _field: &tracing::field::Field, _value: &dyn std::fmt::Debug) {}
+}
+
+impl tracing::Subscriber for Said {
+    fn enabled(&self, _metadata: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _span: &tracing::span::Id) {}
+
+    fn exit(&self, _span: &tracing::span::Id) {}
+}
+
 fn subject() -> Subject {
     Subject { fingerprint: Some(key().fingerprint), key: "alpha".into(), model: "".into(), client: "".into() }
 }

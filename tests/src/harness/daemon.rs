@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
 use super::binaries::binaries;
@@ -28,6 +31,7 @@ pub struct Setup {
     open_files: Option<u32>,
     umask: &'static str,
     under: &'static [&'static str],
+    at_terminal: bool,
 }
 
 impl Setup {
@@ -55,7 +59,15 @@ impl Setup {
     #[must_use]
     pub fn in_home(home: Home) -> Self {
         // The loosest umask: whatever is private must be so by kmid's own doing.
-        Self { home, args: Vec::new(), program: None, open_files: None, umask: "0", under: &[] }
+        Self {
+            home,
+            args: Vec::new(),
+            program: None,
+            open_files: None,
+            umask: "0",
+            under: &[],
+            at_terminal: true,
+        }
     }
 
     /// Adds a key file `LABEL.env`.
@@ -109,6 +121,13 @@ impl Setup {
     #[must_use]
     pub fn under(mut self, program: &'static [&'static str]) -> Self {
         self.under = program;
+        self
+    }
+
+    /// Not at a terminal, as a program starts it that waits for its end.
+    #[must_use]
+    pub fn without_terminal(mut self) -> Self {
+        self.at_terminal = false;
         self
     }
 
@@ -180,20 +199,30 @@ pub struct Daemon {
     before: Vec<Child>,
     pid: u32,
     proxy: Option<SocketAddr>,
+    /// The other side of its terminal.
+    terminal: Option<OwnedFd>,
 }
 
 impl Daemon {
     fn spawn(setup: Setup) -> Self {
-        let Setup { home, args, program, open_files, umask, under } = setup;
+        let Setup { home, args, program, open_files, umask, under, at_terminal } = setup;
         let output = File::options().create(true).append(true).open(home.path().join("kmid.out")).unwrap();
         let mut command = home.command(Path::new("/bin/sh"));
         let limit = open_files.map_or_else(String::new, |most| format!("ulimit -n {most}; "));
         command.args(["-c", &format!("{limit}umask {umask}; exec \"$@\""), "sh"]);
         command.args(under).arg(program.as_ref().unwrap_or(&binaries().kmid)).args(args);
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let (ours, theirs) = at_terminal.then(terminal).unzip();
+        command.stdin(theirs.map_or_else(Stdio::null, Stdio::from));
+        command.stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let pid = child.id();
-        Self { home, child: Some(child), before: Vec::new(), pid, proxy: None }
+        Self { home, child: Some(child), before: Vec::new(), pid, proxy: None, terminal: ours }
+    }
+
+    /// Closes its terminal and says so, as the system does to what runs in it.
+    pub fn hang_up(&mut self) {
+        self.terminal = None;
+        self.signal(Signal::HUP);
     }
 
     /// After a restart: the value stands for the new process from here on. Returns the id of the old one.
@@ -374,6 +403,17 @@ impl Daemon {
     fn take_home(&mut self) -> Home {
         std::mem::take(&mut self.home)
     }
+}
+
+/// Both sides of a new terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    (ours, rustix::fs::open(name, flags, Mode::empty()).unwrap())
 }
 
 struct KillOnFailure(u32);

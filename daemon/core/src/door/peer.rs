@@ -58,11 +58,12 @@ impl Exposure {
         self != Self::Terminated || is_near(address)
     }
 
-    /// Whether connections from this address stand for many clients, or for this machine's own programs: what one of
-    /// them does wrong must not keep the others out.
+    /// Whether connections from this address stand for this machine's own programs, or for the many clients of what ends
+    /// TLS on it: what one of them does wrong must not keep the others out. Any other address, a private one too, may be
+    /// anybody's.
     #[must_use]
     pub fn is_shared(self, address: IpAddr) -> bool {
-        self != Self::Open || address.to_canonical().is_loopback()
+        self == Self::Loopback || address.to_canonical().is_loopback()
     }
 }
 

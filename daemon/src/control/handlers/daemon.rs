@@ -64,8 +64,10 @@ fn add_losses(context: &Context, issues: &mut Vec<Issue>) {
 
 pub(in super::super) async fn reload(context: &Context, peer: Peer) -> Result<Reloaded, RpcError> {
     let reloaded = ask(context, |reply| Command::Reload { reply }).await?;
-    let changed = reloaded.changed.join(",");
-    audit(context, peer, &Change { action: "reloaded", to: Some(&changed), ..Change::default() });
+    if !reloaded.refused {
+        let changed = reloaded.changed.join(",");
+        audit(context, peer, &Change { action: "reloaded", to: Some(&changed), ..Change::default() });
+    }
     Ok(convert::reloaded(reloaded))
 }
 
@@ -74,9 +76,12 @@ pub(in super::super) async fn check_upstreams(context: &Context) -> Result<Upstr
 }
 
 pub(in super::super) async fn restart(context: &Context, peer: Peer) -> Result<Restarted, RpcError> {
-    audit(context, peer, &Change { action: "restart", ..Change::default() });
     match ask(context, |reply| Command::Restart { reply }).await? {
-        Ok((pid, version)) => Ok(Restarted { pid, version }),
+        Ok((pid, version)) => {
+            // The line goes to the new kmid, which writes from here on.
+            audit(context, peer, &Change { action: "restarted", to: Some(&version), ..Change::default() });
+            Ok(Restarted { pid, version })
+        }
         Err(error) => Err(convert::restart_failed(&error)),
     }
 }

@@ -10,7 +10,8 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +34,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 pub struct Usage {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    late_lost: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -80,15 +82,16 @@ impl Usage {
             let shared = Arc::clone(&shared);
             move || run(&shared, collect)
         })?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), late_lost: AtomicU64::new(0) })
     }
 
     /// Counts a finished request. Cheap: a short lock, and a wake only after a pause.
     pub fn count(&self, at: Time, subject: Subject, sums: Sums) {
         let mut pending = lock(&self.shared.pending);
         if let Some(late) = &pending.late {
-            // A full queue loses it; the pool's state counts what it loses, and the two are full together.
-            let _ = late.try_send(Late::Used { at, subject, sums });
+            if matches!(late.try_send(Late::Used { at, subject, sums }), Err(TrySendError::Full(_))) {
+                self.late_lost.fetch_add(1, Ordering::Relaxed);
+            }
             return;
         }
         pending.sums.add(Hour::of(at), subject, sums);
@@ -107,8 +110,15 @@ impl Usage {
         self.shared.write(&mut files, clock::now());
         let unwritten = std::mem::take(&mut lock(&self.shared.pending).sums);
         for (hour, subject, sums) in unwritten.into_rows() {
-            let _ = late.try_send(Late::Used { at: hour.start(), subject, sums });
+            if late.try_send(Late::Used { at: hour.start(), subject, sums }).is_err() {
+                self.late_lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// How many sums could not be told to the other process, because too much waited.
+    pub(super) fn late_lost(&self) -> u64 {
+        self.late_lost.load(Ordering::Relaxed)
     }
 
     /// Counts and writes again.
