@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::commands::service::start_by;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::style::clean;
-use crate::service::State;
+use crate::service::{Activity, State};
 use crate::{service, tr};
 
 /// A connection to the daemon.
@@ -137,6 +137,10 @@ pub(crate) fn require(app: &App, start: Start) -> Outcome<Daemon> {
 fn unanswered(app: &App, error: ClientError) -> Failure {
     match service::state_of(&app.settings.socket) {
         Some(state) if state.settings_unusable() => settings_unusable(app, Exit::Usage),
+        Some(State { activity: Activity::Restarting | Activity::Failed, result: Some(result), .. }) => {
+            Failure::new(Exit::Failed, tr!(app.messages, "service-fails", result = result))
+                .next(tr!(app.messages, "service-step-next"))
+        }
         _ => failure(app, error),
     }
 }

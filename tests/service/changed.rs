@@ -131,3 +131,22 @@ async fn the_memory_that_the_service_may_take_follows_the_setting() {
     assert_eq!(manager.property("kmid.service", "MemoryMax").await, mib(4512));
     assert_eq!(doctor(&manager).await[0]["level"], "ok");
 }
+
+#[tokio::test]
+async fn a_service_that_ends_before_it_answers_says_how() {
+    let _alone = alone().await;
+    let Some(manager) = UserManager::start().await else { return };
+    manager.kmi_does(&["service", "install"]).await;
+    manager.systemctl(&["stop", "kmid.service"]).await;
+    let broken = "[Service]\nExecStart=\nExecStart=/bin/false\n";
+    manager.home.write(".config/systemd/user/kmid.service.d/own.conf", broken);
+    manager.systemctl(&["daemon-reload"]).await;
+    let failed = manager.kmi(&["plan"]).await;
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("exit-code, status 1") && failed.err.contains("kmi service logs"),
+        "{failed:?}"
+    );
+    let checks = doctor(&manager).await;
+    assert!(["warn", "fail"].contains(&checks[0]["level"].as_str().unwrap()), "{checks:?}");
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::user_manager::UserManager;
 use kmi_tests::harness::{Request, Setup, cli};
 use serde_json::json;
@@ -125,6 +126,33 @@ async fn a_kmid_that_nobody_manages_makes_way() {
     assert!(installed.err.contains("runs already, not as a service"), "{installed:?}");
     assert_ne!(installed.json()["pid"], before);
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_start_makes_way_as_an_install_does() {
+    let _alone = alone().await;
+    let Some(manager) = UserManager::start().await else { return };
+    manager.kmi_does(&["service", "install"]).await;
+    for command in ["start", "restart"] {
+        manager.kmi_does(&["service", "stop"]).await;
+        let started = manager.run(&binaries().kmid, &["--detach", "--no-folder"]).await;
+        assert_eq!(started.code, 0, "{started:?}");
+        let stranger = manager.status().await["daemon"]["pid"].clone();
+        let words = manager.kmi(&["service", "status"]).await.out;
+        assert!(words.contains(&format!("another kmid answers (pid {stranger})")), "{words}");
+        let done = manager.kmi_does(&["--json", "service", command]).await;
+        assert!(done.err.contains(&format!("kmid (pid {stranger}) runs already")), "{done:?}");
+        assert_eq!(done.json()["pid"], manager.pid().await);
+        assert_eq!(manager.request(Request::get("/models")).await.status, 200);
+    }
+    // A program that is not kmid is named, not stopped.
+    manager.kmi_does(&["service", "stop"]).await;
+    let _taken = std::net::TcpListener::bind(manager.proxy()).unwrap();
+    for command in [&["service", "start"][..], &["service", "restart"], &["proxy"]] {
+        let refused = manager.kmi(command).await;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.err.contains("cannot be listened on"), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -256,6 +284,13 @@ async fn a_service_of_another_state_directory_is_not_replaced_unasked() {
     assert_eq!(manager.status().await["daemon"]["pid"], stranger);
     let would = manager.kmi_does(&["--json", "service", "install", "--dry-run"]).await.json();
     assert_eq!(would["replaces"], there);
+    // Nor is it removed, and its status does not pass for that of this directory.
+    let refused = manager.kmi(&["service", "uninstall"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("does not serve") && refused.err.contains("--yes"), "{refused:?}");
+    let status = manager.kmi(&["service", "status"]).await;
+    assert!(status.code == 3 && status.err.contains("does not serve"), "{status:?}");
+    assert_eq!(json!(manager.pid().await), first);
 
     let installed = manager.kmi_does(&["--json", "service", "install", "--yes"]).await;
     assert!(installed.err.contains("it is stopped first"), "{installed:?}");

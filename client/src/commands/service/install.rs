@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::service::marker::{self, Found};
 use crate::service::plan::{self, Plan, PlanError};
 use crate::service::step::Step;
-use crate::service::{Activity, Manager, ServiceFile, systemd};
+use crate::service::{Manager, ServiceFile, systemd};
 use crate::tr;
 
 /// Added to the name of a person's own file that is replaced or removed.
@@ -33,7 +33,7 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
         return show(app, &manager, &files, another.as_deref(), &steps, &plan);
     }
     if let Some(another) = &another
-        && !way::may_replace(app, another, &plan, args.yes)?
+        && !way::may_go(app, &way::replaced(app, another, &plan), args.yes)?
     {
         return Ok(Exit::Failed);
     }
@@ -48,10 +48,7 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
         return Ok(Exit::Failed);
     }
     way::make_way(app, &manager, found.iter().all(|found| *found == Found::Same))?;
-    let state = manager.state();
-    if !state.listens && state.activity != Activity::Running {
-        way::is_free(app, &plan)?;
-    }
+    way::is_free(app, &manager.state(), &plan.proxy, &plan.state_dir)?;
     let kept = changed.iter().map(|path| keep(app, path)).collect::<Outcome<Vec<PathBuf>>>()?;
     for file in &files {
         write(&file.path, &marker::encode(&file.path, &file.content))

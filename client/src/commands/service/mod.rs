@@ -62,13 +62,10 @@ fn reachable(app: &App, manager: &Manager) -> Outcome<()> {
 fn installed(app: &App) -> Outcome<Manager> {
     let manager = manager(app)?;
     let messages = &app.messages;
-    let failure = match manager.file() {
-        None => Failure::new(Exit::NotRunning, tr!(messages, "service-missing")),
-        Some(file) if !manager.serves(&app.settings.socket) => {
-            let (file, socket) = (file.display().to_string(), app.settings.socket.display().to_string());
-            Failure::new(Exit::NotRunning, tr!(messages, "service-other", file = file, socket = socket))
-        }
-        Some(_) => {
+    let failure = match way::elsewhere(app, &manager) {
+        Some(what) => Failure::new(Exit::NotRunning, what),
+        None if manager.file().is_none() => Failure::new(Exit::NotRunning, tr!(messages, "service-missing")),
+        None => {
             reachable(app, &manager)?;
             return Ok(manager);
         }
@@ -107,10 +104,13 @@ fn step_failed(app: &App, step: &Step, why: &str) -> Stop {
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "service-step-next")).into()
 }
 
-/// Refuses to start a kmid that would end at once, because the manager listens where the settings do not want it.
+/// Refuses to start a kmid that would end at once: because the manager listens where the settings do not want it, or
+/// because another program does where they do.
 pub(crate) fn must_fit(app: &App, manager: &Manager) -> Outcome<()> {
-    let misfits = manager.written().and_then(|written| Some(written.misfits(&written.settings().ok()?)));
-    for misfit in misfits.unwrap_or_default() {
+    let Some(written) = manager.written() else { return Ok(()) };
+    // What is wrong with them is told by the start that fails for it.
+    let Ok(settings) = written.settings() else { return Ok(()) };
+    for misfit in written.misfits(&settings) {
         if let Misfit::Listen { listens, wanted } = misfit {
             let what = tr!(app.messages, "service-elsewhere", listens = listens, wanted = wanted);
             return Err(Failure::new(Exit::Usage, what)
@@ -118,7 +118,7 @@ pub(crate) fn must_fit(app: &App, manager: &Manager) -> Outcome<()> {
                 .into());
         }
     }
-    Ok(())
+    way::is_free(app, &manager.state(), &settings.proxy_listen, &settings.state_dir)
 }
 
 /// Starts the installed service, as a command does that needs kmid.

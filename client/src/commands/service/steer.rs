@@ -5,7 +5,9 @@ use kmi_proto::methods::daemon::Status;
 use serde_json::json;
 
 use super::args::LogsArgs;
-use super::{carry_out, daemon_status, installed, manager, must_fit, start_by, start_or_stop, wait_ready};
+use super::{
+    carry_out, daemon_status, installed, manager, must_fit, start_by, start_or_stop, wait_ready, way,
+};
 use crate::app::App;
 use crate::commands::proxy::become_program;
 use crate::commands::proxy_restart::hand_over_by;
@@ -20,6 +22,7 @@ use crate::tr;
 
 pub(super) fn start(app: &App) -> Outcome {
     let manager = installed(app)?;
+    stop_stranger(app, &manager)?;
     start_by(app, &manager)?;
     let status = wait_ready(app)?;
     done(app, &manager, "started", &status)
@@ -39,10 +42,17 @@ pub(super) fn stop(app: &App) -> Outcome {
 pub(super) fn restart(app: &App) -> Outcome {
     let manager = installed(app)?;
     if !taken_over(app, &manager)? {
+        stop_stranger(app, &manager)?;
         restart_by(app, &manager)?;
     }
     let status = wait_ready(app)?;
     done(app, &manager, "restarted", &status)
+}
+
+/// A kmid that nobody manages makes way, where the manager can tell it from its own.
+fn stop_stranger(app: &App, manager: &Manager) -> Outcome<()> {
+    let state = manager.state();
+    if state.activity == Activity::Unknown { Ok(()) } else { way::stop_stranger(app, &state) }
 }
 
 /// Lets a new kmid take over from the service's own one, where the manager goes along with that.
@@ -115,6 +125,9 @@ pub(super) fn status(app: &App) -> Outcome {
             text.push_str(&format!("\n{}", status::render(&view, daemon)));
         }
         app.print(&text)?;
+        if let Some(what) = way::elsewhere(app, &manager) {
+            app.warn(&what);
+        }
         if let Err(why) = manager.reachable() {
             app.warn(&super::unreachable(app, why).what);
         }
@@ -158,9 +171,9 @@ pub(super) fn render(view: &View<'_>, state: &State, daemon: Option<&Status>) ->
     }
     let told = state.status.clone().unwrap_or_default();
     fields.row(tr!(messages, "service-row-status"), vec![Span::plain(told)]);
-    if let (Some(theirs), Some(daemon)) = (state.pid, daemon)
-        && theirs != daemon.daemon.pid
-    {
+    // Where a manager knows no process, only that none runs tells.
+    let knows = state.pid.is_some() || matches!(state.activity, Activity::Stopped | Activity::Failed);
+    if let Some(daemon) = daemon.filter(|daemon| knows && state.pid != Some(daemon.daemon.pid)) {
         let other = tr!(messages, "service-other-daemon", pid = daemon.daemon.pid.to_string());
         fields.row(String::new(), vec![Span::new(Paint::Warn, other)]);
     }

@@ -24,10 +24,19 @@ pub(super) fn uninstall(app: &App, args: &InstallArgs) -> Outcome {
         return Err(failure.into());
     }
     let steps = [manager.disable(), manager.forget()].concat();
+    let elsewhere = way::elsewhere(app, &manager);
     if args.dry_run {
+        if let Some(what) = &elsewhere {
+            app.warn(what);
+        }
         return show(app, &manager, &files, shared.as_deref(), &steps);
     }
     reachable(app, &manager)?;
+    if let Some(what) = &elsewhere
+        && !way::may_go(app, what, args.yes)?
+    {
+        return Ok(Exit::Failed);
+    }
     let changed: Vec<&Path> = files
         .iter()
         .filter(|path| marker::compare(path, "") == Found::Changed)
