@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test")]
 #![allow(clippy::disallowed_methods, reason = "the rule about the time is the daemon's")]
 
+mod checks;
 mod cli;
 mod compat;
 mod control;

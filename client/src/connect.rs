@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::commands::service::start_by;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::style::clean;
+use crate::service::{Activity, State};
 use crate::{service, tr};
 
 /// A connection to the daemon.
@@ -131,9 +132,32 @@ pub(crate) fn require(app: &App, start: Start) -> Outcome<Daemon> {
     find(app, start)?.ok_or_else(|| not_running(app).into())
 }
 
+/// Nobody greeted back. Where the service manager listens for kmid it was started by that and has ended, and why that
+/// was its own words do not tell.
+fn unanswered(app: &App, error: ClientError) -> Failure {
+    match service::state_of(&app.settings.socket) {
+        Some(state) if state.settings_unusable() => settings_unusable(app, Exit::Usage),
+        Some(State { activity: Activity::Restarting | Activity::Failed, result: Some(result), .. }) => {
+            Failure::new(Exit::Failed, tr!(app.messages, "service-fails", result = result))
+                .next(tr!(app.messages, "service-step-next"))
+        }
+        _ => failure(app, error),
+    }
+}
+
+/// The service does not start, and will not until the settings are corrected.
+pub(crate) fn settings_unusable(app: &App, exit: Exit) -> Failure {
+    Failure::new(exit, tr!(app.messages, "service-bad-settings"))
+        .next(tr!(app.messages, "service-bad-settings-next"))
+}
+
 /// The failure of a command that needs a running daemon.
 pub(crate) fn not_running(app: &App) -> Failure {
-    if service::would_start(&app.settings.socket) {
+    let service = service::state_of(&app.settings.socket);
+    if service.as_ref().is_some_and(State::settings_unusable) {
+        return settings_unusable(app, Exit::NotRunning);
+    }
+    if service.is_some_and(|state| state.would_start()) {
         return Failure::new(Exit::NotRunning, tr!(app.messages, "service-asleep"))
             .next(tr!(app.messages, "next-start"));
     }
@@ -163,7 +187,7 @@ fn greet(app: &App, daemon: &mut Daemon) -> Outcome<()> {
         Ok(hello) => hello,
         // The hello is optional: a peer without it is judged by its answers.
         Err(ClientError::Rpc(error)) if error.is(Kind::MethodNotFound) => return Ok(()),
-        Err(error) => return Err(failure(app, error).into()),
+        Err(error) => return Err(unanswered(app, error).into()),
     };
     let theirs = hello.version.as_str();
     match skew((VERSION, PROTOCOL), (theirs, hello.protocol)) {

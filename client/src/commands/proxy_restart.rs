@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kmi_proto::client::ClientError;
-use kmi_proto::error::Kind;
+use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::DaemonStatus;
 use kmid_config::env;
@@ -13,7 +13,7 @@ use kmid_config::load::Launch;
 
 use crate::app::App;
 use crate::commands::proxy_stop::stop;
-use crate::commands::service::restart_by;
+use crate::commands::service::{must_fit, restart_by};
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::flow;
@@ -33,14 +33,16 @@ pub(crate) fn run(app: &App) -> Outcome {
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let manager = manager.filter(|manager| manager.state().pid == Some(status.daemon.pid));
-    let follows = manager.as_ref().is_none_or(Manager::follows_a_successor);
-    if follows && hand_over(app, &mut daemon)? {
-        return taken_over(app, status.daemon.pid);
-    }
     if let Some(manager) = manager {
+        if hand_over_by(app, &manager, &mut daemon)? {
+            return taken_over(app, status.daemon.pid);
+        }
         drop(daemon);
         restart_by(app, &manager)?;
         return report(app);
+    }
+    if let HandedOver::Done = hand_over(app, &mut daemon)? {
+        return taken_over(app, status.daemon.pid);
     }
     app.note(&tr!(app.messages, "restart-stops"));
     // The program is looked for before the old one ends, so that a missing one does not leave nothing running.
@@ -52,15 +54,41 @@ pub(crate) fn run(app: &App) -> Outcome {
     report(app)
 }
 
-/// Lets a new kmid take over from the running one; `false` where that cannot be done on this system or by this kmid.
-pub(crate) fn hand_over(app: &App, daemon: &mut connect::Daemon) -> Outcome<bool> {
+/// What became of the wish that a new kmid takes over.
+enum HandedOver {
+    /// It has.
+    Done,
+    /// This kmid knows no such thing.
+    Unknown,
+    /// This kmid cannot, and says why: not on this system, or something it has is wanted elsewhere.
+    Cannot(RpcError),
+}
+
+/// Lets a new kmid take over from the running one, where that can be done.
+fn hand_over(app: &App, daemon: &mut connect::Daemon) -> Outcome<HandedOver> {
     connect::patience(daemon, Some(LONGEST_RESTART));
     match daemon.ask::<typed::DaemonRestart>(&Empty {}) {
-        Ok(_) => Ok(true),
-        Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) || error.is(Kind::MethodNotFound) => {
-            Ok(false)
-        }
+        Ok(_) => Ok(HandedOver::Done),
+        Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) => Ok(HandedOver::Cannot(error)),
+        Err(ClientError::Rpc(error)) if error.is(Kind::MethodNotFound) => Ok(HandedOver::Unknown),
         Err(error) => Err(connect::failure(app, error).into()),
+    }
+}
+
+/// The same for the kmid of a service; `false` where its manager has to restart it.
+pub(crate) fn hand_over_by(app: &App, manager: &Manager, daemon: &mut connect::Daemon) -> Outcome<bool> {
+    if !manager.follows_a_successor() {
+        return Ok(false);
+    }
+    must_fit(app, manager)?;
+    match hand_over(app, daemon)? {
+        HandedOver::Done => Ok(true),
+        HandedOver::Unknown => Ok(false),
+        // A stop and a start would end in a service that does not start: its files hold the old place.
+        HandedOver::Cannot(error) => {
+            let failure = connect::failure(app, ClientError::Rpc(error));
+            Err(failure.next(tr!(app.messages, "service-elsewhere-next")).into())
+        }
     }
 }
 

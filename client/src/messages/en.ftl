@@ -570,6 +570,14 @@ doctor-socket-other = { $path } is no socket
 doctor-disk = { $free } free for { $path }
 doctor-no-service = not installed; commands start kmid when they need it
 doctor-service = { $path } starts kmid with your session
+doctor-service-not-enabled = { $path } is there, but does not start kmid with your session
+doctor-service-settings-fix = correct them (look for FAIL and WARN here), then `kmi service start`
+doctor-service-failed = the service failed ({ $result }) and is not tried again
+doctor-service-failed-fix = `kmi service logs` shows why; `kmi service start` tries again
+doctor-service-restarting = the service failed ({ $result }) and is tried again soon
+doctor-service-restarting-fix = `kmi service logs` shows why
+doctor-service-memory = the service may take { $written } MB of memory, but with KMI_PROXY_REPLAY_TOTAL_MB as it is kmid may need { $wanted } MB
+doctor-service-stop = the service has { $written } s to stop, but with KMI_PROXY_DRAIN_SECONDS as it is kmid may need { $wanted } s
 doctor-service-program = { $path } starts { $program }, which does not exist
 doctor-service-program-fix = put kmid at { $program }, or write the service anew with `kmi service install`
 doctor-upstream-older = this kmid cannot try the way to the upstreams
@@ -668,6 +676,7 @@ service-row = service
 service-row-file = file
 service-row-process = process
 service-row-status = it says
+service-row-bad-settings = its settings cannot be used: `kmi doctor` shows which
 service-activity-running = running
 service-activity-starting = starting
 service-activity-stopping = stopping
@@ -695,10 +704,18 @@ service-installed = kmid is a service now: it serves { $url } (pid { $pid }) and
 service-linger = it ends when you log out; to keep it running then: loginctl enable-linger
 service-undo = to undo this: kmi service uninstall
 service-uninstalled = kmid is no service any more; keys, settings and logs are where they were
+service-switched-off = kmid does not start with your session any more, and no request starts it; `kmi service start` does, until you log out
+service-shared = { $path } is there for all users of this machine and stays; it goes with the package that it came with
+service-enabled-for-all = it still starts with your session, because it is switched on for all users: `sudo systemctl --global disable kmid.service kmid.socket kmid-control.socket` ends that
 service-serves = the service serves { $url } (pid { $pid })
 service-stopped = the service is stopped, and no request starts it; `kmi service start` does, and so does your next session
 service-starting = kmid is not running: starting its service
 service-asleep = kmid is not running; its service starts it at the first request
+service-bad-settings = kmid does not start as a service, because its settings cannot be used
+service-bad-settings-next = `kmi doctor` shows which; correct them, then `kmi service start`
+service-fails = kmid, started as a service, ended before it answered ({ $result })
+service-elsewhere = the service listens on { $listens }, but KMI_PROXY_LISTEN is { $wanted }: kmid would not start there
+service-elsewhere-next = `kmi service install` writes the service anew and restarts it
 service-not-ready = kmid does not answer { $seconds } s after its service was started
 service-listen = KMI_PROXY_LISTEN is { $listen }: a service needs an IP address or localhost, and a fixed port
 service-listen-next = set it in { $file }, for example to 127.0.0.1:54123
@@ -706,6 +723,7 @@ service-address = { $address } cannot be listened on: { $why }
 service-address-next = end the program that listens there, or choose another KMI_PROXY_LISTEN in { $file }
 service-step-failed = `{ $command }` failed: { $why }
 service-step-next = `kmi service logs` and `kmi service status` show why
+service-still-there = it is still there after { $seconds } s
 service-missing = kmid is not installed as a service
 service-missing-next = install it with `kmi service install`
 service-other = the service of { $file } does not serve { $socket }
@@ -714,10 +732,23 @@ service-changed-next = with --yes kmi goes on and keeps these files beside them 
 service-ask-replace = Somebody changed { $list }. Replace, and keep the old text as .{ $kept }? [y/N]
 service-ask-remove = Somebody changed { $list }. Remove, and keep the text as .{ $kept }? [y/N]
 service-left = left as it was
+service-another = kmid is a service already, of { $there }; one of { $wanted } would take its place
+service-another-ask = { $what }. Go on? [y/N]
+service-another-next = there is one service a person; with --yes kmi goes on all the same
 service-makes-way = kmid (pid { $pid }) runs already, not as a service: it is stopped first
 service-unwritten = { $path } cannot be written: { $why }
 service-path = this path cannot stand in a service file: { $path }
-service-left-behind = this shell sets { $list }, and a service does not see it; put it into { $file } if it has to count
+service-left-behind = { $count ->
+    [one] this shell sets { $list }, and a service does not see it; put it into { $file } if it has to count
+   *[other] this shell sets { $list }, and a service does not see them; put them into { $file } if they have to count
+}
+service-left-outside = { $count ->
+    [one] this shell sets { $list }, and a service does not see it; a settings file cannot hold it either
+   *[other] this shell sets { $list }, and a service does not see them; a settings file cannot hold them either
+}
+service-left-outside-systemd = if it has to count: `systemctl --user edit kmid`, with [Service] and Environment={ $name }=..., then `systemctl --user restart kmid`
+service-left-outside-launchd = if it has to count: put it into EnvironmentVariables in { $file }, then log out and in again
+service-left-outside-task-scheduler = if it has to count: `setx { $name } ...`, then log out and in again
 service-no-home = there is no home directory to install a service in; set HOME
 service-no-logs = the service manager keeps no log of kmid here
 service-unreachable-no-systemd = no service manager can be reached: this system was not started by systemd (a container?)

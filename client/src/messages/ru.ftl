@@ -600,6 +600,14 @@ doctor-socket-other = { $path } — не сокет
 doctor-disk = свободно { $free } для { $path }
 doctor-no-service = не установлена; команды запускают kmid, когда он нужен
 doctor-service = { $path } запускает kmid вместе с сеансом
+doctor-service-not-enabled = { $path } есть, но kmid вместе с сеансом не запускает
+doctor-service-settings-fix = исправьте их (они отмечены здесь FAIL и WARN), затем `kmi service start`
+doctor-service-failed = служба завершилась с ошибкой ({ $result }), новых попыток не будет
+doctor-service-failed-fix = причину покажет `kmi service logs`; `kmi service start` попробует снова
+doctor-service-restarting = служба завершилась с ошибкой ({ $result }), скоро новая попытка
+doctor-service-restarting-fix = причину покажет `kmi service logs`
+doctor-service-memory = службе позволено { $written } МБ памяти, но при таком KMI_PROXY_REPLAY_TOTAL_MB kmid может понадобиться { $wanted } МБ
+doctor-service-stop = на остановку службе даётся { $written } с, но при таком KMI_PROXY_DRAIN_SECONDS kmid может понадобиться { $wanted } с
 doctor-service-program = { $path } запускает { $program }, а такого файла нет
 doctor-service-program-fix = положите kmid в { $program } или запишите службу заново: `kmi service install`
 doctor-upstream-older = этот kmid не умеет проверять путь к серверам API
@@ -699,6 +707,7 @@ service-row = служба
 service-row-file = файл
 service-row-process = процесс
 service-row-status = сообщает
+service-row-bad-settings = её настройки непригодны: какие, покажет `kmi doctor`
 service-activity-running = работает
 service-activity-starting = запускается
 service-activity-stopping = останавливается
@@ -727,10 +736,18 @@ service-installed = kmid теперь служба: отвечает на { $url
 service-linger = с выходом из системы она завершится; чтобы работала и тогда: loginctl enable-linger
 service-undo = отменить: kmi service uninstall
 service-uninstalled = kmid больше не служба; ключи, настройки и журналы остались на месте
+service-switched-off = kmid больше не запускается ни вместе с сеансом, ни по запросу; до выхода из системы его запустит `kmi service start`
+service-shared = { $path } общий для всех пользователей машины и остаётся; он исчезнет вместе со своим пакетом
+service-enabled-for-all = она по-прежнему запускается вместе с сеансом, так как включена для всех пользователей; отключит её `sudo systemctl --global disable kmid.service kmid.socket kmid-control.socket`
 service-serves = служба отвечает на { $url } (pid { $pid })
 service-stopped = служба остановлена, и запросы её не запускают; запустит `kmi service start` или следующий сеанс
 service-starting = kmid не запущен: запускается его служба
 service-asleep = kmid не запущен; служба запустит его при первом запросе
+service-bad-settings = служба kmid не запускается: её настройки непригодны
+service-bad-settings-next = какие, покажет `kmi doctor`; исправьте их, затем `kmi service start`
+service-fails = kmid, запущенный как служба, завершился, не ответив ({ $result })
+service-elsewhere = служба слушает на { $listens }, а KMI_PROXY_LISTEN равен { $wanted }: так kmid не запустится
+service-elsewhere-next = `kmi service install` запишет службу заново и перезапустит её
 service-not-ready = kmid не отвечает через { $seconds } с после запуска службы
 service-listen = KMI_PROXY_LISTEN равен { $listen }: службе нужен IP-адрес или localhost и постоянный порт
 service-listen-next = задайте его в { $file }, например 127.0.0.1:54123
@@ -738,6 +755,7 @@ service-address = на { $address } слушать нельзя: { $why }
 service-address-next = завершите программу, которая там слушает, или задайте другой KMI_PROXY_LISTEN в { $file }
 service-step-failed = не выполнено `{ $command }`: { $why }
 service-step-next = причину покажут `kmi service logs` и `kmi service status`
+service-still-there = через { $seconds } с она всё ещё есть
 service-missing = kmid не установлен как служба
 service-missing-next = установите командой `kmi service install`
 service-other = служба из { $file } не отвечает на { $socket }
@@ -746,10 +764,25 @@ service-changed-next = с --yes kmi продолжит и сохранит эт�
 service-ask-replace = Кто-то изменил { $list }. Заменить, а прежний текст сохранить как .{ $kept }? [y/N]
 service-ask-remove = Кто-то изменил { $list }. Удалить, а текст сохранить как .{ $kept }? [y/N]
 service-left = оставлено как было
+service-another = kmid уже служба, из { $there }; её место заняла бы служба из { $wanted }
+service-another-ask = { $what }. Продолжить? [y/N]
+service-another-next = у каждого пользователя служба одна; с --yes kmi всё равно продолжит
 service-makes-way = kmid (pid { $pid }) уже работает, но не как служба: сначала он будет остановлен
 service-unwritten = { $path } не записать: { $why }
 service-path = этот путь нельзя записать в файл службы: { $path }
-service-left-behind = в этой оболочке заданы { $list }, служба их не видит; чтобы они действовали, впишите их в { $file }
+service-left-behind = { $count ->
+    [one] в этой оболочке задана { $list }, служба её не видит; чтобы она действовала, впишите её в { $file }
+    [few] в этой оболочке заданы { $list }, служба их не видит; чтобы они действовали, впишите их в { $file }
+   *[other] в этой оболочке заданы { $list }, служба их не видит; чтобы они действовали, впишите их в { $file }
+}
+service-left-outside = { $count ->
+    [one] в этой оболочке задана { $list }, служба её не видит; в файл настроек её вписать тоже нельзя
+    [few] в этой оболочке заданы { $list }, служба их не видит; в файл настроек их вписать тоже нельзя
+   *[other] в этой оболочке заданы { $list }, служба их не видит; в файл настроек их вписать тоже нельзя
+}
+service-left-outside-systemd = чтобы действовало и у неё: `systemctl --user edit kmid`, там [Service] и Environment={ $name }=..., затем `systemctl --user restart kmid`
+service-left-outside-launchd = чтобы действовало и у неё: впишите в EnvironmentVariables в { $file }, затем выйдите из системы и войдите снова
+service-left-outside-task-scheduler = чтобы действовало и у неё: `setx { $name } ...`, затем выйдите из системы и войдите снова
 service-no-home = нет домашней папки, куда установить службу; задайте HOME
 service-no-logs = диспетчер служб не ведёт здесь журнала kmid
 service-unreachable-no-systemd = диспетчер служб недоступен: эта система запущена без systemd (контейнер?)

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::marker::socket_comment;
 use super::plan::Plan;
 use super::step::Step;
-use super::{Activity, State, xml};
+use super::written::Written;
+use super::{Activity, BAD_SETTINGS, State, xml};
 
 /// Its name in JSON.
 pub(crate) const NAME: &str = "launchd";
@@ -41,9 +42,11 @@ impl Launchd {
         format!("{}/{LABEL}", self.domain)
     }
 
+    /// `bootout` returns before the job has ended, and to load the same label meanwhile fails (5: Input/output error).
     pub(super) fn enable(&self) -> Vec<Step> {
         vec![
             Step::new("launchctl", ["bootout", &self.target()]).or_not(),
+            Step::new("launchctl", ["print", &self.target()]).until_gone(),
             Step::new("launchctl", ["enable", &self.target()]),
             Step::new("launchctl", ["bootstrap", &self.domain, &self.path().display().to_string()]),
         ]
@@ -81,6 +84,19 @@ impl Launchd {
             Ok(_) => State { activity: Activity::Stopped, ..State::unknown(NAME, file) },
             Err(_) => State::unknown(NAME, file),
         }
+    }
+}
+
+/// What a list on the disk says.
+pub(super) fn written(text: &str) -> Written {
+    let within = |start: &str, end: &str| Some(text.split_once(start)?.1.split_once(end)?.0);
+    let args = within("<key>ProgramArguments</key>", "</array>").unwrap_or_default();
+    let word = |rest: &str| rest.split_once("</string>").map(|(word, _)| super::unxml(word));
+    let seconds = within("<key>ExitTimeOut</key>", "</integer>");
+    Written {
+        args: args.split("<string>").skip(1).filter_map(word).collect(),
+        stop_seconds: seconds.and_then(|text| text.rsplit('>').next()?.trim().parse().ok()),
+        ..Written::default()
     }
 }
 
@@ -133,18 +149,23 @@ fn parse(text: &str, file: Option<PathBuf>) -> State {
         let start = format!("{name} = ");
         text.lines().find_map(|line| line.trim().strip_prefix(&start)).map(str::to_owned)
     };
+    // `64`, or with a word behind it: `78: EX_CONFIG`.
+    let ended = value("last exit code").filter(|code| code != "0" && !code.starts_with('('));
+    let exit_status = ended.as_deref().and_then(|code| code.split(':').next()?.trim().parse().ok());
     let activity = match value("state").as_deref() {
         Some("running") => Activity::Running,
+        Some(_) if exit_status == Some(BAD_SETTINGS) => Activity::Failed,
+        Some("spawn scheduled") if ended.is_some() => Activity::Restarting,
         Some("spawn scheduled") => Activity::Starting,
         Some(_) => Activity::Stopped,
         None => Activity::Unknown,
     };
-    let ended = value("last exit code").filter(|code| code != "0" && !code.starts_with('('));
     State {
         enabled: true,
         activity,
         pid: value("pid").and_then(|pid| pid.parse().ok()),
         result: ended.map(|code| format!("exit-code, status {code}")),
+        exit_status,
         ..State::unknown(NAME, file)
     }
 }
@@ -152,6 +173,7 @@ fn parse(text: &str, file: Option<PathBuf>) -> State {
 #[cfg(test)]
 mod tests {
     use super::super::plan::example;
+    use super::super::step::Counts;
     use super::*;
 
     #[test]
@@ -217,6 +239,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_again_is_what_was_written() {
+        let args = ["--no-folder", "--state-dir", "/Users/a&b/<state>"].map(str::to_owned).to_vec();
+        let plan = Plan { args, drain: std::time::Duration::from_secs(5), ..example() };
+        let found = written(&text(&plan));
+        assert_eq!(found.stop_seconds, Some(15));
+        assert_eq!(found.args[..2], ["/home/me/.cargo/bin/kmid", "--detached"]);
+        assert_eq!(found.args[2..], plan.args);
+        assert_eq!(written("<plist></plist>"), Written::default());
+    }
+
+    /// What is loaded under the same label has to be gone before.
+    #[test]
+    fn the_old_job_is_waited_for_before_the_new_one_is_loaded() {
+        let steps = Launchd::new(Path::new("/Users/me")).enable();
+        let said: Vec<(&str, Counts)> =
+            steps.iter().map(|step| (step.args[0].as_str(), step.counts)).collect();
+        let wanted = [
+            ("bootout", Counts::Either),
+            ("print", Counts::Gone),
+            ("enable", Counts::Success),
+            ("bootstrap", Counts::Success),
+        ];
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
     fn the_shipped_list_is_that_of_the_defaults() {
         let plan = Plan {
             kmid: "/Users/YOU/.cargo/bin/kmid".into(),
@@ -235,5 +283,9 @@ mod tests {
         assert_eq!(state.result.as_deref(), Some("exit-code, status 1"));
         let never = parse("\tstate = not running\n\tlast exit code = (never exited)\n", None);
         assert_eq!((never.activity, never.result), (Activity::Stopped, None));
+        let again = parse("\tstate = spawn scheduled\n\tlast exit code = 1\n", None);
+        assert_eq!((again.activity, again.exit_status), (Activity::Restarting, Some(1)));
+        let unusable = parse("\tstate = spawn scheduled\n\tlast exit code = 64: EX_USAGE\n", None);
+        assert_eq!((unusable.activity, unusable.settings_unusable()), (Activity::Failed, true));
     }
 }

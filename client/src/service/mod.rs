@@ -9,6 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod step;
 pub(crate) mod systemd;
 pub(crate) mod task_scheduler;
+pub(crate) mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,10 @@ use serde::Serialize;
 
 use plan::Plan;
 use step::Step;
+use written::Written;
+
+/// With this status kmid ends when its settings cannot be used.
+const BAD_SETTINGS: i32 = 64;
 
 /// Who starts and watches services here.
 #[derive(Debug)]
@@ -92,11 +97,29 @@ pub(crate) struct State {
     pub(crate) restarts: Option<u32>,
     /// How it ended last, in the manager's words.
     pub(crate) result: Option<String>,
+    /// The status that its process ended with last, if that was no good one.
+    pub(crate) exit_status: Option<i32>,
     /// The line that kmid told it.
     pub(crate) status: Option<String>,
+    /// Whether the manager listens for it, so that a request starts it.
+    pub(crate) listens: bool,
 }
 
 impl State {
+    /// Whether it does not run because its settings cannot be used. Another start would not make that better.
+    pub(crate) fn settings_unusable(&self) -> bool {
+        self.activity == Activity::Failed && self.exit_status == Some(BAD_SETTINGS)
+    }
+
+    /// Whether a request would start it.
+    pub(crate) fn would_start(&self) -> bool {
+        match self.activity {
+            Activity::Waiting | Activity::Restarting => true,
+            Activity::Failed => self.listens,
+            _ => false,
+        }
+    }
+
     fn unknown(manager: &'static str, file: Option<PathBuf>) -> Self {
         Self {
             manager,
@@ -106,7 +129,9 @@ impl State {
             pid: None,
             restarts: None,
             result: None,
+            exit_status: None,
             status: None,
+            listens: false,
         }
     }
 }
@@ -114,6 +139,11 @@ impl State {
 /// A text inside an element.
 fn xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The text of an element again.
+fn unxml(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }
 
 /// Why no manager can be spoken to. Each has words of its own (`service-unreachable-NAME`).
@@ -150,10 +180,13 @@ pub(crate) fn installed(socket: &Path) -> Option<Manager> {
 pub(crate) fn would_start(socket: &Path) -> bool {
     // Only systemd listens for services.
     Manager::here().is_some_and(|manager| {
-        matches!(manager, Manager::Systemd(_))
-            && manager.serves(socket)
-            && matches!(manager.state().activity, Activity::Waiting | Activity::Restarting)
+        matches!(manager, Manager::Systemd(_)) && manager.serves(socket) && manager.state().would_start()
     })
+}
+
+/// What the manager says of the service that answers at `socket`, if one is installed.
+pub(crate) fn state_of(socket: &Path) -> Option<State> {
+    Manager::here().filter(|manager| manager.serves(socket)).map(|manager| manager.state())
 }
 
 impl Manager {
@@ -297,11 +330,25 @@ impl Manager {
 
     /// The file that makes it a service, if it is there.
     pub(crate) fn file(&self) -> Option<PathBuf> {
-        let mut places: Vec<PathBuf> = self.paths().into_iter().take(1).collect();
-        if let Self::Systemd(_) = self {
-            places.extend(systemd::SYSTEM_FOLDERS.map(|folder| Path::new(folder).join(systemd::SERVICE)));
-        }
+        let own = self.paths().into_iter().next().filter(|path| path.is_file());
+        own.or_else(|| self.shared_file())
+    }
+
+    /// The one of a package or an administrator, for all users of this machine.
+    pub(crate) fn shared_file(&self) -> Option<PathBuf> {
+        let Self::Systemd(_) = self else { return None };
+        let places = systemd::SYSTEM_FOLDERS.map(|folder| Path::new(folder).join(systemd::SERVICE));
         places.into_iter().find(|path| path.is_file())
+    }
+
+    /// What the installed service was written with; `None` where there is none, or its manager tells nothing of it.
+    pub(crate) fn written(&self) -> Option<Written> {
+        let text = std::fs::read_to_string(self.file()?).ok()?;
+        match self {
+            Self::Systemd(systemd) => Some(systemd.written(&text)),
+            Self::Launchd(_) => Some(launchd::written(&text)),
+            Self::TaskScheduler(_) => None,
+        }
     }
 
     /// Whether the installed service is the one that answers at `socket`; another state directory's is not our affair.

@@ -11,6 +11,8 @@ use kmid_config::outside::Outside;
 use kmid_config::resolve::Source;
 use kmid_config::settings::ListenAddr;
 
+use super::written::Written;
+
 /// Variables besides KMI_ ones that the daemon reads and that a service does not get from a shell.
 const OUTSIDE: [&str; 8] = [
     "HTTPS_PROXY",
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) proxy: ListenAddr,
     /// KMI_PROXY_DRAIN_SECONDS
     pub(crate) drain: Duration,
+    /// KMI_PROXY_REPLAY_TOTAL_MB, in bytes
+    pub(crate) replay_total: usize,
     /// Version of the manager, where files differ by it.
     pub(crate) manager_version: Option<u32>,
     /// Variables of this shell that the service will not see.
@@ -55,12 +59,44 @@ pub(crate) enum PlanError {
     Listen(ListenAddr, PathBuf),
 }
 
+/// How much memory the service may take, in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// From here on the kernel slows it down to get some back.
+    pub(crate) high: u64,
+    /// Here it kills it.
+    pub(crate) max: u64,
+}
+
+impl Memory {
+    /// For KMI_PROXY_REPLAY_TOTAL_MB in bytes. Twice that, because during a restart the old process still holds bodies
+    /// while the new one takes some; the rest is for connections and the program itself, which take far less.
+    pub(crate) fn of(replay_total: usize) -> Self {
+        let bodies = u64::try_from(replay_total >> 20).unwrap_or(u64::MAX).saturating_mul(2);
+        Self { high: bodies.saturating_add(256), max: bodies.saturating_add(512) }
+    }
+}
+
+/// A stop waits for requests in flight, and has 10 s more for the last lines of the logs.
+pub(crate) fn stop_seconds(drain: Duration) -> u64 {
+    drain.as_secs() + 10
+}
+
+/// What is around a service: nothing of this shell's that kmid reads, and what its files set.
+pub(crate) fn bare(outside: &Outside, environment: &[(String, String)]) -> Outside {
+    let mut bare = outside.clone();
+    bare.vars.retain(|name, _| !name.starts_with("KMI_") && !OUTSIDE.contains(&name.as_str()));
+    bare.vars.extend(environment.iter().map(|(name, value)| (name.clone(), value.into())));
+    bare
+}
+
 /// Paths that this person gave by flag or environment are kept for the service; all else it reads from its settings
-/// file, where this shell's variables do not reach.
+/// file, where this shell's variables do not reach. `installed` is the one that is there already.
 pub(crate) fn make(
     kmid: &Path,
     socket_flag: Option<&Path>,
     manager_version: Option<u32>,
+    installed: &Written,
 ) -> Result<Plan, PlanError> {
     let outside = Outside::capture();
     let flag = socket_flag.map(|path| (env::SOCKET.name, path.as_os_str().to_owned()));
@@ -74,8 +110,7 @@ pub(crate) fn make(
     let flags: Vec<(&'static str, OsString)> =
         here.restart.flags.iter().filter(|(name, _)| chosen(name)).cloned().collect();
     let launch = Launch { flags, ..Launch::default() };
-    let mut bare = outside.clone();
-    bare.vars.retain(|name, _| !name.starts_with("KMI_") && !OUTSIDE.contains(&name.as_str()));
+    let bare = bare(&outside, &installed.environment);
     let there = load::load(&launch, &bare).map_err(PlanError::Settings)?.settings;
 
     let mut left_behind: Vec<String> = here
@@ -87,6 +122,7 @@ pub(crate) fn make(
         .collect();
     let set = |name: &&&str| outside.vars.get(**name).is_some_and(|value| !value.is_empty());
     left_behind.extend(OUTSIDE.iter().filter(set).map(|name| (*name).to_owned()));
+    left_behind.retain(|name| !installed.sets(name));
 
     let mut args = vec!["--no-folder".to_owned()];
     for arg in launch.to_args() {
@@ -104,6 +140,7 @@ pub(crate) fn make(
         socket: there.socket,
         proxy: there.proxy_listen,
         drain: there.proxy_drain,
+        replay_total: there.proxy_replay_total,
         manager_version,
         left_behind,
     };
@@ -119,9 +156,19 @@ pub(crate) fn make(
 }
 
 impl Plan {
-    /// A stop waits for requests in flight, and has 10 s more for the last lines of the logs.
+    /// How long a stop may take.
     pub(crate) fn stop_seconds(&self) -> u64 {
-        self.drain.as_secs() + 10
+        stop_seconds(self.drain)
+    }
+
+    /// How much memory it may take.
+    pub(crate) fn memory(&self) -> Memory {
+        Memory::of(self.replay_total)
+    }
+
+    /// What is left behind: settings of kmid, which its settings file may hold, and what only its environment may.
+    pub(crate) fn left_behind(&self) -> (Vec<&str>, Vec<&str>) {
+        self.left_behind.iter().map(String::as_str).partition(|name| env::find(name).is_some())
     }
 }
 
@@ -134,6 +181,7 @@ pub(crate) fn example() -> Plan {
         socket: "/home/me/.kmi/kmid.sock".into(),
         proxy: ListenAddr { host: "127.0.0.1".into(), port: 54123 },
         drain: Duration::from_secs(30),
+        replay_total: 256 << 20,
         manager_version: Some(252),
         left_behind: Vec::new(),
     }

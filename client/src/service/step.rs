@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -12,21 +13,36 @@ pub(crate) struct Step {
     pub(crate) program: &'static str,
     /// Its arguments.
     pub(crate) args: Vec<String>,
-    /// Whether its failure is none, as for removing what may not be there.
-    pub(crate) may_fail: bool,
+    /// What its end means.
+    pub(crate) counts: Counts,
+}
+
+/// What the end of a call means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// It has to succeed.
+    Success,
+    /// Its failure is none, as for removing what may not be there.
+    Either,
+    /// It asks for something that is on its way out, and is repeated until it fails.
+    Gone,
 }
 
 impl Step {
     /// A call that has to succeed.
     pub(crate) fn new<S: AsRef<str>>(program: &'static str, args: impl IntoIterator<Item = S>) -> Self {
         let args = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        Self { program, args, may_fail: false }
+        Self { program, args, counts: Counts::Success }
     }
 
     /// The same, and it is no error when it fails.
-    pub(crate) fn or_not(mut self) -> Self {
-        self.may_fail = true;
-        self
+    pub(crate) fn or_not(self) -> Self {
+        Self { counts: Counts::Either, ..self }
+    }
+
+    /// The same, repeated until it fails.
+    pub(crate) fn until_gone(self) -> Self {
+        Self { counts: Counts::Gone, ..self }
     }
 
     /// As a command to be run.
@@ -48,7 +64,21 @@ impl Step {
     pub(crate) fn run(&self) -> io::Result<Output> {
         self.command().stdin(Stdio::null()).output()
     }
+
+    /// Repeats it until it fails; whether it did in this time.
+    pub(crate) fn fails_within(&self, longest: Duration) -> bool {
+        for _ in 0..longest.as_millis() / LOOK_EVERY.as_millis() {
+            match self.run() {
+                Ok(output) if output.status.success() => std::thread::sleep(LOOK_EVERY),
+                _ => return true,
+            }
+        }
+        false
+    }
 }
+
+/// How often something is looked for that is on its way out.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,4 +105,22 @@ impl Serialize for Step {
 /// Whether a program stands on PATH.
 pub(crate) fn is_on_path(name: &str) -> bool {
     crate::connect::on_path(name).iter().any(|path| crate::connect::is_program(path))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_repeated_until_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("asked");
+        // The third time it is gone.
+        let script = format!("echo >> '{0}'; test $(wc -l < '{0}') -lt 3", file.display());
+        let step = Step::new("sh", ["-c", &script]).until_gone();
+        assert!(step.fails_within(Duration::from_secs(60)));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "\n\n\n");
+        assert!(!Step::new("true", [""; 0]).until_gone().fails_within(2 * LOOK_EVERY));
+        assert!(Step::new("/nonexistent/program", [""; 0]).until_gone().fails_within(2 * LOOK_EVERY));
+    }
 }

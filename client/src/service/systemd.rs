@@ -7,7 +7,8 @@ use kmid_config::settings::ListenAddr;
 
 use super::plan::Plan;
 use super::step::{Step, is_on_path};
-use super::{Activity, State, Unreachable};
+use super::written::Written;
+use super::{Activity, BAD_SETTINGS, State, Unreachable};
 
 /// Its name in JSON.
 pub(crate) const NAME: &str = "systemd";
@@ -53,8 +54,14 @@ impl Systemd {
     pub(super) fn socket(&self, service: &Path) -> Option<PathBuf> {
         let text = std::fs::read_to_string(service.with_file_name(CONTROL)).ok()?;
         let path = text.lines().find_map(|line| line.trim().strip_prefix("ListenStream="))?;
-        let home = self.home.display().to_string();
-        Some(PathBuf::from(path.replace("%h", &home).replace("%%", "%")))
+        Some(PathBuf::from(specified(path, &self.home)))
+    }
+
+    /// What a unit on the disk says, and what systemd made of it and of what a person added (`systemctl edit`).
+    pub(super) fn written(&self, unit: &str) -> Written {
+        let shown = systemctl(["show", WRITTEN, SERVICE, PROXY]).run();
+        let shown = shown.ok().as_ref().and_then(said).unwrap_or_default();
+        Written { args: exec_words(unit, &self.home), ..parse_written(&shown) }
     }
 }
 
@@ -62,6 +69,9 @@ fn service(plan: &Plan) -> String {
     let mut text = set(TEMPLATE, "ExecStart", &exec_start(plan));
     text = set(&text, "WorkingDirectory", &format!("-{}", escaped(&plan.state_dir.display().to_string())));
     text = set(&text, "TimeoutStopSec", &plan.stop_seconds().to_string());
+    let memory = plan.memory();
+    text = set(&text, "MemoryHigh", &format!("{}M", memory.high));
+    text = set(&text, "MemoryMax", &format!("{}M", memory.max));
     if plan.manager_version.is_some_and(|version| version >= KNOWS_STEPS) {
         text = text.replace("\nRestartSec=7\n", "\n").replace("\n#Restart", "\nRestart");
     }
@@ -117,16 +127,55 @@ fn exec_start(plan: &Plan) -> String {
     format!("{colon}{}", quoted.join(" "))
 }
 
+/// `%h` is the person's home in a unit and `%%` a percent sign (systemd.unit(5), SPECIFIERS); others are left.
+fn specified(text: &str, home: &Path) -> String {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        whole.push_str(before);
+        let (word, taken) = match after.chars().next() {
+            Some('h') => (home.display().to_string(), 1),
+            Some('%') => ("%".to_owned(), 1),
+            _ => ("%".to_owned(), 0),
+        };
+        whole.push_str(&word);
+        rest = &after[taken..];
+    }
+    whole + rest
+}
+
+/// The words of a line, with or without quotation marks (systemd.syntax(7), QUOTING).
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\\', _) => word.get_or_insert_default().extend(chars.next()),
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The program of a unit and its arguments.
+fn exec_words(unit: &str, home: &Path) -> Vec<String> {
+    let start = unit.lines().find_map(|line| line.trim().strip_prefix("ExecStart=")).unwrap_or_default();
+    let start = start.trim_start_matches([':', '-', '@', '+', '!']);
+    words(start).iter().map(|word| specified(word, home)).collect()
+}
+
 /// The program of a unit, as doctor looks at it: the first word of ExecStart.
 pub(crate) fn program(unit: &str, home: &Path) -> Option<PathBuf> {
-    let start = unit.lines().find_map(|line| line.trim().strip_prefix("ExecStart="))?;
-    let start = start.trim_start_matches([':', '-', '@', '+', '!']);
-    let word = match start.strip_prefix('"') {
-        Some(rest) => rest.split('"').next()?,
-        None => start.split_whitespace().next()?,
-    };
-    // A person's home is %h in a unit (systemd.unit(5)).
-    Some(PathBuf::from(word.replace("%h", &home.display().to_string()).replace("%%", "%")))
+    exec_words(unit, home).into_iter().next().map(PathBuf::from)
 }
 
 fn systemctl<const N: usize>(args: [&str; N]) -> Step {
@@ -220,23 +269,26 @@ pub(super) fn state(file: Option<PathBuf>) -> State {
     }
 }
 
-/// Blocks of `Name=value`, one a unit, with an empty line between them.
+/// A value in blocks of `Name=value`, one a unit, with an empty line between them; empty when it is not there.
+fn value(text: &str, id: &str, name: &str) -> String {
+    let own = format!("Id={id}");
+    let block = text.split("\n\n").find(|block| block.lines().any(|line| line == own)).unwrap_or_default();
+    let start = format!("{name}=");
+    block.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default().to_owned()
+}
+
 fn parse(text: &str, file: Option<PathBuf>) -> State {
-    let block = |id: &str| {
-        let own = format!("Id={id}");
-        text.split("\n\n").find(|block| block.lines().any(|line| line == own)).unwrap_or_default()
-    };
-    let value = |id: &str, name: &str| {
-        let start = format!("{name}=");
-        block(id).lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default().to_owned()
-    };
+    let value = |id: &str, name: &str| value(text, id, name);
     let own = |name: &str| value(SERVICE, name);
     let listens = [PROXY, CONTROL].iter().any(|unit| value(unit, "ActiveState") == "active");
+    let exit_status = own("ExecMainStatus").parse().ok().filter(|status| *status != 0);
     let activity = match own("ActiveState").as_str() {
         "active" | "reloading" => Activity::Running,
         "activating" if own("SubState") == "auto-restart" => Activity::Restarting,
         "activating" => Activity::Starting,
         "deactivating" => Activity::Stopping,
+        // A request starts it then, which ends the same way.
+        "failed" if exit_status == Some(BAD_SETTINGS) => Activity::Failed,
         "inactive" | "failed" if listens => Activity::Waiting,
         "inactive" => Activity::Stopped,
         "failed" => Activity::Failed,
@@ -244,9 +296,10 @@ fn parse(text: &str, file: Option<PathBuf>) -> State {
     };
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
     let result = filled(own("Result")).filter(|result| result != "success");
-    let result = result.map(|result| match own("ExecMainStatus").as_str() {
-        "" | "0" => result,
-        status => format!("{result}, status {status}"),
+    let exit_status = exit_status.filter(|_| result.is_some());
+    let result = result.map(|result| match exit_status {
+        None => result,
+        Some(status) => format!("{result}, status {status}"),
     });
     let enabled = |unit| value(unit, "UnitFileState") == "enabled";
     State {
@@ -257,7 +310,25 @@ fn parse(text: &str, file: Option<PathBuf>) -> State {
         pid: own("MainPID").parse().ok().filter(|pid| *pid != 0),
         restarts: own("NRestarts").parse().ok(),
         result,
+        exit_status,
         status: filled(own("StatusText")).filter(|_| activity == Activity::Running),
+        listens,
+    }
+}
+
+const WRITTEN: &str = "--property=Id,Environment,MemoryMax,Listen";
+
+fn parse_written(text: &str) -> Written {
+    let environment = words(&value(text, SERVICE, "Environment"));
+    let split = |pair: &String| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // `127.0.0.1:54123 (Stream)`
+    let listens = value(text, PROXY, "Listen").split_whitespace().next().map(str::to_owned);
+    Written {
+        environment: environment.iter().filter_map(split).collect(),
+        listens,
+        // A number, or `infinity`.
+        memory: value(text, SERVICE, "MemoryMax").parse().ok(),
+        ..Written::default()
     }
 }
 

@@ -14,6 +14,7 @@ fn the_units_hold_the_paths_of_the_plan() {
         socket: "/srv/100%/kmid.sock".into(),
         proxy: ListenAddr { host: "::1".into(), port: 8080 },
         drain: std::time::Duration::from_secs(90),
+        replay_total: 1000 << 20,
         ..example()
     };
     let files = Systemd::new(Path::new("/home/me"), None).files(&plan);
@@ -23,6 +24,9 @@ fn the_units_hold_the_paths_of_the_plan() {
     assert_eq!(program(unit, Path::new("/home/me")), Some("/opt/k m/100%/kmid".into()));
     assert_eq!(line(unit, "WorkingDirectory"), [r#"-/srv/a "b""#]);
     assert_eq!(line(unit, "TimeoutStopSec"), ["100"]);
+    assert_eq!((line(unit, "MemoryHigh"), line(unit, "MemoryMax")), (vec!["2256M"], vec!["2512M"]));
+    let home = Path::new("/home/me");
+    assert_eq!(exec_words(unit, home)[1..], plan.args);
     assert_eq!(line(proxy, "ListenStream"), ["[::1]:8080"]);
     assert_eq!(line(proxy, "FileDescriptorName"), ["proxy"]);
     assert_eq!(line(control, "ListenStream"), ["/srv/100%%/kmid.sock"]);
@@ -56,10 +60,71 @@ fn a_newer_systemd_waits_longer_from_failure_to_failure() {
     assert_eq!(line(&new, "RestartMaxDelaySec"), ["60"]);
 }
 
+/// A limit that failures never reach would be no limit.
+#[test]
+fn one_that_fails_at_once_is_given_up() {
+    let unit = service(&example());
+    let number = |name| line(&unit, name)[0].parse::<u64>().unwrap();
+    assert!(number("StartLimitBurst") * number("RestartSec") < number("StartLimitIntervalSec"));
+}
+
 #[test]
 fn localhost_is_an_address_in_a_unit() {
     let plan = Plan { proxy: ListenAddr { host: "localhost".into(), port: 1234 }, ..example() };
     assert_eq!(line(&proxy(&plan), "ListenStream"), ["127.0.0.1:1234"]);
+}
+
+#[test]
+fn specifiers_are_read_once() {
+    let home = Path::new("/home/%h");
+    for (text, whole) in [
+        ("%h/.kmi/kmid.sock", "/home/%h/.kmi/kmid.sock"),
+        ("/srv/%%h/kmid.sock", "/srv/%h/kmid.sock"),
+        ("/srv/%%%h", "/srv/%/home/%h"),
+        ("/srv/100%%", "/srv/100%"),
+        ("/srv/%t/%", "/srv/%t/%"),
+    ] {
+        assert_eq!(specified(text, home), whole, "{text}");
+    }
+    let plan = Plan { kmid: "/srv/%h/kmid".into(), socket: "/srv/%h/kmid.sock".into(), ..example() };
+    assert_eq!(program(&service(&plan), home), Some(plan.kmid.clone()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let systemd = Systemd::new(home, Some(folder.path().into()));
+    for (path, text) in systemd.files(&plan) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    assert_eq!(systemd.socket(&systemd.paths()[0]), Some(plan.socket));
+}
+
+#[test]
+fn words_are_told_apart_as_systemd_does() {
+    for (line, wanted) in [
+        ("/a/kmid --no-folder", vec!["/a/kmid", "--no-folder"]),
+        (
+            r#""/k m/kmid"  '--state-dir' "/a \"b\" \\" """#,
+            vec!["/k m/kmid", "--state-dir", r#"/a "b" \"#, ""],
+        ),
+        ("A=1 \"B=two words\" C=it's'", vec!["A=1", "B=two words", "C=its"]),
+        ("", vec![]),
+    ] {
+        assert_eq!(words(line), wanted, "{line}");
+    }
+}
+
+#[test]
+fn what_systemd_made_of_the_files() {
+    let text = "Listen=127.0.0.1:54123 (Stream)\nMemoryMax=infinity\nId=kmid.socket\n\n\
+                MemoryMax=1073741824\nEnvironment=A=1 \"B=two words\"\nId=kmid.service\n";
+    let wanted = Written {
+        environment: [("A", "1"), ("B", "two words")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec(),
+        listens: Some("127.0.0.1:54123".into()),
+        memory: Some(1 << 30),
+        ..Written::default()
+    };
+    assert_eq!(parse_written(text), wanted);
+    assert_eq!(parse_written("Id=kmid.service\nMemoryMax=infinity\n"), Written::default());
 }
 
 fn shown(service: &str, result: &str, sockets: &str) -> String {
@@ -87,6 +152,12 @@ fn what_systemd_says() {
     let failed = parse(&shown("failed", "exit-code", "failed"), None);
     assert_eq!((failed.activity, failed.restarts), (Activity::Failed, Some(2)));
     assert_eq!(failed.result.as_deref(), Some("exit-code, status 64"));
+    // Its settings cannot be used: that somebody listens does not help.
+    let unusable = parse(&shown("failed", "exit-code", "active"), None);
+    assert_eq!((unusable.activity, unusable.listens), (Activity::Failed, true));
+    assert!(unusable.settings_unusable() && unusable.would_start());
+    let crashed = shown("failed", "exit-code", "active").replace("ExecMainStatus=64", "ExecMainStatus=1");
+    assert_eq!(parse(&crashed, None).activity, Activity::Waiting);
     let again = shown("activating", "exit-code", "active").replace("MainPID=0", "SubState=auto-restart");
     assert_eq!(parse(&again, None).activity, Activity::Restarting);
     assert_eq!(parse("", None).activity, Activity::Unknown);

@@ -33,20 +33,38 @@ impl Launch {
     /// The flags of `kmid` that say the same as this launch.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {
-        let flag = |name: &str| match name {
-            "KMI_ENV_PATH" => Some("--env-file"),
-            "KMI_STATE_DIR" => Some("--state-dir"),
-            "KMI_SOCKET" => Some("--socket"),
-            "KMI_AUTHS_DIR" => Some("--auths-dir"),
-            _ => None,
-        };
+        let flag = |name: &str| FLAGS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag);
         let flags = self.flags.iter().filter_map(|(name, value)| Some((flag(name)?, value.clone())));
         let folder = self.folder.iter().map(|folder| ("--folder", folder.clone().into_os_string()));
         let found =
             self.found_env_file.iter().map(|file| ("--found-env-file", file.clone().into_os_string()));
         flags.chain(folder).chain(found).flat_map(|(name, value)| [OsString::from(name), value]).collect()
     }
+
+    /// The launch that arguments of `kmid` in a service's file mean; what says nothing of settings is passed over.
+    #[must_use]
+    pub fn from_args<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut launch = Self::default();
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            let (flag, joined) = arg.split_once('=').map_or((arg, None), |(flag, value)| (flag, Some(value)));
+            if let Some((name, _)) = FLAGS.iter().find(|(_, known)| *known == flag)
+                && let Some(value) = joined.or_else(|| args.next())
+            {
+                launch.flags.push((name, value.into()));
+            }
+        }
+        launch
+    }
 }
+
+/// Variables with the flags of `kmid` that stand for them.
+const FLAGS: [(&str, &str); 4] = [
+    ("KMI_ENV_PATH", "--env-file"),
+    ("KMI_STATE_DIR", "--state-dir"),
+    ("KMI_SOCKET", "--socket"),
+    ("KMI_AUTHS_DIR", "--auths-dir"),
+];
 
 /// Settings with what a caller needs around them.
 #[derive(Debug, Clone)]

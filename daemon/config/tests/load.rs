@@ -306,6 +306,12 @@ fn a_restart_keeps_the_paths() {
     assert_eq!(after("--auths-dir"), Some(machine.at("folder/_auths").as_path()));
     assert_eq!(after("--found-env-file"), Some(machine.at("folder/.env").as_path()));
     assert_eq!(after("--env-file"), None);
+    // What a service's file holds of it; the rest is for a restart alone.
+    let read =
+        Launch::from_args(args.iter().copied().chain(["--no-folder", "--socket=/s k.sock", "--env-file"]));
+    let mut flags = first.restart.flags.clone();
+    flags.push(("KMI_SOCKET", "/s k.sock".into()));
+    assert_eq!(read, Launch { flags, ..Launch::default() });
 
     machine.file("named.env", "KMI_AUDIT_ACTOR=named");
     machine.var("KMI_ENV_PATH", "../named.env");

@@ -1,11 +1,11 @@
-//! What can be seen of the machine: the socket, the room on the disk, the service.
+//! What can be seen of the machine: the socket, the room on the disk, the service's program.
 
 use std::path::Path;
 
 use super::{Check, quoted};
 use crate::app::App;
 use crate::output::View;
-use crate::service::{Manager, systemd};
+use crate::service::{Manager, State, systemd};
 use crate::tr;
 
 /// With less, old traces and logs may soon not be written any more.
@@ -17,7 +17,6 @@ pub(super) fn check(app: &App, running: bool) -> Vec<Check> {
     let view = app.view();
     let mut checks: Vec<Check> = socket(app, running).into_iter().collect();
     checks.extend(free_bytes(&app.settings.state_dir).map(|free| disk(&view, &app.settings.state_dir, free)));
-    checks.push(service(&view, std::env::home_dir().as_deref(), Manager::here().as_ref()));
     checks
 }
 
@@ -29,7 +28,12 @@ fn socket(app: &App, running: bool) -> Option<Check> {
     if running {
         return Some(Check::ok("socket", tr!(messages, "doctor-socket-ok", path = path)));
     }
-    if crate::service::would_start(socket) {
+    let service = crate::service::state_of(socket);
+    if service.as_ref().is_some_and(State::settings_unusable) {
+        // What is said of the service says it.
+        return None;
+    }
+    if service.is_some_and(|state| state.would_start()) {
         return Some(Check::ok("socket", tr!(messages, "doctor-socket-held", path = path)));
     }
     match is_socket(socket) {

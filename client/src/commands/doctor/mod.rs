@@ -3,6 +3,7 @@
 mod daemon;
 mod files;
 mod machine;
+mod service;
 mod upstreams;
 
 pub(crate) use files::key_files;
@@ -87,6 +88,7 @@ pub(crate) fn look(app: &App, args: &DoctorArgs) -> Outcome<Vec<Check>> {
     let mut checks = settings(app, &theirs);
     checks.extend(files::check(app, &theirs.key_folders));
     checks.extend(machine::check(app, running));
+    checks.extend(service::check(app, &theirs));
     match found {
         Ok(Some(mut client)) => {
             checks.extend(actions(app, &mut client, args)?);
@@ -139,7 +141,10 @@ fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
     checks.extend(theirs.errors.iter().filter(new).map(|text| Check::fail("settings", text.as_str(), fix())));
     checks
         .extend(theirs.warnings.iter().filter(new).map(|text| Check::warn("settings", text.as_str(), fix())));
-    checks.push(files::keys(app, &theirs.key_folders));
+    // Without settings that can be used nobody knows where the keys would be.
+    if theirs.errors.is_empty() {
+        checks.push(files::keys(app, &theirs.key_folders));
+    }
     if args.recheck_keys || args.clear_blocklist {
         checks.push(Check::fail("keys", tr!(messages, "doctor-cannot-act"), tr!(messages, "next-start")));
     }

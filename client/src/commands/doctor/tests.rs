@@ -113,6 +113,43 @@ fn a_service_that_starts_nothing_is_named() {
 }
 
 #[test]
+fn what_the_service_manager_says() {
+    use crate::service::written::Misfit;
+    use crate::service::{Activity, State};
+
+    let state = |activity, exit_status| State {
+        manager: "systemd",
+        file: Some("/home/me/.config/systemd/user/kmid.service".into()),
+        enabled: true,
+        activity,
+        pid: None,
+        restarts: None,
+        result: Some(format!("exit-code, status {exit_status}")),
+        exit_status: Some(exit_status),
+        status: None,
+        listens: true,
+    };
+    insta::assert_snapshot!(fixtures::looks(|view| {
+        let states = [
+            state(Activity::Failed, 64),
+            state(Activity::Failed, 1),
+            state(Activity::Restarting, 1),
+            state(Activity::Running, 1),
+            state(Activity::Waiting, 1),
+        ];
+        let mut checks: Vec<Check> =
+            states.iter().filter_map(|state| service::of_state(view, state)).collect();
+        let misfits = [
+            Misfit::Listen { listens: "127.0.0.1:54123".into(), wanted: "127.0.0.1:8080".into() },
+            Misfit::Memory { written: 1024, wanted: 131_584 },
+            Misfit::Stop { written: 40, wanted: 100 },
+        ];
+        checks.extend(misfits.iter().map(|misfit| service::of_misfit(view, misfit)));
+        render(view, &checks)
+    }));
+}
+
+#[test]
 fn verdict_follows_the_worst_check() {
     let show = |checks: &[Check]| {
         fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| render(view, checks))

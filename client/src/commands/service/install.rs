@@ -1,4 +1,4 @@
-//! `kmi service install` and `uninstall`
+//! `kmi service install`
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::InstallArgs;
-use super::{carry_out, daemon_status, manager, reachable, start_or_stop, stop_by, wait_ready};
+use super::{manager, reachable, start_or_stop, wait_ready, way};
 use crate::app::App;
 use crate::commands::keys::ask;
-use crate::commands::proxy_stop;
-use crate::connect::{self, Start};
+use crate::connect;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::service::marker::{self, Found};
 use crate::service::plan::{self, Plan, PlanError};
 use crate::service::step::Step;
-use crate::service::{Activity, Manager, ServiceFile, systemd};
+use crate::service::{Manager, ServiceFile, systemd};
 use crate::tr;
 
 /// Added to the name of a person's own file that is replaced or removed.
@@ -29,8 +28,14 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
     let plan = plan(app, &manager)?;
     let files = manager.files(&plan);
     let steps = manager.enable();
+    let another = way::another(&manager, &plan);
     if args.dry_run {
-        return show(app, &manager, &files, &[], &steps, &plan);
+        return show(app, &manager, &files, another.as_deref(), &steps, &plan);
+    }
+    if let Some(another) = &another
+        && !way::may_go(app, &way::replaced(app, another, &plan), args.yes)?
+    {
+        return Ok(Exit::Failed);
     }
     let found: Vec<Found> = files.iter().map(|file| marker::compare(&file.path, &file.content)).collect();
     let changed: Vec<&Path> = files
@@ -42,10 +47,8 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
     if !may_touch(app, &changed, args.yes, false)? {
         return Ok(Exit::Failed);
     }
-    make_way(app, &manager, found.iter().all(|found| *found == Found::Same))?;
-    if !matches!(manager.state().activity, Activity::Running | Activity::Waiting) {
-        is_free(app, &plan)?;
-    }
+    way::make_way(app, &manager, found.iter().all(|found| *found == Found::Same))?;
+    way::is_free(app, &manager.state(), &plan.proxy, &plan.state_dir)?;
     let kept = changed.iter().map(|path| keep(app, path)).collect::<Outcome<Vec<PathBuf>>>()?;
     for file in &files {
         write(&file.path, &marker::encode(&file.path, &file.content))
@@ -88,64 +91,15 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
     }
     text.push_str(&format!("{}\n", tr!(messages, "service-undo")));
     app.print(&text)?;
-    warn_left_behind(app, &plan);
-    Ok(Exit::Ok)
-}
-
-pub(super) fn uninstall(app: &App, args: &InstallArgs) -> Outcome {
-    let manager = manager(app)?;
-    let files: Vec<PathBuf> =
-        manager.paths().into_iter().filter(|path| path.symlink_metadata().is_ok()).collect();
-    if files.is_empty() {
-        let failure = Failure::new(Exit::NotRunning, tr!(app.messages, "service-missing"));
-        return Err(failure.into());
-    }
-    let steps = [manager.disable(), manager.forget()].concat();
-    if args.dry_run {
-        return show_uninstall(app, &manager, &files, &steps);
-    }
-    reachable(app, &manager)?;
-    let changed: Vec<&Path> = files
-        .iter()
-        .filter(|path| marker::compare(path, "") == Found::Changed)
-        .map(PathBuf::as_path)
-        .collect();
-    if !may_touch(app, &changed, args.yes, true)? {
-        return Ok(Exit::Failed);
-    }
-    end_gently(app, &manager)?;
-    carry_out(app, &manager.disable())?;
-    let kept = changed.iter().map(|path| keep(app, path)).collect::<Outcome<Vec<PathBuf>>>()?;
-    for path in files.iter().filter(|path| path.symlink_metadata().is_ok()) {
-        std::fs::remove_file(path).map_err(|error| unwritten(app, path, &error))?;
-    }
-    carry_out(app, &manager.forget())?;
-    if app.json {
-        app.print_json(&json!({
-            "installed": false, "manager": manager.name(), "files": files, "kept": kept, "commands": steps,
-        }))?;
-        return Ok(Exit::Ok);
-    }
-    let messages = &app.messages;
-    let mut text = String::new();
-    for step in &steps {
-        text.push_str(&format!("{}\n", tr!(messages, "service-ran", command = step.to_string())));
-    }
-    for path in &files {
-        text.push_str(&format!("{}\n", tr!(messages, "service-removed", path = path.display().to_string())));
-    }
-    for path in &kept {
-        text.push_str(&format!("{}\n", tr!(messages, "service-kept", path = path.display().to_string())));
-    }
-    text.push_str(&format!("{}\n", tr!(messages, "service-uninstalled")));
-    app.print(&text)?;
+    warn_left_behind(app, &manager, &plan);
     Ok(Exit::Ok)
 }
 
 fn plan(app: &App, manager: &Manager) -> Outcome<Plan> {
     let kmid = connect::kmid(app)?;
     let version = if let Manager::Systemd(_) = manager { systemd::version() } else { None };
-    plan::make(&kmid, app.socket_flag.as_deref(), version).map_err(|error| {
+    let installed = manager.written().unwrap_or_default();
+    plan::make(&kmid, app.socket_flag.as_deref(), version, &installed).map_err(|error| {
         match error {
             PlanError::Settings(bad) => {
                 let list: String = bad.issues.iter().map(|issue| format!("\n  - {issue}")).collect();
@@ -167,7 +121,7 @@ fn plan(app: &App, manager: &Manager) -> Outcome<Plan> {
 }
 
 /// Asks about files that somebody changed; where nobody can be asked, `--yes` has to say it.
-fn may_touch(app: &App, changed: &[&Path], yes: bool, removed: bool) -> Outcome<bool> {
+pub(super) fn may_touch(app: &App, changed: &[&Path], yes: bool, removed: bool) -> Outcome<bool> {
     if changed.is_empty() || yes {
         return Ok(true);
     }
@@ -188,50 +142,8 @@ fn may_touch(app: &App, changed: &[&Path], yes: bool, removed: bool) -> Outcome<
     Ok(agreed)
 }
 
-/// What runs now makes way: the service with its old files, or a kmid that nobody manages and that would hold lock,
-/// socket and port.
-fn make_way(app: &App, manager: &Manager, same: bool) -> Outcome<()> {
-    let state = manager.state();
-    let managed = matches!(state.activity, Activity::Running | Activity::Starting | Activity::Waiting);
-    if let Some(status) = daemon_status(app)?
-        && (!managed || state.pid.is_some_and(|pid| pid != status.daemon.pid))
-    {
-        app.note(&tr!(app.messages, "service-makes-way", pid = status.daemon.pid.to_string()));
-        let daemon = connect::require(app, Start::No)?;
-        return proxy_stop::stop(app, daemon, &status, false);
-    }
-    if managed && !same { stop_by(app, manager, false) } else { Ok(()) }
-}
-
-/// Whether the proxy's address can be listened on, which a service manager would say less plainly.
-fn is_free(app: &App, plan: &Plan) -> Outcome<()> {
-    let listen = &plan.proxy;
-    match std::net::TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let what =
-                tr!(app.messages, "service-address", address = listen.to_string(), why = error.to_string());
-            let file = plan.state_dir.join(".env").display().to_string();
-            Err(Failure::new(Exit::Failed, what)
-                .next(tr!(app.messages, "service-address-next", file = file))
-                .into())
-        }
-    }
-}
-
-/// Where a stop by the manager would not wait for requests, kmid is asked to end first.
-fn end_gently(app: &App, manager: &Manager) -> Outcome<()> {
-    if manager.stops_gently() {
-        return Ok(());
-    }
-    match daemon_status(app)? {
-        Some(status) => proxy_stop::stop(app, connect::require(app, Start::No)?, &status, false),
-        None => Ok(()),
-    }
-}
-
 /// A person's own file, under another name.
-fn keep(app: &App, path: &Path) -> Outcome<PathBuf> {
+pub(super) fn keep(app: &App, path: &Path) -> Outcome<PathBuf> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{KEPT}"));
     let kept = path.with_file_name(name);
@@ -264,17 +176,31 @@ fn prepare_folders(manager: &Manager, plan: &Plan) -> io::Result<()> {
     builder.create(plan.state_dir.join("logs"))
 }
 
-fn unwritten(app: &App, path: &Path, error: &io::Error) -> Failure {
+pub(super) fn unwritten(app: &App, path: &Path, error: &io::Error) -> Failure {
     let path = path.display().to_string();
     let what = tr!(app.messages, "service-unwritten", path = path, why = error.to_string());
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-doctor"))
 }
 
-fn warn_left_behind(app: &App, plan: &Plan) {
-    if !plan.left_behind.is_empty() {
+fn warn_left_behind(app: &App, manager: &Manager, plan: &Plan) {
+    let (settings, others) = plan.left_behind();
+    let messages = &app.messages;
+    if !settings.is_empty() {
         let file = plan.state_dir.join(".env").display().to_string();
-        let list = plan.left_behind.join(", ");
-        app.warn(&tr!(app.messages, "service-left-behind", list = list, file = file));
+        let (count, list) = (settings.len(), settings.join(", "));
+        app.warn(&tr!(messages, "service-left-behind", count = count, list = list, file = file));
+    }
+    if !others.is_empty() {
+        let (count, list) = (others.len(), others.join(", "));
+        app.warn(&tr!(messages, "service-left-outside", count = count, list = list));
+        let file = manager.file().unwrap_or_default().display().to_string();
+        app.note(&match manager {
+            Manager::Systemd(_) => tr!(messages, "service-left-outside-systemd", name = others[0]),
+            Manager::Launchd(_) => tr!(messages, "service-left-outside-launchd", file = file),
+            Manager::TaskScheduler(_) => {
+                tr!(messages, "service-left-outside-task-scheduler", name = others[0])
+            }
+        });
     }
 }
 
@@ -282,13 +208,13 @@ fn show(
     app: &App,
     manager: &Manager,
     files: &[ServiceFile],
-    removed: &[PathBuf],
+    another: Option<&str>,
     steps: &[Step],
     plan: &Plan,
 ) -> Outcome {
     if app.json {
         app.print_json(&json!({
-            "dry_run": true, "manager": manager.name(), "files": files, "removed": removed, "commands": steps,
+            "dry_run": true, "manager": manager.name(), "files": files, "replaces": another, "commands": steps,
             "left_behind": plan.left_behind,
         }))?;
         return Ok(Exit::Ok);
@@ -305,30 +231,17 @@ fn show(
     }
     text.push_str(&would_run(app, steps));
     app.print(&text)?;
-    warn_left_behind(app, plan);
+    if let Some(another) = another {
+        app.warn(&way::replaced(app, another, plan));
+    }
+    warn_left_behind(app, manager, plan);
     if let Err(why) = manager.reachable() {
         app.warn(&super::unreachable(app, why).what);
     }
     Ok(Exit::Ok)
 }
 
-fn show_uninstall(app: &App, manager: &Manager, files: &[PathBuf], steps: &[Step]) -> Outcome {
-    if app.json {
-        app.print_json(&json!({
-            "dry_run": true, "manager": manager.name(), "removed": files, "commands": steps,
-        }))?;
-        return Ok(Exit::Ok);
-    }
-    let mut text = would_run(app, steps);
-    for path in files {
-        let path = path.display().to_string();
-        text.push_str(&format!("{}\n", tr!(app.messages, "service-would-remove", path = path)));
-    }
-    app.print(&text)?;
-    Ok(Exit::Ok)
-}
-
-fn would_run(app: &App, steps: &[Step]) -> String {
+pub(super) fn would_run(app: &App, steps: &[Step]) -> String {
     steps
         .iter()
         .map(|step| format!("{}\n", tr!(app.messages, "service-would-run", command = step.to_string())))

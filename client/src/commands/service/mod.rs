@@ -3,25 +3,33 @@
 pub(crate) mod args;
 mod install;
 mod steer;
+mod uninstall;
+mod way;
+
+use std::time::Duration;
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::Status;
 
 use crate::app::App;
 use crate::connect::{self, Start};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, Stop};
 use crate::output::style::clean;
-use crate::service::step::Step;
+use crate::service::step::{Counts, Step};
+use crate::service::written::Misfit;
 use crate::service::{Manager, Unreachable};
 use crate::tr;
 use args::{ServiceArgs, ServiceCommand};
 
 pub(crate) use steer::{restart_by, stop_by};
 
+/// How long a service may take to end that was told to: KMI_PROXY_DRAIN_SECONDS is 30 by default, and 3600 at most.
+const LONGEST_END: Duration = Duration::from_secs(120);
+
 pub(crate) fn run(app: &App, args: ServiceArgs) -> Outcome {
     match args.command.unwrap_or(ServiceCommand::Status) {
         ServiceCommand::Install(args) => install::install(app, &args),
-        ServiceCommand::Uninstall(args) => install::uninstall(app, &args),
+        ServiceCommand::Uninstall(args) => uninstall::uninstall(app, &args),
         ServiceCommand::Start => steer::start(app),
         ServiceCommand::Stop => steer::stop(app),
         ServiceCommand::Restart => steer::restart(app),
@@ -54,13 +62,10 @@ fn reachable(app: &App, manager: &Manager) -> Outcome<()> {
 fn installed(app: &App) -> Outcome<Manager> {
     let manager = manager(app)?;
     let messages = &app.messages;
-    let failure = match manager.file() {
-        None => Failure::new(Exit::NotRunning, tr!(messages, "service-missing")),
-        Some(file) if !manager.serves(&app.settings.socket) => {
-            let (file, socket) = (file.display().to_string(), app.settings.socket.display().to_string());
-            Failure::new(Exit::NotRunning, tr!(messages, "service-other", file = file, socket = socket))
-        }
-        Some(_) => {
+    let failure = match way::elsewhere(app, &manager) {
+        Some(what) => Failure::new(Exit::NotRunning, what),
+        None if manager.file().is_none() => Failure::new(Exit::NotRunning, tr!(messages, "service-missing")),
+        None => {
             reachable(app, &manager)?;
             return Ok(manager);
         }
@@ -71,6 +76,13 @@ fn installed(app: &App) -> Outcome<Manager> {
 /// Runs every step, up to the first that fails and may not.
 fn carry_out(app: &App, steps: &[Step]) -> Outcome<()> {
     for step in steps {
+        if step.counts == Counts::Gone {
+            if step.fails_within(LONGEST_END) {
+                continue;
+            }
+            let why = tr!(app.messages, "service-still-there", seconds = LONGEST_END.as_secs());
+            return Err(step_failed(app, step, &why));
+        }
         let why = match step.run() {
             Ok(output) if output.status.success() => continue,
             Ok(output) => {
@@ -79,21 +91,39 @@ fn carry_out(app: &App, steps: &[Step]) -> Outcome<()> {
             }
             Err(error) => error.to_string(),
         };
-        if !step.may_fail {
-            let what = tr!(
-                app.messages,
-                "service-step-failed",
-                command = step.to_string(),
-                why = clean(&why).into_owned()
-            );
-            return Err(Failure::new(Exit::Failed, what).next(tr!(app.messages, "service-step-next")).into());
+        if step.counts == Counts::Success {
+            return Err(step_failed(app, step, &why));
         }
     }
     Ok(())
 }
 
+fn step_failed(app: &App, step: &Step, why: &str) -> Stop {
+    let (command, why) = (step.to_string(), clean(why).into_owned());
+    let what = tr!(app.messages, "service-step-failed", command = command, why = why);
+    Failure::new(Exit::Failed, what).next(tr!(app.messages, "service-step-next")).into()
+}
+
+/// Refuses to start a kmid that would end at once: because the manager listens where the settings do not want it, or
+/// because another program does where they do.
+pub(crate) fn must_fit(app: &App, manager: &Manager) -> Outcome<()> {
+    let Some(written) = manager.written() else { return Ok(()) };
+    // What is wrong with them is told by the start that fails for it.
+    let Ok(settings) = written.settings() else { return Ok(()) };
+    for misfit in written.misfits(&settings) {
+        if let Misfit::Listen { listens, wanted } = misfit {
+            let what = tr!(app.messages, "service-elsewhere", listens = listens, wanted = wanted);
+            return Err(Failure::new(Exit::Usage, what)
+                .next(tr!(app.messages, "service-elsewhere-next"))
+                .into());
+        }
+    }
+    way::is_free(app, &manager.state(), &settings.proxy_listen, &settings.state_dir)
+}
+
 /// Starts the installed service, as a command does that needs kmid.
 pub(crate) fn start_by(app: &App, manager: &Manager) -> Outcome<()> {
+    must_fit(app, manager)?;
     start_or_stop(app, manager, &manager.start())
 }
 
@@ -106,8 +136,10 @@ fn wait_ready(app: &App) -> Outcome<Status> {
 /// Runs the steps that start something. When that fails nothing is left listening: a socket whose service cannot start
 /// would keep every command waiting.
 fn start_or_stop(app: &App, manager: &Manager, steps: &[Step]) -> Outcome<()> {
-    carry_out(app, steps).inspect_err(|_| {
+    carry_out(app, steps).map_err(|failed| {
+        let unusable = manager.state().settings_unusable();
         let _ = carry_out(app, &manager.stop());
+        if unusable { connect::settings_unusable(app, Exit::Usage).into() } else { failed }
     })
 }
 

@@ -5,10 +5,12 @@ use kmi_proto::methods::daemon::Status;
 use serde_json::json;
 
 use super::args::LogsArgs;
-use super::{carry_out, daemon_status, installed, manager, start_by, start_or_stop, wait_ready};
+use super::{
+    carry_out, daemon_status, installed, manager, must_fit, start_by, start_or_stop, wait_ready, way,
+};
 use crate::app::App;
 use crate::commands::proxy::become_program;
-use crate::commands::proxy_restart::hand_over;
+use crate::commands::proxy_restart::hand_over_by;
 use crate::commands::{proxy_stop, status};
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome, Stop};
@@ -20,6 +22,7 @@ use crate::tr;
 
 pub(super) fn start(app: &App) -> Outcome {
     let manager = installed(app)?;
+    stop_stranger(app, &manager)?;
     start_by(app, &manager)?;
     let status = wait_ready(app)?;
     done(app, &manager, "started", &status)
@@ -39,24 +42,28 @@ pub(super) fn stop(app: &App) -> Outcome {
 pub(super) fn restart(app: &App) -> Outcome {
     let manager = installed(app)?;
     if !taken_over(app, &manager)? {
+        stop_stranger(app, &manager)?;
         restart_by(app, &manager)?;
     }
     let status = wait_ready(app)?;
     done(app, &manager, "restarted", &status)
 }
 
+/// A kmid that nobody manages makes way, where the manager can tell it from its own.
+fn stop_stranger(app: &App, manager: &Manager) -> Outcome<()> {
+    let state = manager.state();
+    if state.activity == Activity::Unknown { Ok(()) } else { way::stop_stranger(app, &state) }
+}
+
 /// Lets a new kmid take over from the service's own one, where the manager goes along with that.
 fn taken_over(app: &App, manager: &Manager) -> Outcome<bool> {
-    if !manager.follows_a_successor() {
-        return Ok(false);
-    }
     let Some(mut daemon) = connect::find(app, Start::No)? else { return Ok(false) };
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     if manager.state().pid != Some(status.daemon.pid) {
         return Ok(false);
     }
-    hand_over(app, &mut daemon)
+    hand_over_by(app, manager, &mut daemon)
 }
 
 /// Stops the service and what listens for it, so that no request starts it again.
@@ -71,6 +78,7 @@ pub(crate) fn stop_by(app: &App, manager: &Manager, force: bool) -> Outcome<()> 
 
 /// Restarts the service. Requests that come meanwhile wait where the manager holds the sockets.
 pub(crate) fn restart_by(app: &App, manager: &Manager) -> Outcome<()> {
+    must_fit(app, manager)?;
     if !manager.stops_gently()
         && let Some(status) = daemon_status(app)?
     {
@@ -106,7 +114,8 @@ pub(super) fn status(app: &App) -> Outcome {
         }
         Err(gone) => return Err(gone),
     };
-    let running = daemon.is_some();
+    // Without a service there is nothing that could run as one, whoever answers.
+    let running = daemon.is_some() && state.file.is_some();
     if app.json {
         app.print_json(&json!({"service": state, "daemon": daemon}))?;
     } else {
@@ -116,6 +125,9 @@ pub(super) fn status(app: &App) -> Outcome {
             text.push_str(&format!("\n{}", status::render(&view, daemon)));
         }
         app.print(&text)?;
+        if let Some(what) = way::elsewhere(app, &manager) {
+            app.warn(&what);
+        }
         if let Err(why) = manager.reachable() {
             app.warn(&super::unreachable(app, why).what);
         }
@@ -154,11 +166,14 @@ pub(super) fn render(view: &View<'_>, state: &State, daemon: Option<&Status>) ->
         process.push(Span::new(Paint::Bad, tr!(messages, "service-result", result = result.as_str())));
     }
     fields.row(tr!(messages, "service-row-process"), process);
+    if state.settings_unusable() {
+        fields.row(String::new(), vec![Span::new(Paint::Bad, tr!(messages, "service-row-bad-settings"))]);
+    }
     let told = state.status.clone().unwrap_or_default();
     fields.row(tr!(messages, "service-row-status"), vec![Span::plain(told)]);
-    if let (Some(theirs), Some(daemon)) = (state.pid, daemon)
-        && theirs != daemon.daemon.pid
-    {
+    // Where a manager knows no process, only that none runs tells.
+    let knows = state.pid.is_some() || matches!(state.activity, Activity::Stopped | Activity::Failed);
+    if let Some(daemon) = daemon.filter(|daemon| knows && state.pid != Some(daemon.daemon.pid)) {
         let other = tr!(messages, "service-other-daemon", pid = daemon.daemon.pid.to_string());
         fields.row(String::new(), vec![Span::new(Paint::Warn, other)]);
     }

@@ -10,7 +10,9 @@ fn state() -> State {
         pid: Some(4711),
         restarts: Some(0),
         result: None,
+        exit_status: None,
         status: Some("3 keys ready; proxy on 127.0.0.1:54123".into()),
+        listens: true,
     }
 }
 
@@ -26,6 +28,7 @@ fn waiting_failed_and_another_daemon() {
         activity: Activity::Failed,
         restarts: Some(3),
         result: Some("exit-code, status 64".into()),
+        exit_status: Some(64),
         ..waiting.clone()
     };
     let status = fixtures::status();
