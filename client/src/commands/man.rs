@@ -12,6 +12,8 @@ use crate::app::App;
 use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::help::Say;
+use crate::output::flow;
+use crate::output::style::Span;
 use crate::tr;
 
 /// The headings of a page as the generator spells them, and their messages.
@@ -44,7 +46,9 @@ pub(crate) fn run(app: &App, dir: &Path) -> Outcome {
         app.print_json(&json!({"dir": folder, "pages": count}))?;
     } else {
         let done = tr!(app.messages, "man-written", count = count, dir = folder.as_str());
-        app.print(&format!("{done}\n{}\n", tr!(app.messages, "man-try", dir = folder.as_str())))?;
+        for line in [done, tr!(app.messages, "man-try", dir = folder.as_str())] {
+            app.print(&flow::spans(app.look, "", 2, &[Span::plain(line)]))?;
+        }
     }
     Ok(Exit::Ok)
 }
