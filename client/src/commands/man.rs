@@ -108,4 +108,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_synopsis_begins_with_the_own_options() {
+        let dir = tempfile::tempdir().unwrap();
+        write_pages(args::shown(&|_| None), dir.path(), &|_| None).unwrap();
+        let page = fs::read_to_string(dir.path().join("kmi-e2e.1")).unwrap();
+        let synopsis = page.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
+        let place = |option: &str| synopsis.find(option).unwrap_or_else(|| panic!("{option}: {synopsis}"));
+        for own in ["requests", "batch", "window", "endpoint", "timeout", "pause", "scheme"] {
+            assert!(place(own) < place("json"), "{own}: {synopsis}");
+        }
+    }
 }
