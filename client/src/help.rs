@@ -65,6 +65,8 @@ fn sorted(mut command: Command, above: &str, say: Say<'_>) -> Command {
     }
     // What stands behind its name is the client's.
     let takes_none = name == "kmi kimi";
+    // Behind any own option, also in the synopsis of a manual page.
+    let mut places = 1000..;
     command
         .mut_args(|arg| {
             let of_all = arg.is_global_set() || arg.get_id() == "help";
@@ -75,6 +77,11 @@ fn sorted(mut command: Command, above: &str, say: Say<'_>) -> Command {
                 _ => say(OPTIONS.0),
             };
             let is_hidden = arg.is_hide_set() || (takes_none && of_all);
+            let arg = match (arg.get_id() == "help", arg.is_global_set()) {
+                (true, _) => arg.display_order(usize::MAX),
+                (_, true) => arg.display_order(places.next().unwrap_or(usize::MAX)),
+                _ => arg,
+            };
             let arg = arg.hide(is_hidden);
             match title {
                 Some(title) => arg.help_heading(title),

@@ -94,19 +94,33 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
         }
     }
     progress.clear();
-    let keys = count(&list.keys, &window);
+    Ok(judged(args, &status.rotation.mode, &list.keys, Seen { answered, failed, window }))
+}
+
+/// What came back.
+struct Seen {
+    answered: u32,
+    failed: BTreeMap<String, u32>,
+    /// The keys of the last good answers.
+    window: VecDeque<String>,
+}
+
+/// What it is worth.
+fn judged(args: &E2eArgs, rotation: &str, keys: &[Key], seen: Seen) -> Report {
+    let keys = count(keys, &seen.window);
     let confidence = confidence(&keys);
-    Ok(Report {
+    let is_even = confidence >= args.min_confidence;
+    Report {
         sent: args.requests,
-        answered,
-        passed: answered > 0 && failed.is_empty() && confidence >= args.min_confidence,
-        failed,
-        window: window.len(),
+        answered: seen.answered,
+        passed: seen.answered > 0 && seen.failed.is_empty() && is_even,
+        failed: seen.failed,
+        window: seen.window.len(),
         keys,
         confidence,
         min_confidence: args.min_confidence,
-        rotation: status.rotation.mode,
-    })
+        rotation: rotation.to_owned(),
+    }
 }
 
 fn target(app: &App, url: &str, args: &E2eArgs) -> Outcome<String> {

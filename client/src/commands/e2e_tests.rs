@@ -76,6 +76,21 @@ fn keys_below_the_first_tier_that_serves_do_not_count() {
 }
 
 #[test]
+fn one_failure_is_enough_to_fail() {
+    let keys = &fixtures::keys().keys[..1];
+    let args = E2eArgs::default();
+    let report = |answered: u32, failed: &[(&str, u32)]| {
+        let window = (0..answered).map(|_| "alpha".to_owned()).collect();
+        judged(&args, "auto", keys, Seen { answered, failed: counts(failed), window })
+    };
+    assert!(report(50, &[]).passed);
+    for (answered, failed) in [(49, ("http_500", 1)), (1, ("timeout", 49)), (0, ("connection", 50))] {
+        let report = report(answered, &[failed]);
+        assert!(!report.passed && report.exit() == Exit::Failed, "{report:?}");
+    }
+}
+
+#[test]
 fn verdicts() {
     let good = Report {
         sent: 50,

@@ -172,7 +172,8 @@ fn current(app: &App, list: &KeyList) -> Outcome {
         app.print_json(&serde_json::json!({"keys": chosen, "clients": list.clients}))?;
     } else {
         if through_proxy {
-            app.print(&format!("{}\n\n", tr!(messages, "current-through-proxy")))?;
+            let note = flow::spans(app.look, "", 2, &[Span::plain(tr!(messages, "current-through-proxy"))]);
+            app.print(&format!("{note}\n"))?;
         }
         app.print(&blocks(&app.view(), &chosen))?;
     }

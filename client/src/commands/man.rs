@@ -12,6 +12,8 @@ use crate::app::App;
 use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::help::Say;
+use crate::output::flow;
+use crate::output::style::Span;
 use crate::tr;
 
 /// The headings of a page as the generator spells them, and their messages.
@@ -44,7 +46,9 @@ pub(crate) fn run(app: &App, dir: &Path) -> Outcome {
         app.print_json(&json!({"dir": folder, "pages": count}))?;
     } else {
         let done = tr!(app.messages, "man-written", count = count, dir = folder.as_str());
-        app.print(&format!("{done}\n{}\n", tr!(app.messages, "man-try", dir = folder.as_str())))?;
+        for line in [done, tr!(app.messages, "man-try", dir = folder.as_str())] {
+            app.print(&flow::spans(app.look, "", 2, &[Span::plain(line)]))?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -102,6 +106,18 @@ mod tests {
                 assert_eq!(english == 0, locale == Locale::Ru, "{page}");
                 assert_eq!(page.matches("\n\\- ").count(), page.matches("\n.br\n\\- ").count(), "{page}");
             }
+        }
+    }
+
+    #[test]
+    fn the_synopsis_begins_with_the_own_options() {
+        let dir = tempfile::tempdir().unwrap();
+        write_pages(args::shown(&|_| None), dir.path(), &|_| None).unwrap();
+        let page = fs::read_to_string(dir.path().join("kmi-e2e.1")).unwrap();
+        let synopsis = page.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
+        let place = |option: &str| synopsis.find(option).unwrap_or_else(|| panic!("{option}: {synopsis}"));
+        for own in ["requests", "batch", "window", "endpoint", "timeout", "pause", "scheme"] {
+            assert!(place(own) < place("json"), "{own}: {synopsis}");
         }
     }
 }

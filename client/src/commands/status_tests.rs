@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixtures;
+use crate::output::locale::Locale;
 
 #[test]
 fn the_summary_in_every_look() {
@@ -36,4 +37,24 @@ fn the_words_of_others_cannot_steer_a_terminal() {
 #[test]
 fn json_is_the_object_of_the_contract() {
     insta::assert_snapshot!(crate::output::json::document(&fixtures::status()).unwrap_or_default());
+}
+
+/// A path that is longer than its line stands beside its mark all the same.
+#[test]
+fn an_alert_keeps_its_mark() {
+    for subject in
+        ["/home/you/.kmi/_auths/the-key-of-the-desk.env", "/home/you/.kmi/_auths/desk-key-1.env", "x.env"]
+    {
+        for level in ["error", "warn"] {
+            let issue =
+                Issue { level: level.into(), subject: subject.into(), ..fixtures::status().issues.remove(0) };
+            let text = fixtures::show(Locale::Ru, fixtures::NARROW, |view| alerts(view, &[issue]));
+            let mark = if level == "error" { "✗" } else { "!" };
+            assert!(text.contains(&format!("\n  {mark}  {subject}\n")), "{text}");
+        }
+    }
+    // Colours are of the mark alone.
+    let text =
+        fixtures::show(Locale::En, fixtures::TERMINAL, |view| alerts(view, &fixtures::status().issues));
+    assert!(text.contains("\n  ␛[33m!␛[0m  ␛[1mbroken.env␛[0m  KMI_API_KEY is missing"), "{text}");
 }

@@ -56,7 +56,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, rows: &[KeyRow<'_>], stale
     let mut shown: Vec<&KeyRow<'_>> = rows.iter().collect();
     let mut table = inner;
     if shown.len() > room {
-        shown.sort_by_key(|row| (trouble(row), !row.key.active));
+        // Among their like those at work come first; all else stays in the pool's order, so that nothing jumps.
+        shown.sort_by_key(|row| (trouble(row), !row.key.active, row.share == 0.0));
         let hidden = shown.split_off(room.saturating_sub(1));
         table.height = table.height.saturating_sub(1);
         let last = Rect { y: table.bottom(), height: inner.height - table.height, ..inner };

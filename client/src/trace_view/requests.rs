@@ -107,6 +107,11 @@ impl Plan {
     fn row(&self, view: &View<'_>, shown: &Rc<Shown>) -> Row<'static> {
         let entry = &shown.entry;
         let status = if entry.status == 0 { "---".to_owned() } else { entry.status.to_string() };
+        let paint = match entry.outcome.as_str() {
+            "completed" => Paint::of_status(entry.status),
+            _ if entry.status < 400 => Paint::Bad,
+            _ => Paint::of_status(entry.status),
+        };
         let label = entry.key_label.as_deref().unwrap_or("-");
         let took = usize::from(self.parts[TOOK].least);
         let tokens = entry.tokens.map_or_else(String::new, |tokens| {
@@ -116,7 +121,7 @@ impl Plan {
         let spans = [
             Span::new(Paint::Faint, clock(&entry.ts)),
             Span::new(Paint::Strong, cut(label, usize::from(self.parts[KEY].least))),
-            Span::new(Paint::of_status(entry.status), status),
+            Span::new(paint, status),
             Span::plain(format!("{:>took$}", view.millis(entry.latency_ms))),
             Span::plain(first_byte),
             Span::plain(tokens),
@@ -125,23 +130,33 @@ impl Plan {
         Row::new(self.chosen(spans).into_iter().map(|span| Line::from(piece(view, span))))
     }
 
-    /// What was asked and how it ended; the method goes first where there is no room for all.
+    /// What was asked and how it ended. Without room for all the method goes, and what was asked comes first: the status
+    /// says the rest.
     fn what(&self, view: &View<'_>, shown: &Rc<Shown>) -> String {
         let entry = &shown.entry;
-        let mut before = String::new();
-        if entry.attempts.len() > 1 {
-            before.push_str(&format!("×{} ", entry.attempts.len()));
-        }
-        if entry.outcome != "completed" {
-            before.push_str(&format!("{}: ", view.word("outcome", &entry.outcome)));
-        }
+        let tries = match entry.attempts.len() {
+            0 | 1 => String::new(),
+            several => format!("×{several} "),
+        };
+        let outcome = (entry.outcome != "completed").then(|| view.word("outcome", &entry.outcome));
         let room = usize::from(self.parts[REQUEST].least);
-        let whole = format!("{before}{} {}", entry.method, entry.endpoint);
+        let before = outcome.as_ref().map_or_else(String::new, |outcome| format!("{outcome}: "));
+        let whole = format!("{tries}{before}{} {}", entry.method, entry.endpoint);
         let whole = clean(&whole);
         if width(&whole) <= room {
             return whole.into_owned();
         }
-        cut(&clean(&format!("{before}{}", entry.endpoint)), room).into_owned()
+        // A good status is no good end then, and the word for it may have no room.
+        let mark = if outcome.is_some() && entry.status < 400 { "! " } else { "" };
+        let short = format!("{mark}{tries}{}", entry.endpoint);
+        let short = clean(&short);
+        match outcome {
+            // A few letters of it would say nothing.
+            Some(outcome) if width(&short) + 8 <= room => {
+                cut(&format!("{short}: {outcome}"), room).into_owned()
+            }
+            _ => cut(&short, room).into_owned(),
+        }
     }
 }
 
@@ -158,6 +173,25 @@ fn short(count: u64, exact: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_answer_is_marked_where_its_word_has_no_room() {
+        let mut entry = crate::trace_view::model::tests::entry(1, Some("alpha"), 200);
+        let shown = |entry: &kmi_proto::methods::requests::TraceEntry, room| {
+            let mut model = Model::default();
+            model.update(super::super::feed::Update::Entry(Box::new(entry.clone())));
+            let look = crate::output::style::Look { color: false, boxes: true, width: Some(80) };
+            crate::fixtures::show(crate::output::locale::Locale::En, look, |view| {
+                Plan::new(view, room).what(view, &model.visible()[0])
+            })
+        };
+        assert_eq!(shown(&entry, 78), "/chat/completions");
+        entry.outcome = "upstream_broke".into();
+        assert_eq!(shown(&entry, 78), "! /chat/completi…");
+        assert_eq!(shown(&entry, 120), "the upstream broke off: POST /chat/completions");
+        entry.status = 503;
+        assert_eq!(shown(&entry, 78), "/chat/completions");
+    }
 
     #[test]
     fn tokens_are_short() {

@@ -168,25 +168,36 @@ fn part(line: &str, world: World, look: Look) -> String {
 }
 
 /// Lines that are wider than their terminal, but for those where one long word alone is: a path or an address, which is
-/// there to be copied whole, as a command between backticks or one with `&&` is.
+/// there to be copied whole, beside a name at most. A command between backticks is one word, and one that sets variables
+/// or has several parts stays a line.
 fn too_wide(text: &str, columns: u16) -> Vec<String> {
-    let is_wide = |text: &str| unicode_width::UnicodeWidthStr::width(text) > columns.into();
+    /// Columns of the longest name with its blanks.
+    const NAME: usize = 16;
+    let columns = usize::from(columns);
+    let width = |text: &str| unicode_width::UnicodeWidthStr::width(text);
     let is_excused = |line: &String| {
-        let commands = || line.split('`').skip(1).step_by(2);
-        line.split_whitespace().chain(commands()).any(is_wide)
-            || line.split_whitespace().count() == 1
-            || line.contains(" && ")
+        let commands = line.split('`').skip(1).step_by(2);
+        let longest = line.split_whitespace().chain(commands).map(width).max().unwrap_or(0);
+        let is_alone = line.split_whitespace().count() == 1;
+        let sets =
+            |word: &str| word.split_once('=').is_some_and(|(name, _)| name.starts_with(char::is_uppercase));
+        let is_command = line.contains(" && ") || line.split_whitespace().next().is_some_and(sets);
+        is_alone || is_command || (longest > columns && width(line) - longest <= NAME)
     };
     let lines = text.lines().map(without_colours);
-    lines.filter(|line| is_wide(line) && !is_excused(line)).collect()
+    lines.filter(|line| width(line) > columns && !is_excused(line)).collect()
 }
 
 #[test]
 fn only_one_long_word_may_be_too_wide() {
     let wide = |line: &str| !too_wide(line, 20).is_empty();
     // A word of 35 bytes may take 18 columns, and setting a variable is no excuse.
-    for line in ["five words are too many", "это /состояние/и/ключи", "export A=1 B=2 C=3 D=4"]
-    {
+    for line in [
+        "five words are too many",
+        "all this stands in a line with /path/that/is/too/long",
+        "это /состояние/и/ключи",
+        "export A=1 B=2 C=3 D=4",
+    ] {
         assert!(wide(line), "{line}");
     }
     for line in [

@@ -10,7 +10,8 @@ use super::{ask, directory, file, find, listed, path_of, unwritten, wait};
 use crate::app::App;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::style::clean;
+use crate::output::flow;
+use crate::output::style::{Span, clean};
 use crate::tr;
 
 pub(super) fn remove(app: &App, args: &RemoveArgs) -> Outcome {
@@ -45,7 +46,7 @@ pub(super) fn remove(app: &App, args: &RemoveArgs) -> Outcome {
         )?;
     } else {
         let done = tr!(app.messages, "keys-removed", label = clean(&key.label).into_owned(), backup = backup);
-        app.print(&format!("{done}\n"))?;
+        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
     }
     if let Some(Some(twin)) = &gone {
         app.warn(&tr!(app.messages, "keys-twin", source = clean(&twin.source).into_owned()));
@@ -94,7 +95,7 @@ pub(super) fn switch(app: &App, label: &str, disabled: bool) -> Outcome {
             (false, false) => tr!(app.messages, "keys-switched-on", label = shown),
             (false, true) => tr!(app.messages, "keys-switched-on-already", label = shown),
         };
-        app.print(&format!("{done}\n"))?;
+        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
     }
     Ok(said_whether_seen(app, seen))
 }
