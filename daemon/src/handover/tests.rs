@@ -115,7 +115,7 @@ async fn one_that_is_slow_to_go_holds_up_nothing_else() {
     let holder = dir.path().join("holder");
     // The conversation stays open in another process: whether the successor has gone cannot be seen.
     let script = format!(
-        "sleep 1000 <&0 & echo $! >'{}'\nsleep 1000 </dev/null &\n\
+        "exec 3<&0; sleep 1000 & echo $! >'{}'\nsleep 1000 3<&- &\n\
          printf '{{\"new\":\"started\",\"pid\":%s}}\\n' $! >&0; exec sleep 1000",
         holder.display()
     );
@@ -139,7 +139,8 @@ async fn one_that_is_slow_to_go_holds_up_nothing_else() {
         rustix::process::Signal::KILL,
     )
     .unwrap();
-    assert!(result.is_err());
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("it was not ready after 1 s"), "{error}");
     // It is waited for 5 s.
     assert!(longest < Duration::from_secs(3), "all else stood still for {longest:?}");
 }
