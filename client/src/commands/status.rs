@@ -33,13 +33,18 @@ pub(crate) fn run(app: &App) -> Outcome {
     if app.json {
         app.print_json(&status)?;
     } else {
-        app.print(&render(&app.view(), &status))?;
+        app.print(&render(&app.view(), &status, held(app, &status)))?;
     }
     Ok(Exit::Ok)
 }
 
-/// The summary for people.
-pub(crate) fn render(view: &View<'_>, status: &Status) -> String {
+/// The changed setting that the service's files hold, so that a restart does not put it in force.
+pub(crate) fn held(app: &App, status: &Status) -> Option<&'static str> {
+    service::waiting_for_install(&app.settings.socket, &status.daemon.needs_restart)
+}
+
+/// The summary for people; `held` is a changed setting that the service's files hold.
+pub(crate) fn render(view: &View<'_>, status: &Status, held: Option<&str>) -> String {
     let messages = view.messages;
     let mut fields = Fields::default();
     let mode = if status.mode == "live" { Paint::Good } else { Paint::Warn };
@@ -64,7 +69,7 @@ pub(crate) fn render(view: &View<'_>, status: &Status) -> String {
     fields.row(tr!(messages, "status-requests"), requests(view, status));
     fields.row(tr!(messages, "status-daemon"), daemon(view, status));
     let mut text = fields.render(view.look);
-    text.push_str(&alerts(view, &with_waiting(view, status)));
+    text.push_str(&alerts(view, &with_waiting(view, status, held)));
     text
 }
 
@@ -205,12 +210,15 @@ fn daemon(view: &View<'_>, status: &Status) -> Vec<Span> {
 }
 
 /// The daemon's issues, and the settings that were changed and do not count yet.
-fn with_waiting(view: &View<'_>, status: &Status) -> Vec<Issue> {
+fn with_waiting(view: &View<'_>, status: &Status, held: Option<&str>) -> Vec<Issue> {
     let waiting = status.daemon.needs_restart.iter().map(|name| Issue {
         kind: "settings".to_owned(),
         level: "warn".to_owned(),
         subject: name.clone(),
-        message: tr!(view.messages, "status-needs-restart"),
+        message: match held == Some(name.as_str()) {
+            true => tr!(view.messages, "status-needs-install"),
+            false => tr!(view.messages, "status-needs-restart"),
+        },
     });
     status.issues.iter().cloned().chain(waiting).collect()
 }

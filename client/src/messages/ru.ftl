@@ -252,6 +252,7 @@ sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
 daemon-pid = pid { $pid }
 daemon-up = работает { $span }
+status-needs-install = изменена; начнёт действовать после `kmi service install`, потому что адрес держит служба
 status-needs-restart = изменена; начнёт действовать после `kmi proxy-restart`
 alerts-title = { $count ->
     [one] { $count } предупреждение
@@ -330,6 +331,7 @@ error-stop-next = `kmi proxy-stop -f` не ждёт запросов в рабо
 reload-changed = Теперь действует: { $names }
 reload-same = Ничего не изменилось.
 reload-keys = ключи
+reload-waiting-install = После `kmi service install`: { $names }
 reload-waiting = После `kmi proxy-restart`: { $names }
 reload-refused = { $count ->
         [one] Прежние настройки остаются в силе, потому что { $count } ошибочна:

@@ -184,6 +184,14 @@ pub(crate) fn would_start(socket: &Path) -> bool {
     })
 }
 
+/// Which of the settings that wait for a restart wait for an install in truth, because the manager of the service that
+/// answers at `socket` listens on the proxy's address itself.
+pub(crate) fn waiting_for_install(socket: &Path, needs_restart: &[String]) -> Option<&'static str> {
+    let listen = kmid_config::env::PROXY_LISTEN.name;
+    let asked = || Manager::here().filter(|manager| manager.serves(socket))?.written()?.listens;
+    (needs_restart.iter().any(|name| name == listen) && asked().is_some()).then_some(listen)
+}
+
 /// What the manager says of the service that answers at `socket`, if one is installed.
 pub(crate) fn state_of(socket: &Path) -> Option<State> {
     Manager::here().filter(|manager| manager.serves(socket)).map(|manager| manager.state())
