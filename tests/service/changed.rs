@@ -112,6 +112,9 @@ async fn settings_that_cannot_be_used_are_named_by_every_command() {
         assert_eq!(refused.code, code, "{refused:?}");
         assert!(refused.err.contains("settings cannot be used") && refused.err.contains("kmi doctor"));
     }
+    let status = manager.kmi(&["--json", "status"]).await.json();
+    let proxy = &status["proxy"];
+    assert_eq!((&proxy["starts_on_request"], &proxy["settings_unusable"]), (&json!(false), &json!(true)));
     let checks = doctor(&manager).await;
     assert_eq!((checks.len(), &checks[0]["level"]), (1, &json!("fail")), "{checks:?}");
     let doctor_says = manager.kmi(&["doctor"]).await.out;

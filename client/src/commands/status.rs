@@ -10,16 +10,20 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
+use crate::service::State;
 use crate::{service, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
     let Some(mut daemon) = connect::find(app, Start::No)? else {
         if app.json {
+            let service = service::state_of(&app.settings.socket);
+            let unusable = service.as_ref().is_some_and(State::settings_unusable);
             app.print_json(&json!({
                 "proxy": {
                     "running": false,
                     "daemon_log": connect::proxy_out(app),
-                    "starts_on_request": service::would_start(&app.settings.socket),
+                    "starts_on_request": !unusable && service.is_some_and(|state| state.would_start()),
+                    "settings_unusable": unusable,
                 },
                 "daemon": {"state_dir": app.settings.state_dir, "env_file": app.settings.env_file},
                 "issues": [],

@@ -113,11 +113,7 @@ impl State {
 
     /// Whether a request would start it.
     pub(crate) fn would_start(&self) -> bool {
-        match self.activity {
-            Activity::Waiting | Activity::Restarting => true,
-            Activity::Failed => self.listens,
-            _ => false,
-        }
+        self.listens && matches!(self.activity, Activity::Waiting | Activity::Restarting | Activity::Failed)
     }
 
     fn unknown(manager: &'static str, file: Option<PathBuf>) -> Self {
