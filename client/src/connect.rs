@@ -39,6 +39,9 @@ const LONGEST_START: Duration = Duration::from_secs(30);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// After so many of them the service manager is asked, too.
+const LOOKS_A_QUESTION: u128 = 20;
+
 /// Whether the daemon is started when it is not running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -107,9 +110,16 @@ fn launch_service(app: &App) -> Outcome<bool> {
 /// # Errors
 /// When it does not answer in time.
 pub(crate) fn once_it_serves(app: &App) -> Outcome<Daemon> {
-    for _ in 0..LONGEST_START.as_millis() / LOOK_EVERY.as_millis() {
+    for look in 1..=LONGEST_START.as_millis() / LOOK_EVERY.as_millis() {
         if let Some(daemon) = find(app, Start::No)? {
             return Ok(daemon);
+        }
+        // Where the manager does not wait for it, its state tells that it ended.
+        if look % LOOKS_A_QUESTION == 0
+            && let Some(state) = service::state_of(&app.settings.socket)
+            && state.settings_unusable()
+        {
+            return Err(settings_unusable(app, Exit::Usage).into());
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -245,7 +255,9 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
 /// The daemon's own words, behind ours where we know the kind.
 fn refused(app: &App, error: &RpcError) -> Failure {
     let messages = &app.messages;
-    let said = clean(&error.message).into_owned();
+    // A list of what is wrong comes on lines of its own.
+    let said: Vec<&str> = error.message.split_whitespace().collect();
+    let said = clean(&said.join(" ")).into_owned();
     let mut what = match messages.find(&format!("refused-{}", error.kind.replace('_', "-"))) {
         Some(ours) => tr!(messages, "refused-because", what = ours, said = said),
         None => tr!(messages, "refused-other", said = said),

@@ -34,6 +34,11 @@ async fn an_address_that_moved_needs_an_install_and_no_restart() {
         assert_eq!(manager.pid().await, pid, "{command:?}");
     }
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);
+    for (command, word) in [("status", "puts it in force"), ("proxy-reload", "KMI_PROXY_LISTEN")] {
+        let said = manager.kmi_does(&[command]).await.out;
+        assert!(said.contains("`kmi service install`") && said.contains(word), "{said}");
+        assert!(!said.contains("proxy-restart"), "{said}");
+    }
     let checks = doctor(&manager).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     assert_eq!((&checks[0]["level"], &checks[0]["fix"]), (&json!("warn"), &json!("kmi service install")));
@@ -54,12 +59,12 @@ async fn an_address_that_moved_needs_an_install_and_no_restart() {
 #[tokio::test]
 async fn an_address_that_the_unit_was_given_by_hand_fits() {
     let _alone = alone().await;
-    let Some(manager) = UserManager::start().await else { return };
+    let Some(mut manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let moved = "127.0.0.2:23460";
     manager.home.write(
         ".config/systemd/user/kmid.service.d/own.conf",
-        format!("[Service]\nEnvironment=KMI_PROXY_LISTEN={moved}\n"),
+        format!("[Service]\nEnvironment=KMI_PROXY_LISTEN={moved} SSL_CERT_FILE=/ca.pem\n"),
     );
     let socket = format!("[Socket]\nListenStream=\nListenStream={moved}\n");
     manager.home.write(".config/systemd/user/kmid.socket.d/own.conf", socket);
@@ -69,6 +74,13 @@ async fn an_address_that_the_unit_was_given_by_hand_fits() {
     manager.kmi_does(&["service", "restart"]).await;
     assert_eq!(manager.status().await["proxy"]["url"], format!("http://{moved}/kmi-rotor/v1"));
     assert_eq!(doctor(&manager).await[0]["level"], "ok");
+    // An install goes along with it, and does not ask for what is there already.
+    manager.home.set("SSL_CERT_FILE", "/ca.pem");
+    manager.home.set("SSL_CERT_DIR", "/certs");
+    let would = manager.kmi_does(&["--json", "service", "install", "--dry-run"]).await.json();
+    assert_eq!(would["left_behind"], json!(["SSL_CERT_DIR"]));
+    let socket = would["files"][1]["content"].as_str().unwrap();
+    assert!(socket.contains(&format!("ListenStream={moved}\n")), "{socket}");
 }
 
 #[tokio::test]
@@ -77,6 +89,12 @@ async fn settings_that_cannot_be_used_are_named_by_every_command() {
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     write(&manager, "KMI_PROXY_DRAIN_SECONDS=soon\n");
+    let refused = manager.kmi(&["service", "restart"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("\"soon\" is not allowed") && !refused.err.contains('\u{fffd}'),
+        "{refused:?}"
+    );
     manager.systemctl(&["stop", "kmid.service"]).await;
     let start = ["--user", "start", "kmid.service"];
     let started = manager.run(std::path::Path::new("/bin/systemctl"), &start).await;
@@ -94,6 +112,9 @@ async fn settings_that_cannot_be_used_are_named_by_every_command() {
         assert_eq!(refused.code, code, "{refused:?}");
         assert!(refused.err.contains("settings cannot be used") && refused.err.contains("kmi doctor"));
     }
+    let status = manager.kmi(&["--json", "status"]).await.json();
+    let proxy = &status["proxy"];
+    assert_eq!((&proxy["starts_on_request"], &proxy["settings_unusable"]), (&json!(false), &json!(true)));
     let checks = doctor(&manager).await;
     assert_eq!((checks.len(), &checks[0]["level"]), (1, &json!("fail")), "{checks:?}");
     let doctor_says = manager.kmi(&["doctor"]).await.out;

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span};
-use crate::tr;
+use crate::{service, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
     let mut daemon = connect::require(app, Start::No)?;
@@ -19,7 +19,8 @@ pub(crate) fn run(app: &App) -> Outcome {
     if app.json {
         app.print_json(&reloaded)?;
     } else {
-        app.print(&render(&app.view(), &reloaded))?;
+        let held = service::waiting_for_install(&app.settings.socket, &reloaded.needs_restart);
+        app.print(&render(&app.view(), &reloaded, held))?;
     }
     Ok(if refused(&reloaded).is_empty() { Exit::Ok } else { Exit::Usage })
 }
@@ -30,8 +31,8 @@ fn refused(reloaded: &Reloaded) -> Vec<Issue> {
     reloaded.issues.iter().filter(bad).cloned().collect()
 }
 
-/// What counts now, what waits, and what is wrong.
-pub(crate) fn render(view: &View<'_>, reloaded: &Reloaded) -> String {
+/// What counts now, what waits, and what is wrong; `held` is a setting that the service's files hold.
+pub(crate) fn render(view: &View<'_>, reloaded: &Reloaded, held: Option<&str>) -> String {
     let messages = view.messages;
     let wrong = refused(reloaded);
     if !wrong.is_empty() {
@@ -50,9 +51,13 @@ pub(crate) fn render(view: &View<'_>, reloaded: &Reloaded) -> String {
     if !reloaded.changed.is_empty() {
         lines.push(Span::new(Paint::Good, tr!(messages, "reload-changed", names = names(&reloaded.changed))));
     }
-    if !reloaded.needs_restart.is_empty() {
-        let names = names(&reloaded.needs_restart);
-        lines.push(Span::new(Paint::Warn, tr!(messages, "reload-waiting", names = names)));
+    let waiting = reloaded.needs_restart.iter().filter(|name| held != Some(name.as_str()));
+    let waiting: Vec<String> = waiting.cloned().collect();
+    if !waiting.is_empty() {
+        lines.push(Span::new(Paint::Warn, tr!(messages, "reload-waiting", names = names(&waiting))));
+    }
+    if let Some(name) = held {
+        lines.push(Span::new(Paint::Warn, tr!(messages, "reload-waiting-install", names = name)));
     }
     if lines.is_empty() {
         lines.push(Span::plain(tr!(messages, "reload-same")));

@@ -23,6 +23,21 @@ fn what_counts_now_what_waits_and_what_is_wrong() {
     assert_eq!(refused(&refused_one).len(), 1);
     assert!(refused(&all).is_empty());
     insta::assert_snapshot!(fixtures::looks(|view| {
-        [&all, &reloaded(&[], &[], json!([])), &refused_one].map(|answer| render(view, answer)).join("\n")
+        [&all, &reloaded(&[], &[], json!([])), &refused_one]
+            .map(|answer| render(view, answer, None))
+            .join("\n")
     }));
+}
+
+#[test]
+fn what_the_files_of_the_service_hold_waits_for_them() {
+    let show = |names: &[&str]| {
+        let answer = reloaded(&[], names, json!([]));
+        fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            render(view, &answer, Some("KMI_PROXY_LISTEN"))
+        })
+    };
+    let both = "After `kmi proxy-restart`: KMI_DRY_RUN\nAfter `kmi service install`: KMI_PROXY_LISTEN\n";
+    assert_eq!(show(&["KMI_PROXY_LISTEN", "KMI_DRY_RUN"]), both);
+    assert_eq!(show(&["KMI_PROXY_LISTEN"]), "After `kmi service install`: KMI_PROXY_LISTEN\n");
 }

@@ -10,16 +10,20 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
+use crate::service::State;
 use crate::{service, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
     let Some(mut daemon) = connect::find(app, Start::No)? else {
         if app.json {
+            let service = service::state_of(&app.settings.socket);
+            let unusable = service.as_ref().is_some_and(State::settings_unusable);
             app.print_json(&json!({
                 "proxy": {
                     "running": false,
                     "daemon_log": connect::proxy_out(app),
-                    "starts_on_request": service::would_start(&app.settings.socket),
+                    "starts_on_request": !unusable && service.is_some_and(|state| state.would_start()),
+                    "settings_unusable": unusable,
                 },
                 "daemon": {"state_dir": app.settings.state_dir, "env_file": app.settings.env_file},
                 "issues": [],
@@ -33,13 +37,18 @@ pub(crate) fn run(app: &App) -> Outcome {
     if app.json {
         app.print_json(&status)?;
     } else {
-        app.print(&render(&app.view(), &status))?;
+        app.print(&render(&app.view(), &status, held(app, &status)))?;
     }
     Ok(Exit::Ok)
 }
 
-/// The summary for people.
-pub(crate) fn render(view: &View<'_>, status: &Status) -> String {
+/// The changed setting that the service's files hold, so that a restart does not put it in force.
+pub(crate) fn held(app: &App, status: &Status) -> Option<&'static str> {
+    service::waiting_for_install(&app.settings.socket, &status.daemon.needs_restart)
+}
+
+/// The summary for people; `held` is a changed setting that the service's files hold.
+pub(crate) fn render(view: &View<'_>, status: &Status, held: Option<&str>) -> String {
     let messages = view.messages;
     let mut fields = Fields::default();
     let mode = if status.mode == "live" { Paint::Good } else { Paint::Warn };
@@ -64,7 +73,7 @@ pub(crate) fn render(view: &View<'_>, status: &Status) -> String {
     fields.row(tr!(messages, "status-requests"), requests(view, status));
     fields.row(tr!(messages, "status-daemon"), daemon(view, status));
     let mut text = fields.render(view.look);
-    text.push_str(&alerts(view, &with_waiting(view, status)));
+    text.push_str(&alerts(view, &with_waiting(view, status, held)));
     text
 }
 
@@ -205,12 +214,15 @@ fn daemon(view: &View<'_>, status: &Status) -> Vec<Span> {
 }
 
 /// The daemon's issues, and the settings that were changed and do not count yet.
-fn with_waiting(view: &View<'_>, status: &Status) -> Vec<Issue> {
+fn with_waiting(view: &View<'_>, status: &Status, held: Option<&str>) -> Vec<Issue> {
     let waiting = status.daemon.needs_restart.iter().map(|name| Issue {
         kind: "settings".to_owned(),
         level: "warn".to_owned(),
         subject: name.clone(),
-        message: tr!(view.messages, "status-needs-restart"),
+        message: match held == Some(name.as_str()) {
+            true => tr!(view.messages, "status-needs-install"),
+            false => tr!(view.messages, "status-needs-restart"),
+        },
     });
     status.issues.iter().cloned().chain(waiting).collect()
 }

@@ -4,7 +4,7 @@ use crate::output::locale::Locale;
 
 #[test]
 fn the_summary_in_every_look() {
-    insta::assert_snapshot!(fixtures::looks(|view| render(view, &fixtures::status())));
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &fixtures::status(), None)));
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_fresh_daemon_without_keys() {
     status.rotation.mode = "mode-of-tomorrow".into();
     status.daemon.rss_bytes = 0;
     status.issues.clear();
-    insta::assert_snapshot!(fixtures::looks(|view| render(view, &status)));
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &status, None)));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_words_of_others_cannot_steer_a_terminal() {
     status.active_key = Some("\x1b]0;owned\x07".into());
     status.issues[0].message = "line\r\x1b[2Joverwritten".into();
     let look = crate::output::style::Look { color: false, ..fixtures::TERMINAL };
-    let text = fixtures::show(crate::output::locale::Locale::En, look, |view| render(view, &status));
+    let text = fixtures::show(crate::output::locale::Locale::En, look, |view| render(view, &status, None));
     assert!(!text.contains(['␛', '\r', '\x07']), "{text}");
 }
 

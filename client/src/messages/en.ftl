@@ -234,6 +234,7 @@ sessions-cached = { $percent } % of prompt tokens from the cache
 status-daemon = daemon
 daemon-pid = pid { $pid }
 daemon-up = up { $span }
+status-needs-install = it was changed; `kmi service install` puts it in force, because the service holds the address
 status-needs-restart = it was changed; `kmi proxy-restart` puts it in force
 alerts-title = { $count ->
     [one] { $count } alert
@@ -307,6 +308,7 @@ error-stop-next = `kmi proxy-stop -f` does not wait for requests in flight
 reload-changed = In force now: { $names }
 reload-same = Nothing has changed.
 reload-keys = the keys
+reload-waiting-install = After `kmi service install`: { $names }
 reload-waiting = After `kmi proxy-restart`: { $names }
 reload-refused = { $count ->
         [one] The old settings stay in force, because one is wrong:

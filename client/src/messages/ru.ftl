@@ -252,6 +252,7 @@ sessions-cached = { $percent } % токенов запросов из кэша
 status-daemon = процесс
 daemon-pid = pid { $pid }
 daemon-up = работает { $span }
+status-needs-install = изменена; начнёт действовать после `kmi service install`, потому что адрес держит служба
 status-needs-restart = изменена; начнёт действовать после `kmi proxy-restart`
 alerts-title = { $count ->
     [one] { $count } предупреждение
@@ -331,6 +332,7 @@ error-stop-next = `kmi proxy-stop -f` не ждёт запросов в рабо
 reload-changed = Теперь действует: { $names }
 reload-same = Ничего не изменилось.
 reload-keys = ключи
+reload-waiting-install = После `kmi service install`: { $names }
 reload-waiting = После `kmi proxy-restart`: { $names }
 reload-refused = { $count ->
         [one] Прежние настройки остаются в силе, потому что { $count } ошибочна:
@@ -880,10 +882,10 @@ help-kmi-service-after =
       kmi service status               что говорит диспетчер служб и что говорит kmid
 help-kmi-service-install = Запускать kmid вместе с вашим сеансом и дождаться, пока он заработает
 help-kmi-service-install--dry-run = Показать, что было бы записано и выполнено, ничего не меняя
-help-kmi-service-install--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил
+help-kmi-service-install--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил, или службу другой папки состояния
 help-kmi-service-uninstall = Отменить `install`: остановить службу и удалить её файлы
 help-kmi-service-uninstall--dry-run = Показать, что было бы удалено и выполнено, ничего не меняя
-help-kmi-service-uninstall--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил
+help-kmi-service-uninstall--yes = Не спрашивать, прежде чем заменить или удалить файл, который кто-то изменил, или службу другой папки состояния
 help-kmi-service-start = Запустить службу
 help-kmi-service-stop = Остановить службу; следующий запрос её тоже не запустит
 help-kmi-service-restart = Перезапустить службу; запросы тем временем ждут

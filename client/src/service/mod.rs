@@ -113,11 +113,7 @@ impl State {
 
     /// Whether a request would start it.
     pub(crate) fn would_start(&self) -> bool {
-        match self.activity {
-            Activity::Waiting | Activity::Restarting => true,
-            Activity::Failed => self.listens,
-            _ => false,
-        }
+        self.listens && matches!(self.activity, Activity::Waiting | Activity::Restarting | Activity::Failed)
     }
 
     fn unknown(manager: &'static str, file: Option<PathBuf>) -> Self {
@@ -182,6 +178,14 @@ pub(crate) fn would_start(socket: &Path) -> bool {
     Manager::here().is_some_and(|manager| {
         matches!(manager, Manager::Systemd(_)) && manager.serves(socket) && manager.state().would_start()
     })
+}
+
+/// Which of the settings that wait for a restart wait for an install in truth, because the manager of the service that
+/// answers at `socket` listens on the proxy's address itself.
+pub(crate) fn waiting_for_install(socket: &Path, needs_restart: &[String]) -> Option<&'static str> {
+    let listen = kmid_config::env::PROXY_LISTEN.name;
+    let asked = || Manager::here().filter(|manager| manager.serves(socket))?.written()?.listens;
+    (needs_restart.iter().any(|name| name == listen) && asked().is_some()).then_some(listen)
 }
 
 /// What the manager says of the service that answers at `socket`, if one is installed.

@@ -31,7 +31,8 @@ pub(super) fn check(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
                 ),
             }
         }
-        if checks.is_empty() && !state.enabled {
+        // Elsewhere a file alone is enough at the next log-in.
+        if checks.is_empty() && !state.enabled && matches!(manager, Manager::Systemd(_)) {
             let path = state.file.unwrap_or_default().display().to_string();
             checks.push(Check::ok("service", tr!(app.messages, "doctor-service-not-enabled", path = path)));
         }

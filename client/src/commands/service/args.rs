@@ -39,7 +39,7 @@ pub(crate) struct InstallArgs {
     /// Show what would be written and run, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask before a file is replaced or removed that somebody changed
+    /// Do not ask before a file that somebody changed, or the service of another state directory, is replaced or removed
     #[arg(short, long)]
     pub(crate) yes: bool,
 }

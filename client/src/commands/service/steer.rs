@@ -122,7 +122,7 @@ pub(super) fn status(app: &App) -> Outcome {
         let view = app.view();
         let mut text = render(&view, &state, daemon.as_ref());
         if let Some(daemon) = &daemon {
-            text.push_str(&format!("\n{}", status::render(&view, daemon)));
+            text.push_str(&format!("\n{}", status::render(&view, daemon, status::held(app, daemon))));
         }
         app.print(&text)?;
         if let Some(what) = way::elsewhere(app, &manager) {
