@@ -2,6 +2,7 @@
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::{Issue, Status};
+use kmid_core::said::Said;
 use serde_json::json;
 
 use crate::app::App;
@@ -210,7 +211,7 @@ fn with_waiting(view: &View<'_>, status: &Status) -> Vec<Issue> {
         kind: "settings".to_owned(),
         level: "warn".to_owned(),
         subject: name.clone(),
-        message: tr!(view.messages, "status-needs-restart"),
+        said: Said::plain(tr!(view.messages, "status-needs-restart")),
     });
     status.issues.iter().cloned().chain(waiting).collect()
 }
@@ -225,8 +226,11 @@ pub(crate) fn alerts(view: &View<'_>, issues: &[Issue]) -> String {
     for issue in issues {
         let (mark, paint) = if issue.level == "error" { ("✗", Paint::Bad) } else { ("!", Paint::Warn) };
         let mark = if view.look.boxes { mark.to_owned() } else { view.word("level", &issue.level) };
-        let spans =
-            [Span::new(paint, mark), Span::new(Paint::Strong, &issue.subject), Span::plain(&issue.message)];
+        let spans = [
+            Span::new(paint, mark),
+            Span::new(Paint::Strong, &issue.subject),
+            Span::plain(view.messages.said(&issue.said)),
+        ];
         text.push_str(&flow::spans(view.look, "  ", 4, &spans));
     }
     text

@@ -22,7 +22,7 @@ const BAR: usize = 24;
 const ROOM_FOR_BARS: usize = 90;
 
 pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
-    since_of(app, Some(&args.since))?;
+    let since = since_of(app, Some(&args.since))?.map(|time| time.to_string());
     let mut daemon = connect::require(app, Start::OnDemand)?;
     let by = match args.by {
         UsageBy::Key => "key",
@@ -31,7 +31,7 @@ pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
         UsageBy::Model => "model",
         UsageBy::Client => "client",
     };
-    let params = GetParams { since: Some(args.since.clone()), by: Some(by.to_owned()) };
+    let params = GetParams { since, by: Some(by.to_owned()), zone: Some(app.view().zone_name()) };
     let usage = daemon.ask::<typed::UsageGet>(&params).map_err(|error| connect::failure(app, error))?;
     if app.json {
         app.print_json(&usage)?;

@@ -11,7 +11,6 @@ use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 use super::feed::Lost;
 use super::model::{Link, Model, Over, Shown, Statuses};
 use super::{detail, keys};
-use crate::commands::trace::clock;
 use crate::output::View;
 use crate::output::style::{Paint, Span, cut, width};
 use crate::tr;
@@ -207,7 +206,7 @@ fn request(view: &View<'_>, shown: &Rc<Shown>, wide: bool) -> Row<'static> {
     let status = if entry.status == 0 { "---".to_owned() } else { entry.status.to_string() };
     let label = entry.key_label.as_deref().unwrap_or("-");
     let mut spans = vec![
-        Span::new(Paint::Faint, clock(&entry.ts)),
+        Span::new(Paint::Faint, view.trace_clock(&entry.ts)),
         Span::new(Paint::Strong, cut(label, usize::from(label_columns(wide)))),
         Span::new(Paint::of_status(entry.status), status),
         Span::plain(if wide {

@@ -108,7 +108,7 @@ impl App {
         let wanted = tokio::task::spawn_blocking(move || load::load(&launch, &outside))
             .await
             .map_err(|error| RestartError::Failed(error.to_string()))?
-            .map_err(|bad| RestartError::BadSettings(bad.to_string()))?
+            .map_err(|bad| RestartError::BadSettings(bad.said()))?
             .settings;
         handover::stays_put(&self.settings.load(), &wanted)?;
         let mut args = self.launch.to_args();

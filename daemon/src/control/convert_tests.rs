@@ -6,6 +6,7 @@ use kmid_core::ledger::{Figure, Source};
 use kmid_core::policy::Policy;
 use kmid_core::pool::Mode;
 use kmid_core::pool::view::ErrorCounts;
+use kmid_core::said::Said;
 
 use super::*;
 use crate::fixtures;
@@ -99,7 +100,8 @@ fn a_key_has_the_fields_of_the_specification() {
 
 #[test]
 fn only_key_files_are_listed_with_the_keys() {
-    let issue = |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: "m".to_owned() };
+    let issue =
+        |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: Said::plain("m") };
     let list = key_list(
         &view(),
         time("2026-11-23T12:00:09Z"),

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::InstallArgs;
 use super::{carry_out, daemon_status, manager, reachable, start_or_stop, stop_by, wait_ready};
 use crate::app::App;
+use crate::commands::bad_settings;
 use crate::commands::keys::ask;
 use crate::commands::proxy_stop;
 use crate::connect::{self, Start};
@@ -147,11 +148,7 @@ fn plan(app: &App, manager: &Manager) -> Outcome<Plan> {
     let version = if let Manager::Systemd(_) = manager { systemd::version() } else { None };
     plan::make(&kmid, app.socket_flag.as_deref(), version).map_err(|error| {
         match error {
-            PlanError::Settings(bad) => {
-                let list: String = bad.issues.iter().map(|issue| format!("\n  - {issue}")).collect();
-                Failure::new(Exit::Usage, tr!(app.messages, "error-settings", list = list))
-                    .next(tr!(app.messages, "next-settings"))
-            }
+            PlanError::Settings(bad) => bad_settings(app, &bad.said()),
             PlanError::Listen(listen, state_dir) => {
                 let file = state_dir.join(".env").display().to_string();
                 let what = tr!(app.messages, "service-listen", listen = listen.to_string());
@@ -209,8 +206,12 @@ fn is_free(app: &App, plan: &Plan) -> Outcome<()> {
     match std::net::TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let what =
-                tr!(app.messages, "service-address", address = listen.to_string(), why = error.to_string());
+            let what = tr!(
+                app.messages,
+                "service-address",
+                address = listen.to_string(),
+                why = app.messages.io(&error)
+            );
             let file = plan.state_dir.join(".env").display().to_string();
             Err(Failure::new(Exit::Failed, what)
                 .next(tr!(app.messages, "service-address-next", file = file))
@@ -266,7 +267,7 @@ fn prepare_folders(manager: &Manager, plan: &Plan) -> io::Result<()> {
 
 fn unwritten(app: &App, path: &Path, error: &io::Error) -> Failure {
     let path = path.display().to_string();
-    let what = tr!(app.messages, "service-unwritten", path = path, why = error.to_string());
+    let what = tr!(app.messages, "service-unwritten", path = path, why = app.messages.io(&error));
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-doctor"))
 }
 
