@@ -132,14 +132,15 @@ fn refusals_have_their_kinds_and_times() {
     assert!(kind(Refused::NotAllowed).is(Kind::Policy));
     assert!(kind(Refused::NoKeys).is(Kind::NoKeys));
     assert_eq!(kind(Refused::NoKeys).retry_at, None);
-    let none = kind(Refused::NoneServes { states: "alpha: cooling".to_owned() });
+    let none = kind(Refused::NoneServes { states: vec![Said::plain("alpha: cooling")] });
     assert!(none.is(Kind::NoneServes));
     assert_eq!(none.retry_at.as_deref(), Some("2026-11-23T15:00:00.000Z"));
 }
 
 #[test]
 fn refresh_results_are_told_apart() {
-    let refreshed = refreshed(vec![("a".to_owned(), Ok(())), ("b".to_owned(), Err("timed out".to_owned()))]);
+    let refreshed =
+        refreshed(vec![("a".to_owned(), Ok(())), ("b".to_owned(), Err(Said::plain("timed out").into()))]);
     assert_eq!(refreshed.refreshed, ["a"]);
     assert_eq!((refreshed.failed[0].label.as_str(), refreshed.failed[0].error.as_str()), ("b", "timed out"));
 }

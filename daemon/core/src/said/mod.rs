@@ -185,7 +185,7 @@ macro_rules! from_number {
 
 from_number!(u16, u32, u64, usize, i64);
 
-/// `say!(code, name = value)`: the sentence of [`sentences`] with its arguments.
+/// `say!(code, name = value)`: a sentence of [`said::sentences`](crate::said::sentences) with its arguments.
 #[macro_export]
 macro_rules! say {
     ($code:ident $(, $name:ident = $value:expr)* $(,)?) => {

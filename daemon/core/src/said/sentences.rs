@@ -5,7 +5,7 @@ use super::Sentence;
 macro_rules! sentences {
     ($($code:ident: $english:literal,)*) => {
         $(
-            #[doc = $english]
+            #[doc = concat!("```text\n", $english, "\n```")]
             #[allow(non_upper_case_globals, reason = "the name is the code")]
             pub const $code: Sentence = Sentence { code: stringify!($code), english: $english };
         )*
