@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use kmid_config::settings::ClientSettings;
+use kmid_core::said::Said;
 use serde::Serialize;
 
 use crate::args::Global;
@@ -22,9 +23,9 @@ pub(crate) struct App {
     /// Resolved settings.
     pub(crate) settings: ClientSettings,
     /// What is wrong with them.
-    pub(crate) settings_errors: Vec<String>,
+    pub(crate) settings_errors: Vec<Said>,
     /// What to know about them.
-    pub(crate) settings_warnings: Vec<String>,
+    pub(crate) settings_warnings: Vec<Said>,
     /// The person's language.
     pub(crate) messages: Messages,
     /// How stdout is written.

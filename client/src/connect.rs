@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use interprocess::local_socket::prelude::*;
@@ -15,11 +15,12 @@ use kmi_proto::method::typed;
 use kmi_proto::methods::daemon::{Hello, HelloParams};
 
 use crate::app::App;
+use crate::commands::bad_settings;
 use crate::commands::service::start_by;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::style::clean;
 use crate::service::{Activity, State};
-use crate::{service, tr};
+use crate::{service, settings, tr};
 
 /// A connection to the daemon.
 pub(crate) type Daemon = Client<Stream>;
@@ -71,8 +72,14 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
                 _ if !may_start => return Ok(None),
                 _ if launch_service(app)? => {}
                 Start::No => return Ok(None),
-                Start::OnDemand => launch(app, &[vec!["--no-folder".into()], socket_flag(app)].concat())?,
-                Start::Asked => launch(app, &socket_flag(app))?,
+                Start::OnDemand => {
+                    can_start(app, false)?;
+                    launch(app, &[vec!["--no-folder".into()], socket_flag(app)].concat())?;
+                }
+                Start::Asked => {
+                    can_start(app, true)?;
+                    launch(app, &socket_flag(app))?;
+                }
             }
             let Some(stream) = open(app)? else {
                 return Err(Failure::new(
@@ -242,7 +249,7 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
             Failure::new(Exit::Failed, tr!(messages, "error-no-answer")).next(tr!(messages, "next-logs"))
         }
         ClientError::Io(error) => {
-            Failure::new(Exit::Failed, tr!(messages, "error-connection", why = error.to_string()))
+            Failure::new(Exit::Failed, tr!(messages, "error-connection", why = messages.io(&error)))
                 .next(tr!(messages, "next-doctor"))
         }
         ClientError::Protocol(why) => {
@@ -255,9 +262,14 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
 /// The daemon's own words, behind ours where we know the kind.
 fn refused(app: &App, error: &RpcError) -> Failure {
     let messages = &app.messages;
-    // A list of what is wrong comes on lines of its own.
-    let said: Vec<&str> = error.message.split_whitespace().collect();
-    let said = clean(&said.join(" ")).into_owned();
+    let said = match &error.said {
+        Some(said) => messages.said(said),
+        // A list of what is wrong comes on lines of its own.
+        None => {
+            let words: Vec<&str> = error.message.split_whitespace().collect();
+            clean(&words.join(" ")).into_owned()
+        }
+    };
     let mut what = match messages.find(&format!("refused-{}", error.kind.replace('_', "-"))) {
         Some(ours) => tr!(messages, "refused-because", what = ours, said = said),
         None => tr!(messages, "refused-other", said = said),
@@ -283,7 +295,7 @@ fn open(app: &App) -> Outcome<Option<Stream>> {
     };
     let address = kmi_proto::endpoint::address(&app.settings.socket)
         .map_err(|error| Failure { exit: Exit::Usage, ..fail(error.to_string()) })?;
-    dial(&address).map_err(|error| fail(error.to_string()).into())
+    dial(&address).map_err(|error| fail(app.messages.io(&error)).into())
 }
 
 /// Opens the socket at an address of [`kmi_proto::endpoint`]; `None` when nobody listens.
@@ -307,6 +319,12 @@ pub(crate) fn dial(address: &Path) -> io::Result<Option<Stream>> {
     }
 }
 
+/// Says in the person's language what kmid would say in English, and end.
+fn can_start(app: &App, in_folder: bool) -> Outcome<()> {
+    let errors = settings::obstacles(app.socket_flag.as_deref(), in_folder);
+    if errors.is_empty() { Ok(()) } else { Err(bad_settings(app, &errors).into()) }
+}
+
 /// Starts the daemon in the background and returns when it is ready to serve.
 ///
 /// # Errors
@@ -322,9 +340,18 @@ pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
     }
     // 64 (EX_USAGE) is kmid's code for settings that cannot be used.
     let exit = if status.code() == Some(64) { Exit::Usage } else { Exit::Failed };
-    Err(Failure::new(exit, tr!(app.messages, "error-start", status = status.to_string()))
+    Err(Failure::new(exit, tr!(app.messages, "error-start", status = ended(app, status)))
         .next(tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string()))
         .into())
+}
+
+/// How a process ended.
+pub(crate) fn ended(app: &App, status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => tr!(app.messages, "ended-code", code = code.to_string()),
+        // A signal, in the system's words.
+        None => status.to_string(),
+    }
 }
 
 /// `--socket`, handed on.
@@ -335,7 +362,10 @@ pub(crate) fn socket_flag(app: &App) -> Vec<OsString> {
 /// The failure to run a program.
 pub(crate) fn cannot_run(app: &App, program: &Path, error: &io::Error) -> Failure {
     let program = program.display().to_string();
-    Failure::new(Exit::Failed, tr!(app.messages, "error-run", program = program, why = error.to_string()))
+    Failure::new(
+        Exit::Failed,
+        tr!(app.messages, "error-run", program = program, why = app.messages.io(error)),
+    )
 }
 
 /// The log for people.

@@ -92,7 +92,7 @@ fn issue() -> Issue {
         kind: "key_file".into(),
         level: "warn".into(),
         subject: "broken.env".into(),
-        message: "KMI_API_KEY is missing; add it or remove the file".into(),
+        said: kmid_core::say!(key_missing),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `control` asks of rooms that it does not import; `app` owns the channel and carries it out.
 
+use kmid_core::said::Said;
 use tokio::sync::oneshot;
 
 use crate::handover::RestartError;
@@ -27,7 +28,7 @@ pub enum Command {
         /// One key.
         label: Option<String>,
         /// What came of it, by label.
-        reply: oneshot::Sender<Vec<(String, Result<(), String>)>>,
+        reply: oneshot::Sender<Vec<(String, Result<(), QuotaRefused>)>>,
     },
     /// Try the way to every host that keys are sent to, without a key.
     CheckUpstreams {
@@ -68,7 +69,22 @@ pub struct Reach {
     /// Seconds that this machine's clock is ahead of the answer's `Date`.
     pub clock_skew_seconds: Option<i64>,
     /// What went wrong; never a secret.
-    pub error: Option<String>,
+    pub error: Option<Said>,
+}
+
+/// Why there is no new reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaRefused {
+    /// The status of the answer, if one came.
+    pub status: Option<u16>,
+    /// One sentence without secrets.
+    pub said: Said,
+}
+
+impl From<Said> for QuotaRefused {
+    fn from(said: Said) -> Self {
+        Self { status: None, said }
+    }
 }
 
 /// Something a person should know about.
@@ -81,5 +97,5 @@ pub struct Issue {
     /// The file or variable concerned.
     pub subject: String,
     /// What is wrong and what to do; never a secret.
-    pub message: String,
+    pub message: Said,
 }

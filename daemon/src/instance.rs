@@ -5,6 +5,9 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kmid_core::said::Said;
+use kmid_core::{say, show_as_said};
+
 use crate::command::Issue;
 use crate::private;
 
@@ -21,11 +24,6 @@ const TRIES: u32 = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     /// Another daemon holds the lock.
-    #[error(
-        "another kmid{} already uses {}; `kmi status` shows it and `kmi proxy-stop` ends it; for a second one set \
-         KMI_STATE_DIR to another directory",
-        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), state_dir.display()
-    )]
     Held {
         /// Its process id, where it can be read.
         pid: Option<u32>,
@@ -33,31 +31,21 @@ pub enum InstanceError {
         state_dir: PathBuf,
     },
     /// A link, which someone else may turn.
-    #[error("{} is a symbolic link; set KMI_STATE_DIR to the directory itself", path.display())]
     Link {
         /// The link.
         path: PathBuf,
     },
     /// A file or something else.
-    #[error("{} is not a directory; move it away or set KMI_STATE_DIR to another directory", path.display())]
     NotADirectory {
         /// What was found.
         path: PathBuf,
     },
     /// It belongs to another user.
-    #[error(
-        "{} belongs to another user, who could read and change what is kept there; run kmid as its owner or set \
-         KMI_STATE_DIR to a directory of your own", path.display()
-    )]
     Foreign {
         /// The directory.
         path: PathBuf,
     },
     /// The system refuses.
-    #[error(
-        "{} cannot be used; check the rights of it and of the directories above it, and that its disk is writable \
-         and has room", path.display()
-    )]
     Io {
         /// What was tried.
         path: PathBuf,
@@ -65,6 +53,26 @@ pub enum InstanceError {
         source: io::Error,
     },
 }
+
+impl InstanceError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        let shown = |path: &Path| path.display().to_string();
+        match self {
+            Self::Held { pid: Some(pid), state_dir } => {
+                say!(state_dir_held_by, pid = *pid, path = shown(state_dir))
+            }
+            Self::Held { pid: None, state_dir } => say!(state_dir_held, path = shown(state_dir)),
+            Self::Link { path } => say!(state_dir_is_link, path = shown(path)),
+            Self::NotADirectory { path } => say!(state_dir_is_none, path = shown(path)),
+            Self::Foreign { path } => say!(state_dir_is_foreign, path = shown(path)),
+            Self::Io { path, .. } => say!(state_dir_unusable, path = shown(path)),
+        }
+    }
+}
+
+show_as_said!(InstanceError);
 
 /// What was done to rights, and what was found too open. It is told when the log is open.
 #[derive(Debug, Default)]
@@ -121,11 +129,11 @@ impl Prepared {
                     self.hardened.push(path.to_owned());
                     return;
                 }
-                Err(error) => format!("others can read it, and its rights cannot be changed ({error})"),
+                Err(error) => say!(rights_stay_open, why = &error),
             }
         } else {
             let advice = private::advice(path, metadata.is_dir());
-            format!("others can read it; run `{advice}` on it or set KMI_ENFORCE_FILE_PERMS=1")
+            say!(rights_are_open, run = advice.to_string())
         };
         self.issues.push(Issue {
             kind: "permissions",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -156,13 +157,27 @@ pub struct RpcError {
     pub kind: String,
     /// When the same request may succeed, RFC 3339.
     pub retry_at: Option<String>,
+    /// The message with its code.
+    pub said: Option<Box<Said>>,
 }
 
 impl RpcError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { code: kind.code(), message: message.into(), kind: kind.name().to_owned(), retry_at: None }
+        Self {
+            code: kind.code(),
+            message: message.into(),
+            kind: kind.name().to_owned(),
+            retry_at: None,
+            said: None,
+        }
+    }
+
+    /// An error of this kind in words that have a code.
+    #[must_use]
+    pub fn said(kind: Kind, said: Said) -> Self {
+        Self { said: Some(Box::new(said.clone())), ..Self::new(kind, said.message) }
     }
 
     /// The same with the time from which on the request may succeed.
@@ -203,6 +218,7 @@ impl From<Wire> for RpcError {
             code: wire.code,
             kind: text("kind").unwrap_or_default(),
             retry_at: text("retry_at"),
+            said: wire.data.as_ref().and_then(|data| Said::deserialize(data.get("said")?).ok()).map(Box::new),
             message: wire.message,
         }
     }
@@ -216,6 +232,9 @@ impl From<RpcError> for Wire {
         }
         if let Some(time) = error.retry_at {
             data.insert("retry_at".to_owned(), time.into());
+        }
+        if let Some(said) = error.said.and_then(|said| serde_json::to_value(said).ok()) {
+            data.insert("said".to_owned(), said);
         }
         let data = (!data.is_empty()).then_some(Value::Object(data));
         Self { code: error.code, message: error.message, data }

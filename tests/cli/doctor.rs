@@ -122,3 +122,61 @@ async fn a_connected_client_that_points_elsewhere_is_drift() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), connected);
     assert_eq!(clients().await["level"], "ok");
 }
+
+#[tokio::test]
+async fn what_was_written_into_a_client_may_be_no_token_any_more() {
+    const TOKEN: &str = "0123456789abcdef-that-came-later";
+    let config = "default_model = 'k'\n[models.k]\nprovider = 'p'\nmodel = 'kimi-k3'\nmax_context_size = 131072\n\
+                  [providers.p]\ntype = 'kimi'\nbase_url = 'https://api.kimi.com/coding/v1'\napi_key = 'sk-old'\n";
+    let daemon = Setup::dry_run().keys(&["alpha"]).file(".kimi-code/config.toml", config).start().await;
+    let clients = async || {
+        let ran = daemon.kmi(&["doctor", "--json"]).await;
+        assert!(!ran.out.contains(TOKEN), "{ran:?}");
+        let checks = ran.json()["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "clients").unwrap()
+    };
+    assert_eq!(daemon.kmi(&["connect", "kimi-code"]).await.code, 0);
+    assert_eq!(clients().await["level"], "ok", "without a token all may pass");
+    std::fs::write(daemon.state_path(".env"), format!("KMI_PROXY_TOKEN={TOKEN}\n")).unwrap();
+    assert_eq!(daemon.kmi(&["proxy-reload"]).await.code, 0);
+    let check = clients().await;
+    assert_eq!(
+        (&check["level"], &check["command"]),
+        (&json!("warn"), &json!("kmi connect kimi-code")),
+        "{check}"
+    );
+    assert!(check["detail"].as_str().unwrap().contains("401"), "{check}");
+    assert_eq!(daemon.kmi(&["connect", "kimi-code"]).await.code, 0);
+    assert_eq!(clients().await["level"], "ok");
+}
+
+#[tokio::test]
+async fn the_settings_are_those_of_the_running_daemon() {
+    let setup = Setup::dry_run().keys(&["alpha"]).env("KMI_QUEUE_MAX", "7");
+    let daemon = setup.env("KMI_PROXY_TOKEN", "0123456789abcdef-secret").start().await;
+    let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+    let environment = &status["daemon"]["environment"];
+    assert_eq!((&environment["KMI_QUEUE_MAX"], &environment["KMI_PROXY_TOKEN"]), (&json!("7"), &json!(null)));
+    assert!(
+        environment.as_object().unwrap().contains_key("KMI_PROXY_TOKEN") && environment["PATH"].is_null()
+    );
+    std::fs::write(daemon.state_path(".env"), "KMI_LOG_LEVEL=debug\n").unwrap();
+    assert_eq!(daemon.kmi(&["proxy-reload"]).await.code, 0);
+    let document = daemon.kmi(&["doctor", "--json"]).await.json();
+    let set = |what: &str| {
+        named(&document, "settings").iter().any(|(level, detail)| *level == "ok" && detail.contains(what))
+    };
+    assert!(set("KMI_QUEUE_MAX (environment)") && set("KMI_LOG_LEVEL (settings file)"), "{document}");
+    assert!(named(&document, "settings").iter().all(|(level, _)| *level == "ok"), "{document}");
+}
+
+#[tokio::test]
+async fn a_wrong_setting_hides_no_keys() {
+    let home =
+        kmi_tests::harness::home::Home::new().env("KMI_QUEUE_MAX", "many").env("KMI_NO_AUTOSTART", "1");
+    home.write_key("alpha", "sk-kimi-alpha-0123456789");
+    let document = cli::kmi(&home, &["doctor", "--json"]).await.json();
+    assert!(matches!(named(&document, "key_files")[..], [("ok", _)]), "{document}");
+    let ran = cli::kmi(&home, &["report", "--output", "-"]).await;
+    assert!(ran.out.contains("KMI_QUEUE_MAX") && !ran.out.contains("sk-kimi-alpha-0123456789"), "{ran:?}");
+}

@@ -57,6 +57,16 @@ async fn history_outlives_a_restart_and_a_kill() {
         let ran = daemon.kmi(&["usage", "--by", by, "--csv"]).await;
         assert!(ran.out.starts_with(&format!("{by},fingerprint,start,requests,")), "{}", ran.out);
     }
+    // Hours are cut in the zone of who asks.
+    let asked = json!({"by": "hour", "zone": "+05:45"});
+    let shown = daemon.rpc("usage.get", asked).await.unwrap();
+    assert_eq!(shown["zone"], "+05:45", "{shown}");
+    let (name, start) = (&shown["rows"][0]["name"], shown["rows"][0]["start"].as_str().unwrap());
+    let start: jiff::Timestamp = start.parse().unwrap();
+    let there = start.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(20_700).unwrap()));
+    assert_eq!(*name, there.strftime("%Y-%m-%d %H:%M").to_string(), "{shown}");
+    let refused = daemon.rpc("usage.get", json!({"zone": "Mars/Olympus"})).await.unwrap_err();
+    assert_eq!(refused.code, -32602);
 }
 
 #[tokio::test]

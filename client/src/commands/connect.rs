@@ -4,8 +4,10 @@ use kmi_proto::client::ClientError;
 use kmi_proto::error::Kind;
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::clients::{ClientChange, ConnectParams, DisconnectParams};
+use kmid_core::said::Said;
 use serde_json::json;
 
+use super::proxy::token_note;
 use crate::app::App;
 use crate::args::{ConnectArgs, DisconnectArgs};
 use crate::connect::{self, Start};
@@ -20,8 +22,8 @@ pub(crate) fn connect(app: &App, args: &ConnectArgs) -> Outcome {
     let Some(client) = args.client else {
         let status =
             daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
-        let token = settings::access(status.daemon.env_file.as_deref()).token.is_some();
-        return show(app, &status.proxy.url, token);
+        let token = settings::token_place(&status.daemon);
+        return show(app, &status.proxy.url, token.as_ref());
     };
     let params = ConnectParams { client: client.name().to_owned(), dry_run: args.dry_run };
     let done = daemon.ask::<typed::ClientsConnect>(&params).map_err(|error| failure(app, error))?;
@@ -114,16 +116,16 @@ pub(crate) fn render(view: &View<'_>, change: &ClientChange, dry_run: bool) -> S
         let line = tr!(messages, "connect-original", path = original);
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Faint, line)]));
     }
-    for warning in &change.warnings {
-        let line = tr!(messages, "warning-line", what = clean(warning).into_owned());
+    for warning in messages.all_said(&change.warnings_said, &change.warnings) {
+        let line = tr!(messages, "warning-line", what = warning);
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Warn, line)]));
     }
     text
 }
 
 /// Prints how other programs are pointed at the proxy.
-fn show(app: &App, url: &str, token: bool) -> Outcome {
-    let snippets = snippets(url, token);
+fn show(app: &App, url: &str, token: Option<&(&str, Said)>) -> Outcome {
+    let snippets = snippets(url, token.is_some());
     if app.json {
         let all: serde_json::Map<String, serde_json::Value> =
             snippets.into_iter().map(|(_, name, text)| (name.to_owned(), json!(text))).collect();
@@ -139,8 +141,10 @@ fn show(app: &App, url: &str, token: bool) -> Outcome {
         }
         text.push('\n');
     }
-    let note =
-        if token { tr!(view.messages, "connect-token") } else { tr!(view.messages, "connect-no-token") };
+    let note = match token {
+        Some(token) => token_note(&view, token),
+        None => tr!(view.messages, "connect-no-token"),
+    };
     text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Faint, note)]));
     app.print(&text)?;
     Ok(Exit::Ok)

@@ -255,8 +255,10 @@ fn block(view: &View<'_>, shown: &Shown<'_>) -> String {
             &[Span::new(Paint::Faint, tr!(view.messages, "health-no-reading"))],
         ));
     }
-    if let Some(error) = &shown.key.refresh_error {
-        let line = tr!(view.messages, "health-refresh-failed", why = error.as_str());
+    let error =
+        view.messages.one_said(shown.key.refresh_error_said.as_ref(), shown.key.refresh_error.as_deref());
+    if let Some(error) = error {
+        let line = tr!(view.messages, "health-refresh-failed", why = error);
         text.push_str(&flow::spans(look, "  ", 4, &[Span::new(Paint::Warn, line)]));
     }
     text.push_str(&flow::spans(look, "  ", 4, &details(view, shown.key)));

@@ -23,6 +23,8 @@ pub(crate) mod trace;
 mod usage;
 pub(crate) mod why;
 
+use kmid_core::said::Said;
+
 use crate::app::App;
 use crate::args::Command;
 use crate::exit::{Exit, Failure, Outcome};
@@ -42,11 +44,10 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         return report::run(app, args);
     }
     if !app.settings_errors.is_empty() {
-        let what = tr!(app.messages, "error-settings", list = bullets(&app.settings_errors));
-        return Err(Failure::new(Exit::Usage, what).next(tr!(app.messages, "next-settings")).into());
+        return Err(bad_settings(app, &app.settings_errors).into());
     }
     for warning in &app.settings_warnings {
-        app.warn(warning);
+        app.warn(&app.messages.said(warning));
     }
     match command {
         Command::Status => status::run(app),
@@ -74,6 +75,9 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
     }
 }
 
-fn bullets(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("\n  - {line}")).collect()
+/// Settings that have to be corrected first.
+pub(crate) fn bad_settings(app: &App, errors: &[Said]) -> Failure {
+    let list: String = errors.iter().map(|error| format!("\n  - {}", app.messages.said(error))).collect();
+    let what = tr!(app.messages, "error-settings", list = list);
+    Failure::new(Exit::Usage, what).next(tr!(app.messages, "next-settings"))
 }

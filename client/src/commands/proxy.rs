@@ -4,6 +4,8 @@ use std::process::Command;
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::Status;
+use kmid_config::env;
+use kmid_core::said::Said;
 use serde_json::json;
 
 use crate::app::App;
@@ -25,14 +27,14 @@ pub(crate) fn run(app: &App, args: &ProxyArgs) -> Outcome {
     if app.json {
         app.print_json(&json!({"url": status.proxy.url, "mode": status.mode, "proxy": status.proxy}))?;
     } else {
-        let token = settings::access(status.daemon.env_file.as_deref()).token.is_some();
-        app.print(&render(&app.view(), &status, token))?;
+        let token = settings::token_place(&status.daemon);
+        app.print(&render(&app.view(), &status, token.as_ref()))?;
     }
     Ok(Exit::Ok)
 }
 
 /// The URL and what to set.
-pub(crate) fn render(view: &View<'_>, status: &Status, token: bool) -> String {
+pub(crate) fn render(view: &View<'_>, status: &Status, token: Option<&(&str, Said)>) -> String {
     let messages = view.messages;
     let url = status.proxy.url.as_str();
     let mut fields = Fields::default();
@@ -40,7 +42,7 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: bool) -> String {
     fields.row(tr!(messages, "status-mode"), vec![Span::plain(view.word("mode", &status.mode))]);
     let mut text = fields.render(view.look);
     // The value of the token is never shown; the person knows where it was set.
-    let key = if token { "$KMI_PROXY_TOKEN" } else { "kmi" };
+    let key = if token.is_some() { "$KMI_PROXY_TOKEN" } else { "kmi" };
     text.push_str(&format!("\n{}\n", tr!(messages, "proxy-point")));
     for line in [
         "kmi kimi".to_owned(),
@@ -50,11 +52,25 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: bool) -> String {
     ] {
         text.push_str(&format!("  {line}\n"));
     }
+    if let Some(token) = token {
+        let note = Span::new(Paint::Faint, token_note(view, token));
+        text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
+    }
     if status.mode == "dry-run" {
         let note = Span::new(Paint::Warn, tr!(messages, "proxy-dry-run"));
         text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
     }
     text
+}
+
+/// Where the token stands, and that a variable which the lines name has to hold it.
+pub(crate) fn token_note(view: &View<'_>, (setting, place): &(&str, Said)) -> String {
+    let place = view.messages.said(place);
+    if *setting == env::PROXY_TOKENS.name {
+        tr!(view.messages, "connect-token-named", setting = *setting, place = place)
+    } else {
+        tr!(view.messages, "connect-token", setting = *setting, place = place)
+    }
 }
 
 /// Becomes the daemon, or waits for it where a process cannot become another.

@@ -21,11 +21,11 @@ pub(crate) fn run(app: &App, args: &ProxyLogsArgs) -> Outcome {
     let source = if args.app { Source::App } else { Source::Daemon };
     if args.no_follow {
         return match connect::find(app, Start::No)? {
-            Some(daemon) => stream(app, daemon, source, args, false),
+            Some(daemon) => stream(app, daemon, source, args, since, false),
             None => from_files(app, source, args.lines, since),
         };
     }
-    stream(app, connect::require(app, Start::OnDemand)?, source, args, true)
+    stream(app, connect::require(app, Start::OnDemand)?, source, args, since, true)
 }
 
 /// The moment of `--since`; a bad one is a usage error.
@@ -42,8 +42,16 @@ pub(crate) fn since_of(app: &App, text: Option<&str>) -> Outcome<Option<Timestam
     }
 }
 
-fn stream(app: &App, mut daemon: Daemon, source: Source, args: &ProxyLogsArgs, follow: bool) -> Outcome {
-    let params = TailParams { source, since: args.since.clone(), lines: Some(args.lines), follow };
+fn stream(
+    app: &App,
+    mut daemon: Daemon,
+    source: Source,
+    args: &ProxyLogsArgs,
+    since: Option<Timestamp>,
+    follow: bool,
+) -> Outcome {
+    let params =
+        TailParams { source, since: since.map(|time| time.to_string()), lines: Some(args.lines), follow };
     if follow {
         // Between two lines of a log any time may pass.
         connect::patience(&daemon, None);
@@ -82,7 +90,10 @@ fn from_files(app: &App, source: Source, lines: usize, since: Option<Timestamp>)
     };
     let found = log_files::last_lines(&folder, name, lines, since).map_err(|error| {
         let path = folder.join(name).display().to_string();
-        Failure::new(Exit::Failed, tr!(app.messages, "error-log-file", path = path, why = error.to_string()))
+        Failure::new(
+            Exit::Failed,
+            tr!(app.messages, "error-log-file", path = path, why = app.messages.io(&error)),
+        )
     })?;
     for line in found {
         show(app, source, &Value::String(line))?;

@@ -5,7 +5,12 @@ use crate::fixtures;
 fn where_to_point_a_client() {
     let mut live = fixtures::status();
     live.mode = "live".into();
+    let dry = fixtures::status();
     insta::assert_snapshot!(fixtures::looks(|view| {
-        format!("{}\n{}", render(view, &fixtures::status(), false), render(view, &live, true))
+        let own = ("KMI_PROXY_TOKEN", Said::plain("/home/a/.kmi/.env"));
+        let named = ("KMI_PROXY_TOKENS", kmid_core::say!(source_environment));
+        let tokens = [None, Some(&own), Some(&named)];
+        let texts = tokens.map(|token| render(view, if token.is_some() { &live } else { &dry }, token));
+        texts.join("\n")
     }));
 }

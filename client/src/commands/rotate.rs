@@ -54,8 +54,8 @@ pub(crate) fn render(view: &View<'_>, rotated: &Rotated) -> String {
         let line = tr!(messages, "rotate-written", path = path.as_str());
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::plain(line)]));
     }
-    for warning in &rotated.warnings {
-        let line = tr!(messages, "warning-line", what = warning.as_str());
+    for warning in view.messages.all_said(&rotated.warnings_said, &rotated.warnings) {
+        let line = tr!(messages, "warning-line", what = warning);
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Warn, line)]));
     }
     text

@@ -9,6 +9,7 @@ fn rotated(previous: Option<&str>, rotated: bool, reason: &str) -> Rotated {
         reason: reason.into(),
         config_written: if rotated { vec!["/home/a/.kimi/config.toml".into()] } else { Vec::new() },
         warnings: vec!["/home/a/.kimi-code/config.toml: the provider signs in with OAuth; left alone".into()],
+        warnings_said: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::{Issue, Status};
+use kmid_core::said::Said;
 use serde_json::json;
 
 use crate::app::App;
@@ -219,10 +220,10 @@ fn with_waiting(view: &View<'_>, status: &Status, held: Option<&str>) -> Vec<Iss
         kind: "settings".to_owned(),
         level: "warn".to_owned(),
         subject: name.clone(),
-        message: match held == Some(name.as_str()) {
+        said: Said::plain(match held == Some(name.as_str()) {
             true => tr!(view.messages, "status-needs-install"),
             false => tr!(view.messages, "status-needs-restart"),
-        },
+        }),
     });
     status.issues.iter().cloned().chain(waiting).collect()
 }
@@ -237,7 +238,7 @@ pub(crate) fn alerts(view: &View<'_>, issues: &[Issue]) -> String {
     for issue in issues {
         let (mark, paint) = if issue.level == "error" { ("✗", Paint::Bad) } else { ("!", Paint::Warn) };
         let mark = if view.look.boxes { mark.to_owned() } else { view.word("level", &issue.level) };
-        let spans = [Span::new(Paint::Strong, &issue.subject), Span::plain(&issue.message)];
+        let spans = [Span::new(Paint::Strong, &issue.subject), Span::plain(view.messages.said(&issue.said))];
         let lines = flow::spans(view.look, &format!("  {mark}  "), 4, &spans);
         // The lead is measured without its colour codes, so it is painted afterwards.
         text.push_str(&lines.replacen(&mark, &view.look.paint(paint, &mark), 1));

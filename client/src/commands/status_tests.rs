@@ -28,7 +28,7 @@ fn a_fresh_daemon_without_keys() {
 fn the_words_of_others_cannot_steer_a_terminal() {
     let mut status = fixtures::status();
     status.active_key = Some("\x1b]0;owned\x07".into());
-    status.issues[0].message = "line\r\x1b[2Joverwritten".into();
+    status.issues[0].said = Said::plain("line\r\x1b[2Joverwritten");
     let look = crate::output::style::Look { color: false, ..fixtures::TERMINAL };
     let text = fixtures::show(crate::output::locale::Locale::En, look, |view| render(view, &status, None));
     assert!(!text.contains(['␛', '\r', '\x07']), "{text}");

@@ -15,12 +15,13 @@ use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, cut, width};
 use crate::output::table::{self, Column};
+use crate::output::time::of_trace;
 use crate::{tr, trace_view};
 
 pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
-    since_of(app, args.since.as_deref())?;
+    let since = since_of(app, args.since.as_deref())?.map(|time| time.to_string());
     let follow = !args.no_follow;
-    let params = TailParams { since: args.since.clone(), limit: Some(args.lines), follow };
+    let params = TailParams { since, limit: Some(args.lines), follow };
     if follow && trace_view::possible(app) {
         return trace_view::run(app, params);
     }
@@ -73,9 +74,9 @@ impl Tally {
             *self.keys.entry(label.clone()).or_default() += 1;
             self.total += 1;
         }
-        if let Ok(time) = jiff::Zoned::strptime("%Y-%m-%d %H:%M:%S%.f %z", &entry.ts) {
-            self.first.get_or_insert(time.timestamp());
-            self.last = Some(time.timestamp());
+        if let Some(time) = of_trace(&entry.ts) {
+            self.first.get_or_insert(time);
+            self.last = Some(time);
         }
     }
 
@@ -126,7 +127,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
     let share = tally.share(label).map_or_else(String::new, |share| format!("{share:.0} %"));
     let status = if entry.status == 0 { "---".to_owned() } else { entry.status.to_string() };
     let mut spans = vec![
-        Span::new(Paint::Faint, clock(&entry.ts)),
+        Span::new(Paint::Faint, view.trace_clock(&entry.ts)),
         Span::new(Paint::Strong, padded(&cut(label, 16), 10)),
         Span::new(Paint::Faint, format!("{share:>5}")),
         Span::new(Paint::of_status(entry.status), status),
@@ -160,12 +161,6 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
         spans.push(Span::new(Paint::Faint, tr!(messages, "trace-attempts", list = tried.join(", "))));
     }
     flow::spans(view.look, "", 10, &spans)
-}
-
-/// `12:00:00` of `2026-02-02 12:00:00.123 +0300`, which is in the daemon's zone.
-pub(crate) fn clock(ts: &str) -> String {
-    let time = ts.split([' ', 'T']).nth(1).unwrap_or(ts);
-    time.split('.').next().unwrap_or(time).to_owned()
 }
 
 fn padded(text: &str, columns: usize) -> String {

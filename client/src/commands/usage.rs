@@ -24,7 +24,7 @@ const SHORTEST_BAR: usize = 6;
 const NAME: usize = 16;
 
 pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
-    since_of(app, Some(&args.since))?;
+    let since = since_of(app, Some(&args.since))?.map(|time| time.to_string());
     let mut daemon = connect::require(app, Start::OnDemand)?;
     let by = match args.by {
         UsageBy::Key => "key",
@@ -33,7 +33,7 @@ pub(crate) fn run(app: &App, args: &UsageArgs) -> Outcome {
         UsageBy::Model => "model",
         UsageBy::Client => "client",
     };
-    let params = GetParams { since: Some(args.since.clone()), by: Some(by.to_owned()) };
+    let params = GetParams { since, by: Some(by.to_owned()), zone: Some(app.view().zone_name()) };
     let usage = daemon.ask::<typed::UsageGet>(&params).map_err(|error| connect::failure(app, error))?;
     if app.json {
         app.print_json(&usage)?;

@@ -45,7 +45,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
         2,
         &[
             Span::new(Paint::Strong, &entry.request_id),
-            Span::new(Paint::Faint, &entry.ts),
+            Span::new(Paint::Faint, view.trace_time(&entry.ts)),
             Span::plain(format!("{} {}", entry.method, entry.endpoint)),
             Span::new(Paint::of_status(entry.status), status),
             Span::plain(view.word("outcome", &entry.outcome)),

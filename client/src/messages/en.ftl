@@ -23,6 +23,7 @@ error-socket = the control socket { $socket } cannot be used: { $why }
 starting = kmid is not running: starting { $program }
 error-start = kmid did not start ({ $status })
 next-start-log = what it says above, or at the end of { $path }, tells why
+ended-code = exit code { $code }
 error-run = { $program } cannot be run: { $why }
 error-no-kmid = kmid was found neither beside kmi nor on PATH
 next-install = install it into the same folder as kmi, for example with `cargo install --path daemon`
@@ -463,7 +464,8 @@ connect-left-alone = { $client } was left alone: { $path }
 connect-original = original: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 keeps the clients' config files as they are
 connect-forbidden-next = set KMI_WRITE_CONFIG=1, then `kmi proxy-restart`; `--dry-run` shows what would change
-connect-token = the token stays out of sight: set KMI_PROXY_TOKEN in the environment of these programs
+connect-token = the token stays out of sight: it is the value of { $setting } ({ $place }); the environment of these programs has to hold it as KMI_PROXY_TOKEN
+connect-token-named = the token stays out of sight: it stands in { $setting } ({ $place }), behind its name; give it to these programs as KMI_PROXY_TOKEN in their environment
 connect-no-token = any key will do: kmid puts the real one into each request
 disconnect-none = no client was connected by kmi
 
@@ -504,7 +506,9 @@ doctor-warnings = { $count ->
    *[other] It works; { $count } warnings.
 }
 doctor-failures = { $fails } failed, { $warns } to look at.
-doctor-terms = The coding benefit is for your own personal use with permitted agents. kmid rotates keys that one person owns; it forges no identity, and sharing or reselling keys is not what it is for. Automatic switching is off until you set KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-terms = The coding benefit is for your own personal use with permitted agents. kmid rotates keys that one person owns; it forges no identity, and sharing or reselling keys is not what it is for. { $switching }
+doctor-terms-off = Automatic switching is off until you set KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-terms-on = KMI_AUTO_ROTATE_ALLOWED=1 is set: kmid may switch keys by itself.
 doctor-none = none
 doctor-settings-file = from { $path } and the environment
 doctor-settings-environment = from the environment
@@ -529,7 +533,7 @@ doctor-no-folder-fix = move the file away, or set KMI_STATE_DIR to another place
 doctor-state-dir = { $path }, closed to others
 doctor-open-mode = { $path } is open to others (mode { $mode })
 doctor-no-keys = kmid has no keys
-doctor-no-keys-fix = put a file such as alpha.env with KMI_API_KEY=... (mode 600) into the key directory
+doctor-no-keys-fix = `kmi keys add` asks for a key and puts its file into the key directory
 doctor-none-serves = no key can serve
 doctor-none-serves-fix = `kmi health` shows each key and until when it waits
 doctor-blocked = { $key } is blocked: { $reason }
@@ -550,7 +554,10 @@ doctor-proxy-other-fix = find out which program took the port, or set KMI_PROXY_
 doctor-proxy-status = { $url }/models answered { $status }
 doctor-proxy-status-fix = `kmi trace --no-follow` shows why
 doctor-proxy-down = { $url } does not answer: { $why }
+doctor-proxy-down-fix = kmid runs and its proxy does not: `kmi proxy-logs --no-follow` shows why, `kmi proxy-restart` opens it anew
 doctor-client-proxy = { $path } points at kmid
+doctor-client-token = { $path } points at kmid, but what it holds is none of the proxy's tokens: its requests get 401
+doctor-client-token-fix = `kmi connect { $client }` writes the token that counts now
 doctor-client-drift = { $path } was pointed at kmid by `kmi connect`, but points elsewhere now: its requests go past the proxy
 doctor-client-drift-fix = `kmi connect { $client }` points it at kmid again; `kmi disconnect { $client }` takes back the rest of the connection
 doctor-client-key = { $path } holds the key { $key }
@@ -560,6 +567,8 @@ doctor-client-other = { $path } holds none of kmid's keys
 doctor-client-other-fix = `kmi rotate` writes the active key there; `kmi kimi` runs the client through the proxy
 doctor-no-clients = no config of a Kimi client found
 doctor-settings-set = set: { $list }
+doctor-not-in-force = this shell sets { $list }, and the running kmid does not have that
+doctor-not-in-force-fix = put it into { $file }, then `kmi proxy-restart`: kmid sees the environment that it was started in
 doctor-dry-run-skipped = skipped: in dry-run nothing leaves this machine
 doctor-key-folder = { $path }: { $count ->
     [one] { $count } key file

@@ -22,6 +22,7 @@ error-socket = управляющий сокет { $socket } недоступе�
 starting = kmid не запущен: запускаю { $program }
 error-start = kmid не запустился ({ $status })
 next-start-log = причина написана выше или в конце { $path }
+ended-code = код завершения { $code }
 error-run = не удаётся запустить { $program }: { $why }
 error-no-kmid = kmid не найден ни рядом с kmi, ни в PATH
 next-install = установите его в ту же папку, что и kmi, например `cargo install --path daemon`
@@ -491,7 +492,8 @@ connect-left-alone = { $client } не изменён: { $path }
 connect-original = исходный файл: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов
 connect-forbidden-next = задайте KMI_WRITE_CONFIG=1, затем `kmi proxy-restart`; `--dry-run` покажет, что изменилось бы
-connect-token = токен не показан: задайте KMI_PROXY_TOKEN в окружении этих программ
+connect-token = токен не показан: это значение { $setting } (откуда: { $place }); в окружении этих программ он должен стоять как KMI_PROXY_TOKEN
+connect-token-named = токен не показан: он стоит в { $setting } (откуда: { $place }) после своего имени; передайте его этим программам в их окружении как KMI_PROXY_TOKEN
 connect-no-token = ключ подойдёт любой: настоящий kmid вставляет в каждый запрос сам
 disconnect-none = через kmi не подключён ни один клиент
 
@@ -533,7 +535,9 @@ doctor-warnings = { $count ->
    *[other] Работает; { $count } предупреждений.
 }
 doctor-failures = Не работает: { $fails }, предупреждений: { $warns }.
-doctor-terms = Подписка для кода дана вам лично и для разрешённых агентов. kmid меняет ключи одного человека, ничьё имя не подделывает и не предназначен для передачи или перепродажи ключей. Автоматическая смена выключена, пока вы не зададите KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-terms = Подписка для кода дана вам лично и для разрешённых агентов. kmid меняет ключи одного человека, ничьё имя не подделывает и не предназначен для передачи или перепродажи ключей. { $switching }
+doctor-terms-off = Автоматическая смена выключена, пока вы не зададите KMI_AUTO_ROTATE_ALLOWED=1.
+doctor-terms-on = Задано KMI_AUTO_ROTATE_ALLOWED=1: kmid может менять ключи сам.
 doctor-none = нет
 doctor-settings-file = из { $path } и окружения
 doctor-settings-environment = из окружения
@@ -558,7 +562,7 @@ doctor-no-folder-fix = уберите этот файл или укажите д
 doctor-state-dir = { $path }, закрыта для других
 doctor-open-mode = { $path } доступна другим (права { $mode })
 doctor-no-keys = у kmid нет ключей
-doctor-no-keys-fix = положите в папку ключей файл, например alpha.env с KMI_API_KEY=... (права 600)
+doctor-no-keys-fix = `kmi keys add` спросит ключ и положит его файл в папку ключей
 doctor-none-serves = ни один ключ не может работать
 doctor-none-serves-fix = `kmi health` покажет каждый ключ и до каких пор он ждёт
 doctor-blocked = { $key } заблокирован: { $reason }
@@ -579,7 +583,10 @@ doctor-proxy-other-fix = найдите программу, занявшую п�
 doctor-proxy-status = { $url }/models отвечает { $status }
 doctor-proxy-status-fix = причину покажет `kmi trace --no-follow`
 doctor-proxy-down = { $url } не отвечает: { $why }
+doctor-proxy-down-fix = kmid работает, а его прокси нет: причину покажет `kmi proxy-logs --no-follow`, заново его откроет `kmi proxy-restart`
 doctor-client-proxy = { $path } указывает на kmid
+doctor-client-token = { $path } указывает на kmid, но записанное там не подходит ни к одному токену прокси: на запросы будет ответ 401
+doctor-client-token-fix = `kmi connect { $client }` запишет нынешний токен
 doctor-client-drift = `kmi connect` направил { $path } на kmid, но теперь этот файл указывает на другой адрес: запросы идут мимо прокси
 doctor-client-drift-fix = `kmi connect { $client }` снова направит его на kmid; `kmi disconnect { $client }` уберёт остатки подключения
 doctor-client-key = в { $path } ключ { $key }
@@ -589,6 +596,8 @@ doctor-client-other = в { $path } нет ни одного ключа kmid
 doctor-client-other-fix = `kmi rotate` запишет туда активный ключ; `kmi kimi` запускает клиента через прокси
 doctor-no-clients = настройки клиентов Kimi не найдены
 doctor-settings-set = заданы: { $list }
+doctor-not-in-force = здесь заданы { $list }, но у работающего kmid этого нет
+doctor-not-in-force-fix = запишите это в { $file }, затем `kmi proxy-restart`: kmid видит то окружение, в котором его запустили
 doctor-dry-run-skipped = пропущено: в пробном режиме ничто не покидает эту машину
 doctor-key-folder = { $path }: { $count ->
     [one] { $count } файл с ключом

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use fluent_bundle::FluentResource;
 
-use super::{EN, Locale, Messages, RU};
+use kmid_core::said::{Said, sentences};
+use kmid_core::say;
+
+use super::{EN, Locale, Messages, RU, RU_SAID};
 
 type Set = BTreeMap<String, BTreeSet<String>>;
 
@@ -79,6 +82,39 @@ fn both_languages_say_the_same_things() {
         assert_eq!(ru.get(id), Some(arguments), "{id} in ru.ftl");
     }
     assert_eq!(en.len(), ru.len());
+}
+
+#[test]
+fn every_sentence_of_kmid_is_said_in_russian() {
+    let mut said = messages(RU_SAID);
+    for sentence in sentences::ALL {
+        let id = format!("said-{}", sentence.code.replace('_', "-"));
+        let arguments: BTreeSet<String> = sentence.arguments().into_iter().map(str::to_owned).collect();
+        assert_eq!(said.remove(&id), Some(arguments), "{id} in ru_said.ftl");
+    }
+    assert!(said.is_empty(), "nobody says {said:?}");
+}
+
+#[test]
+fn what_kmid_says_is_said_in_the_persons_language() {
+    let (en, ru) = (Messages::new(Locale::En), Messages::new(Locale::Ru));
+    let said = say!(about, subject = "KMI_QUEUE_MAX", said = say!(use_whole, low = 1_u64, high = 3_u64));
+    assert_eq!(en.said(&said), "KMI_QUEUE_MAX: use a whole number from 1 to 3");
+    assert_eq!(ru.said(&said), "KMI_QUEUE_MAX: нужно целое число от 1 до 3");
+    assert_eq!(
+        ru.said(&say!(lines_lost, count = 3_u64)),
+        "с запуска не удалось записать 3 строки; проверьте диск и права"
+    );
+    // Of another version: a code that is not known, an argument that is missing, none at all.
+    let mut newer = say!(lines_lost, count = 3_u64);
+    newer.args.clear();
+    assert_eq!(ru.said(&newer), newer.message);
+    newer.code = "of_tomorrow".into();
+    assert_eq!(ru.said(&newer), newer.message);
+    assert_eq!(
+        ru.said(&Said::plain("somebody's \u{1b}words")),
+        en.said(&Said::plain("somebody's \u{1b}words"))
+    );
 }
 
 #[test]

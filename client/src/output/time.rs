@@ -10,7 +10,36 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
+/// The `ts` of a trace line: `2026-02-02 12:00:00.123 +0300`, in the zone that the daemon had then.
+pub(crate) fn of_trace(ts: &str) -> Option<Timestamp> {
+    jiff::Zoned::strptime("%Y-%m-%d %H:%M:%S%.f %z", ts).ok().map(|time| time.timestamp())
+}
+
 impl View<'_> {
+    /// `12:00:00` of a trace line, in the person's zone.
+    pub(crate) fn trace_clock(&self, ts: &str) -> String {
+        match of_trace(ts) {
+            Some(time) => time.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string(),
+            None => ts.to_owned(),
+        }
+    }
+
+    /// The whole time of a trace line, in the person's zone.
+    pub(crate) fn trace_time(&self, ts: &str) -> String {
+        match of_trace(ts) {
+            Some(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f %z").to_string(),
+            None => ts.to_owned(),
+        }
+    }
+
+    /// The person's zone as KMI_TIMEZONE takes it; of one without a name its offset at present.
+    pub(crate) fn zone_name(&self) -> String {
+        match self.zone.iana_name() {
+            Some(name) => name.to_owned(),
+            None => self.now.to_zoned(self.zone.clone()).strftime("%:z").to_string(),
+        }
+    }
+
     /// `in 2 h 5 min`, `5 min ago`, `now`
     pub(crate) fn relative(&self, time: Timestamp) -> String {
         let seconds = time.as_second() - self.now.as_second();
@@ -130,6 +159,17 @@ mod tests {
         let en = Messages::new(Locale::En);
         assert_eq!(view(&en).moment("2026-11-23T20:30:00Z"), "in 8 h 30 min (23:30)");
         assert_eq!(view(&en).moment("2026-11-23T21:30:00Z"), "in 9 h 30 min (2026-11-24 00:30)");
+    }
+
+    #[test]
+    fn trace_lines_are_read_in_the_persons_zone() {
+        let en = Messages::new(Locale::En);
+        assert_eq!(view(&en).trace_clock("2026-11-23 23:30:00.123 +0000"), "02:30:00");
+        assert_eq!(view(&en).trace_time("2026-11-23 23:30:00.123 +0000"), "2026-11-24 02:30:00.123 +0300");
+        assert_eq!(view(&en).trace_clock("of tomorrow"), "of tomorrow");
+        assert_eq!(view(&en).zone_name(), "+03:00");
+        let tokyo = View { zone: TimeZone::get("Asia/Tokyo").unwrap(), ..view(&en) };
+        assert_eq!(tokyo.zone_name(), "Asia/Tokyo");
     }
 
     #[test]

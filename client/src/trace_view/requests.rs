@@ -11,7 +11,6 @@ use ratatui::widgets::{Block, Paragraph, Row, Table};
 use super::columns::{Part, chosen, rest};
 use super::draw::{piece, style};
 use super::model::{Model, Shown};
-use crate::commands::trace::clock;
 use crate::output::View;
 use crate::output::style::{Paint, Span, clean, cut, width};
 use crate::tr;
@@ -119,7 +118,7 @@ impl Plan {
         });
         let first_byte = entry.ttfb_ms.map_or_else(String::new, |ms| format!("{:>8}", view.millis(ms)));
         let spans = [
-            Span::new(Paint::Faint, clock(&entry.ts)),
+            Span::new(Paint::Faint, view.trace_clock(&entry.ts)),
             Span::new(Paint::Strong, cut(label, usize::from(self.parts[KEY].least))),
             Span::new(paint, status),
             Span::plain(format!("{:>took$}", view.millis(entry.latency_ms))),

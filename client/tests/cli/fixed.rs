@@ -92,6 +92,22 @@ pub(crate) fn with_settings(home: &Home) {
     running(home);
 }
 
+/// The same, and the API knows no such key, whatever words kmid has for that.
+pub(crate) fn adding_a_bad_one(home: &Home) {
+    let mut new = key("work", "ready");
+    new["fingerprint"] = json!(ITS_FINGERPRINT);
+    let with = list(vec![alpha(), new]);
+    let mut status = full_status(URL, home);
+    status["mode"] = json!("live");
+    let failed = json!([{"label": "work", "error": "in other words", "status": 401, "error_said":
+        {"code": "quota_answered", "message": "in other words", "args": {"status": "401", "row": "invalid_key"}}}]);
+    daemon(home)
+        .on("daemon.status", Answer::Result(status))
+        .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with]))
+        .on("quota.refresh", Answer::Result(json!({"refreshed": [], "failed": failed})))
+        .listen(&home.socket());
+}
+
 /// The same, and alpha is gone when the list is asked for again.
 pub(crate) fn removing(home: &Home) {
     daemon(home)
@@ -134,6 +150,10 @@ pub(crate) fn with_client(home: &Home) {
     serving(home);
 }
 
+/// What kmid says of a file that it leaves alone.
+const OAUTH: &str = "/home/you/.kimi/config.toml: the provider in use signs in with OAuth and was left alone; to have it \
+                     written, set it up with an API key";
+
 fn daemon(home: &Home) -> Daemon {
     let auths = home.state().join("_auths");
     std::fs::create_dir_all(&auths).unwrap();
@@ -153,13 +173,18 @@ fn daemon(home: &Home) -> Daemon {
         .on(
             "quota.refresh",
             Answer::Result(json!({"refreshed": ["alpha", "月之暗面"], "failed": [
-            {"label": "рабочий", "error": "/usages answered 401: Invalid Authentication"}]})),
+            {"label": "рабочий", "error": "/usages answered 401 (invalid_key)", "status": 401, "error_said": {
+                "code": "quota_answered", "message": "/usages answered 401 (invalid_key)",
+                "args": {"status": "401", "row": "invalid_key"}}}]})),
         )
         .on(
             "rotation.rotate",
             Answer::Result(json!({"active": "alpha", "previous": "月之暗面", "rotated": true,
             "reason": "best", "config_written": ["/home/you/.kimi-code/config.toml"],
-            "warnings": ["/home/you/.kimi/config.toml: the provider signs in with OAuth"]})),
+            "warnings": [OAUTH], "warnings_said": [{"code": "of_file", "message": OAUTH, "args": {
+                "path": "/home/you/.kimi/config.toml", "said": {"code": "of_part", "message": "-", "args": {
+                    "part": {"code": "part_provider", "message": "-"},
+                    "why": {"code": "left_oauth", "message": "-"}}}}}]})),
         )
         .on("rotation.auto", Answer::Result(json!({"enabled": true})))
         .on("rotation.plan", Answer::Result(decision()))
@@ -193,7 +218,7 @@ fn full_status(url: &str, home: &Home) -> Value {
 
 fn issue() -> Value {
     json!({"kind": "key_file", "level": "warn", "subject": "сломанный.env",
-        "message": "KMI_API_KEY is missing; add it or remove the file"})
+        "message": "it has no KMI_API_KEY", "code": "key_missing"})
 }
 
 fn list(keys: Vec<Value>) -> Value {

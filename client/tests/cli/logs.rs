@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::daemon::{Answer, Daemon, dropped, end, item};
-use crate::kmi::Home;
+use crate::kmi::{Home, output};
 
 #[test]
 fn logs_without_a_daemon_come_from_the_files() {
@@ -37,13 +37,21 @@ fn logs_are_streamed_from_the_daemon() {
     assert_eq!(run.out, "one\ntwo\n");
     assert!(run.err.contains("3 entries were missed"), "{}", run.err);
     home.kmi("proxy-logs --app");
+    let mut heard = daemon.heard("logs.tail");
+    // The moment itself: kmid may be in another zone.
+    let since = heard[0]["since"].take();
+    assert!(since.as_str().is_some_and(|since| since.ends_with('Z')), "{since}");
     assert_eq!(
-        daemon.heard("logs.tail"),
+        heard,
         [
-            json!({"source": "daemon", "since": "10m", "lines": 5, "follow": false}),
+            json!({"source": "daemon", "since": null, "lines": 5, "follow": false}),
             json!({"source": "app", "lines": 200, "follow": true}),
         ]
     );
+    // An ISO time without an offset is one of the person's zone.
+    let asked = ["proxy-logs", "--no-follow", "--since", "2026-11-23T10:00"];
+    output(home.command(asked).env("KMI_TIMEZONE", "Asia/Tokyo"));
+    assert_eq!(daemon.heard("logs.tail")[2]["since"], "2026-11-23T01:00:00Z");
 }
 
 #[test]

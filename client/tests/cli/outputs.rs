@@ -19,7 +19,7 @@ type World = fn(&Home);
 type Look = (&'static str, Option<u16>, &'static [&'static str], &'static str);
 
 /// The snapshot's name, the command line, what it runs among.
-const TABLE: [(&str, &str, World); 48] = [
+const TABLE: [(&str, &str, World); 49] = [
     ("help", "--help", fixed::nobody),
     ("help-of-usage", "usage --help", fixed::nobody),
     ("help-of-usage-short", "usage -h", fixed::nobody),
@@ -58,6 +58,7 @@ const TABLE: [(&str, &str, World); 48] = [
     ("keys-stopped", "--no-start keys", fixed::nobody),
     ("keys-add", "keys add --label work", fixed::adding),
     ("keys-add-file", "keys add --label work", fixed::adding_a_file),
+    ("keys-add-refused", "keys add --label work", fixed::adding_a_bad_one),
     ("keys-add-stopped", "--no-start keys add", fixed::nobody),
     ("keys-remove", "keys remove -y alpha", fixed::removing),
     ("keys-disable", "keys disable alpha", fixed::disabling),

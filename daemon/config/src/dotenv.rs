@@ -32,10 +32,6 @@ impl DotEnv {
     }
 }
 
-/// What is wrong with a line, for messages.
-pub const BAD_LINE: &str = "is not NAME=value; close every quote, put a value with spaces in quotes and one with \
-                            backslashes in single quotes";
-
 /// Reads a `.env` text; a byte order mark and CRLF are fine.
 #[must_use]
 pub fn parse(text: &str) -> DotEnv {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use kmid_core::said::Said;
+use kmid_core::say;
 use zeroize::Zeroizing;
 
 use crate::dotenv::{self, DotEnv};
@@ -15,18 +17,25 @@ use crate::resolve::{RawValues, Source};
 const LONGEST: u64 = 1 << 20;
 
 /// Why a settings file cannot be read, as the end of a sentence that starts with its path.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum Unreadable {
-    #[error("does not exist")]
     Missing,
-    #[error("is not a file")]
     NotAFile,
-    #[error("is larger than 1 MiB")]
     TooLarge,
-    #[error("is not UTF-8 text")]
     NotText,
-    #[error("cannot be read: {0}")]
     Io(io::Error),
+}
+
+impl Unreadable {
+    pub(crate) fn said(&self) -> Said {
+        match self {
+            Self::Missing => say!(file_missing),
+            Self::NotAFile => say!(file_is_none),
+            Self::TooLarge => say!(file_too_large),
+            Self::NotText => say!(file_is_no_text),
+            Self::Io(error) => say!(file_unreadable, why = error),
+        }
+    }
 }
 
 /// Reads a settings file. A pipe or device is refused before it is opened: opening one may wait for ever.
@@ -51,8 +60,7 @@ pub(crate) fn read(path: &Path) -> Result<DotEnv, Unreadable> {
 /// Takes over the `KMI_` values of a file; other names in it are somebody else's.
 pub(crate) fn take(found: &DotEnv, source: &Source, raw: &mut RawValues, issues: &mut Vec<Issue>) {
     for line in &found.bad_lines {
-        let message = format!("line {line} {}", dotenv::BAD_LINE);
-        issues.push(Issue::error(source.to_string(), message, None));
+        issues.push(Issue::error(source.to_string(), say!(bad_line, line = *line), None));
     }
     let mut seen: Vec<&str> = Vec::new();
     for (name, _) in found.pairs.iter().filter(|(name, _)| name.starts_with("KMI_")) {
@@ -61,19 +69,14 @@ pub(crate) fn take(found: &DotEnv, source: &Source, raw: &mut RawValues, issues:
         }
         seen.push(name);
         if found.pairs.iter().filter(|(other, _)| other == name).count() > 1 {
-            issues.push(Issue::warning(
-                name,
-                "it is set more than once; the last one counts",
-                Some(source.clone()),
-            ));
+            issues.push(Issue::warning(name, say!(set_more_than_once), Some(source.clone())));
         }
         let value = found.get(name).unwrap_or_default();
         match env::find(name) {
             None => issues.push(unknown(name, source.clone())),
             Some(variable) if variable.name == env::ENV_PATH.name => {
                 if !value.trim().is_empty() {
-                    let message = "a settings file cannot name another one; set it in the environment";
-                    issues.push(Issue::warning(name, message, Some(source.clone())));
+                    issues.push(Issue::warning(name, say!(env_path_in_file), Some(source.clone())));
                 }
             }
             Some(variable) => raw.set(variable, value, source.clone()),
@@ -92,9 +95,9 @@ pub(crate) fn unknown(name: &str, source: Source) -> Issue {
         "KMI_EMAIL",
     ];
     let message = match nearest(name, env::ALL.iter().map(|variable| variable.name)) {
-        _ if OF_KEY_FILES.contains(&name) => "this belongs into a key file in the key directory".to_owned(),
-        Some(known) => format!("there is no such setting; did you mean {known}?"),
-        None => "there is no such setting".to_owned(),
+        _ if OF_KEY_FILES.contains(&name) => say!(belongs_into_key_file),
+        Some(known) => say!(unknown_setting_meant, known = known),
+        None => say!(unknown_setting),
     };
     // A name is somebody's text too: keep it on one line and short.
     let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use kmid_core::said::Said;
+use kmid_core::say;
+
 use crate::resolve::Source;
 
 /// Something about one variable that a person should know.
@@ -12,36 +15,41 @@ pub struct Issue {
     /// The variable, or the file when the file itself is the trouble.
     pub subject: String,
     /// What was wrong and what is allowed; never a secret.
-    pub message: String,
+    pub message: Said,
     /// Where the value came from.
     pub source: Option<Source>,
 }
 
 impl Issue {
-    pub(crate) fn error(
-        subject: impl Into<String>,
-        message: impl Into<String>,
-        source: Option<Source>,
-    ) -> Self {
-        Self { error: true, subject: subject.into(), message: message.into(), source }
+    pub(crate) fn error(subject: impl Into<String>, message: Said, source: Option<Source>) -> Self {
+        Self { error: true, subject: subject.into(), message, source }
     }
 
-    pub(crate) fn warning(
-        subject: impl Into<String>,
-        message: impl Into<String>,
-        source: Option<Source>,
-    ) -> Self {
+    pub(crate) fn warning(subject: impl Into<String>, message: Said, source: Option<Source>) -> Self {
         Self { error: false, ..Self::error(subject, message, source) }
+    }
+}
+
+impl Issue {
+    /// The message with the place that the value came from.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match &self.source {
+            Some(source) => say!(from_source, said = &self.message, source = source.said()),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same behind what it is about.
+    #[must_use]
+    pub fn line(&self) -> Said {
+        say!(about, subject = self.subject.as_str(), said = self.said())
     }
 }
 
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.message)?;
-        match &self.source {
-            Some(source) => write!(f, " (from {source})"),
-            None => Ok(()),
-        }
+        f.write_str(&self.line())
     }
 }
 
@@ -53,6 +61,12 @@ pub struct BadSettings {
 }
 
 impl BadSettings {
+    /// The errors, for people.
+    #[must_use]
+    pub fn said(&self) -> Vec<Said> {
+        self.issues.iter().filter(|issue| issue.error).map(Issue::line).collect()
+    }
+
     /// The issues alone, for a place that has one line.
     #[must_use]
     pub fn in_one_line(&self) -> String {

@@ -17,4 +17,4 @@ pub mod settings;
 pub mod show;
 
 pub use env_file::nearest;
-pub use parse::boolean;
+pub use parse::{boolean, zone};

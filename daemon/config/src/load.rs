@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use kmid_core::key::Secret;
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use crate::env;
 use crate::env_file::{self, Unreadable};
@@ -227,13 +229,12 @@ fn collect(launch: &Launch, outside: &Outside, mut raw: RawValues) -> Found {
             }
             Err(why) => issues.push(Issue::error(
                 env::ENV_PATH.name,
-                format!("{} {why}", file.display()),
+                say!(named_file_unreadable, path = file.display().to_string(), why = why.said()),
                 Some(env_path_source),
             )),
         },
         None if was_named => {
-            let message = "it names no usable path; write the whole path of a settings file";
-            issues.push(Issue::error(env::ENV_PATH.name, message, Some(env_path_source)));
+            issues.push(Issue::error(env::ENV_PATH.name, say!(env_path_names_none), Some(env_path_source)));
         }
         None => {}
     }
@@ -288,7 +289,7 @@ fn read_found(file: &Path, raw: &mut RawValues, facts: &mut Facts, issues: &mut 
         Ok(found) => found,
         Err(Unreadable::Missing) => return,
         Err(why) => {
-            let message = format!("{why}; repair or remove it, or name another file with KMI_ENV_PATH");
+            let message = say!(found_file_unreadable, why = why.said());
             issues.push(Issue::error(file.display().to_string(), message, None));
             return;
         }
@@ -297,9 +298,7 @@ fn read_found(file: &Path, raw: &mut RawValues, facts: &mut Facts, issues: &mut 
     let source = Source::FoundEnvFile(file.to_owned());
     for variable in [&env::STATE_DIR, &env::SOCKET] {
         if found.get(variable.name).is_some() {
-            let message = "a .env found by default may not set it; set it in the environment, or name the file with \
-                           KMI_ENV_PATH";
-            issues.push(Issue::error(variable.name, message, Some(source.clone())));
+            issues.push(Issue::error(variable.name, say!(found_file_may_not), Some(source.clone())));
         }
     }
     if let Some(text) = found.get(env::AUTHS_DIR.name).filter(|text| !text.trim().is_empty()) {
@@ -307,9 +306,11 @@ fn read_found(file: &Path, raw: &mut RawValues, facts: &mut Facts, issues: &mut 
         let inside = paths::expand(text, Some(folder), facts.home.as_deref())
             .is_ok_and(|path| paths::lies_in(&path, folder));
         if !inside {
-            let message = "a .env found by default may only name a directory below its own folder; set it in the \
-                           environment, or name the file with KMI_ENV_PATH";
-            issues.push(Issue::error(env::AUTHS_DIR.name, message, Some(source.clone())));
+            issues.push(Issue::error(
+                env::AUTHS_DIR.name,
+                say!(found_file_auths_outside),
+                Some(source.clone()),
+            ));
             found.pairs.retain(|(name, _)| name != env::AUTHS_DIR.name);
         }
     }
@@ -321,7 +322,7 @@ fn set_os(raw: &mut RawValues, name: &str, value: &OsStr, source: Source, issues
     match (env::find(name), value.to_str()) {
         (Some(variable), Some(value)) => raw.set(variable, value, source),
         (Some(variable), None) => {
-            issues.push(Issue::error(variable.name, "this value is not UTF-8 text", Some(source)));
+            issues.push(Issue::error(variable.name, say!(not_utf8), Some(source)));
         }
         (None, _) => issues.push(env_file::unknown(name, source)),
     }
@@ -338,11 +339,11 @@ fn unreadable_tls_files(settings: &Settings, raw: &RawValues) -> Vec<Issue> {
         .into_iter()
         .filter_map(|(variable, file)| {
             let why = match std::fs::metadata(file) {
-                Ok(found) if found.is_file() => std::fs::File::open(file).err()?.to_string(),
-                Ok(_) => "it is not a file".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(found) if found.is_file() => Said::of_io(&std::fs::File::open(file).err()?),
+                Ok(_) => say!(it_is_no_file),
+                Err(error) => Said::of_io(&error),
             };
-            let message = format!("{} cannot be read: {why}; name a PEM file", file.display());
+            let message = say!(tls_file_unreadable, path = file.display().to_string(), why = why);
             Some(Issue::error(variable.name, message, Some(raw.source(variable).clone())))
         })
         .collect()

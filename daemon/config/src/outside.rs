@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use crate::env;
 use crate::settings::Locale;
 
 /// The environment, the current folder, the user and the local zone. No `Debug`: variables may be secrets.
@@ -31,6 +32,16 @@ impl std::fmt::Debug for Outside {
 }
 
 impl Outside {
+    /// The KMI_ variables that are settings; of secrets only their names.
+    #[must_use]
+    pub fn shown(&self) -> BTreeMap<String, Option<String>> {
+        let set = env::ALL.iter().filter_map(|variable| {
+            let value = self.vars.get(variable.name)?.to_str().filter(|value| !value.is_empty())?;
+            Some((variable.name.to_owned(), (!variable.secret).then(|| value.to_owned())))
+        });
+        set.collect()
+    }
+
     /// Reads the real ones: the only place that does.
     #[must_use]
     pub fn capture() -> Self {

@@ -7,25 +7,27 @@ use jiff::tz::{Offset, TimeZone};
 use kmid_core::door::Named;
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
 use kmid_core::policy::Policy;
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use crate::settings::{ListenAddr, Locale, UpstreamHttp};
 
 /// What is allowed, as the end of a sentence. It never repeats the value.
-pub(crate) type Parsed<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, Said>;
 
-fn expected<T>(what: impl Into<String>) -> Parsed<T> {
-    Err(what.into())
+fn expected<T>(what: Said) -> Parsed<T> {
+    Err(what)
 }
 
 /// `1 true yes on` and `0 false no off` in any case.
 ///
 /// # Errors
 /// Anything else, also the empty text.
-pub fn boolean(text: &str) -> Result<bool, String> {
+pub fn boolean(text: &str) -> Result<bool, Said> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => expected("use 1, true, yes, on or 0, false, no, off"),
+        _ => expected(say!(use_switch)),
     }
 }
 
@@ -33,25 +35,25 @@ pub fn boolean(text: &str) -> Result<bool, String> {
 pub(crate) fn whole(low: u64, high: u64) -> impl Fn(&str) -> Parsed<u64> {
     move |text| match text.trim().parse() {
         Ok(number) if (low..=high).contains(&number) => Ok(number),
-        _ => expected(format!("use a whole number from {low} to {high}")),
+        _ => expected(say!(use_whole, low = low, high = high)),
     }
 }
 
 /// `host:port`; the host is an IP address (IPv6 in brackets) or a host name.
 pub(crate) fn listen_addr(text: &str) -> Parsed<ListenAddr> {
-    const ALLOWED: &str = "use host:port, for example 127.0.0.1:54123, [::1]:54123 or localhost:0";
+    let wrong = || expected(say!(use_listen));
     let text = text.trim();
-    let Some((host, port)) = text.rsplit_once(':') else { return expected(ALLOWED) };
+    let Some((host, port)) = text.rsplit_once(':') else { return wrong() };
     // `u16::from_str` would take a leading plus sign
     let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    let Some(port) = digits.and_then(|port| port.parse().ok()) else { return expected(ALLOWED) };
+    let Some(port) = digits.and_then(|port| port.parse().ok()) else { return wrong() };
     let host = match host.strip_prefix('[') {
         Some(v6) => match v6.strip_suffix(']').filter(|v6| v6.parse::<Ipv6Addr>().is_ok()) {
             Some(v6) => v6,
-            None => return expected(ALLOWED),
+            None => return wrong(),
         },
         None if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) || is_host_name(host) => host,
-        None => return expected(ALLOWED),
+        None => return wrong(),
     };
     Ok(ListenAddr { host: host.to_ascii_lowercase(), port })
 }
@@ -75,11 +77,10 @@ fn is_host_name(host: &str) -> bool {
 
 /// A path that starts with a slash and ends without one; `/` becomes the empty text.
 pub(crate) fn base_path(text: &str) -> Parsed<String> {
-    const ALLOWED: &str =
-        "use a path such as /kmi-rotor/v1 of letters, digits and . _ ~ -, or / for no base path";
+    let wrong = || expected(say!(use_base_path));
     let text = text.trim();
     if text.is_empty() {
-        return expected(ALLOWED);
+        return wrong();
     }
     let path = text.trim_matches('/');
     if path.is_empty() {
@@ -89,12 +90,12 @@ pub(crate) fn base_path(text: &str) -> Parsed<String> {
         !matches!(segment, "" | "." | "..")
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
     };
-    if path.len() <= 200 && path.split('/').all(good) { Ok(format!("/{path}")) } else { expected(ALLOWED) }
+    if path.len() <= 200 && path.split('/').all(good) { Ok(format!("/{path}")) } else { wrong() }
 }
 
 /// An https URL.
 pub(crate) fn base_url(text: &str) -> Parsed<BaseUrl> {
-    BaseUrl::parse(text).map_err(|why| format!("{why}; use for example https://api.kimi.com/coding/v1"))
+    BaseUrl::parse(text).map_err(|why| say!(use_base_url, why = why.said()))
 }
 
 /// Hosts and `*.domain`, separated by commas.
@@ -109,20 +110,13 @@ pub(crate) fn allowlist(text: &str) -> Parsed<Allowlist> {
                 .and_then(|e| e.strip_suffix(']'))
                 .is_some_and(|e| e.parse::<Ipv6Addr>().is_ok())
     };
-    if entries.iter().all(good) {
-        Ok(Allowlist(entries))
-    } else {
-        expected(
-            "use host names separated by commas, without scheme, port or path; *.example.com allows every host \
-             below example.com; leave it empty for any https host",
-        )
-    }
+    if entries.iter().all(good) { Ok(Allowlist(entries)) } else { expected(say!(use_allowlist)) }
 }
 
 /// A policy's name.
 pub(crate) fn rotate_policy(text: &str) -> Parsed<Policy> {
     let named = Policy::ALL.into_iter().find(|policy| text.trim().eq_ignore_ascii_case(policy.name()));
-    named.ok_or_else(|| "use round-robin, most-left or drain".to_owned())
+    named.ok_or_else(|| say!(use_policy))
 }
 
 /// `1.1`, `2` or `auto`.
@@ -131,7 +125,7 @@ pub(crate) fn upstream_http(text: &str) -> Parsed<UpstreamHttp> {
         "1.1" => Ok(UpstreamHttp::Http1),
         "2" => Ok(UpstreamHttp::Http2),
         "auto" => Ok(UpstreamHttp::Auto),
-        _ => expected("use 1.1, 2 or auto"),
+        _ => expected(say!(use_http)),
     }
 }
 
@@ -141,7 +135,7 @@ pub(crate) fn locale(system: Locale) -> impl Fn(&str) -> Parsed<Locale> {
         "system" => Ok(system),
         "en" => Ok(Locale::En),
         "ru" => Ok(Locale::Ru),
-        _ => expected("use system, en or ru"),
+        _ => expected(say!(use_locale)),
     }
 }
 
@@ -162,13 +156,19 @@ pub(crate) fn timezone(local: &TimeZone) -> impl Fn(&str) -> Parsed<TimeZone> {
             _ if text.split('/').any(|part| part.is_empty() || part.starts_with('.')) => None,
             _ => TimeZone::get(text).ok(),
         };
-        known.ok_or_else(|| {
-            "use local, UTC, an offset such as +03:00, or an IANA name such as Europe/Moscow".to_owned()
-        })
+        known.ok_or_else(|| say!(use_timezone))
     }
 }
 
 /// `+03:00` or `+0300`.
+/// A zone as KMI_TIMEZONE takes it, but for `local`, which is UTC here.
+///
+/// # Errors
+/// With what is allowed.
+pub fn zone(text: &str) -> Result<TimeZone, Said> {
+    timezone(&TimeZone::UTC)(text)
+}
+
 fn offset(text: &str) -> Option<TimeZone> {
     let (sign, digits) = text.split_at(1);
     let digits = digits.replacen(':', "", 1);
@@ -184,14 +184,13 @@ fn offset(text: &str) -> Option<TimeZone> {
 /// A level or a tracing filter. A bare word must be a level: tracing would take a mistyped level for a module's name
 /// and log nothing.
 pub(crate) fn log_level(text: &str) -> Parsed<String> {
-    const ALLOWED: &str =
-        "use error, warn, info, debug or trace, or a tracing filter such as info,kmid::proxy=debug";
+    let wrong = || expected(say!(use_log_level));
     let text = text.trim();
     let is_printable = text.bytes().all(|b| (b' '..=b'~').contains(&b));
     // kmid has no spans to filter by, so that `target[span{field}]=level` is refused with the rest.
     match text.len() <= 500 && is_printable && text.split(',').all(is_directive) {
         true => Ok(text.to_owned()),
-        false => expected(ALLOWED),
+        false => wrong(),
     }
 }
 
@@ -216,28 +215,26 @@ pub(crate) fn token(text: &str) -> Parsed<Option<Secret>> {
     let text = text.trim();
     match text.bytes().all(|b| b.is_ascii_graphic()) && text.len() <= 512 {
         true => Ok((!text.is_empty()).then(|| Secret::new(text))),
-        false => expected("use up to 512 printable ASCII characters without blanks"),
+        false => expected(say!(use_token)),
     }
 }
 
 /// `name:token` separated by commas; each name and each token once.
 pub(crate) fn named_tokens(text: &str) -> Parsed<Vec<Named>> {
-    const ALLOWED: &str = "use up to 100 name:token separated by commas, each name and each token once; names of up to \
-                           32 letters, digits and . _ -, tokens of up to 512 printable ASCII characters without blanks \
-                           and commas";
+    let wrong = || expected(say!(use_named_tokens));
     let is_name = |name: &str| {
         (1..=32).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     let mut tokens: Vec<Named> = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let Some((name, value)) = entry.split_once(':') else { return expected(ALLOWED) };
-        let Ok(Some(secret)) = token(value) else { return expected(ALLOWED) };
+        let Some((name, value)) = entry.split_once(':') else { return wrong() };
+        let Ok(Some(secret)) = token(value) else { return wrong() };
         let taken = |other: &Named| {
             other.name.eq_ignore_ascii_case(name) || other.secret.matches(secret.expose().as_bytes())
         };
         if !is_name(name) || tokens.len() >= 100 || tokens.iter().any(taken) {
-            return expected(ALLOWED);
+            return wrong();
         }
         tokens.push(Named { name: name.into(), secret });
     }
@@ -251,7 +248,7 @@ pub(crate) fn addresses(text: &str) -> Parsed<BTreeSet<IpAddr>> {
     let addresses: Result<BTreeSet<_>, std::net::AddrParseError> = addresses.collect();
     match addresses {
         Ok(addresses) if addresses.len() <= 100 => Ok(addresses),
-        _ => expected("use up to 100 IP addresses separated by commas, such as 10.0.0.2,fd00::2"),
+        _ => expected(say!(use_addresses)),
     }
 }
 
@@ -261,7 +258,7 @@ pub(crate) fn name(text: &str) -> Parsed<String> {
     if text.chars().count() <= 100 && !text.chars().any(char::is_control) {
         Ok(text.to_owned())
     } else {
-        expected("use a name of at most 100 characters on one line")
+        expected(say!(use_name))
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use kmid_core::said::Said;
+use kmid_core::say;
+
 /// Expands `~` and makes the path absolute by `base`, without touching the disk.
-pub(crate) fn expand(text: &str, base: Option<&Path>, home: Option<&Path>) -> Result<PathBuf, String> {
+pub(crate) fn expand(text: &str, base: Option<&Path>, home: Option<&Path>) -> Result<PathBuf, Said> {
     let text = text.trim();
     if text.is_empty() || text.contains('\0') {
-        return Err("use a path".to_owned());
+        return Err(say!(use_path));
     }
-    let no_home =
-        || "~ stands for the home directory, but there is none: set HOME or write the whole path".to_owned();
+    let no_home = || say!(set_home);
     let path = if text == "~" {
         home.ok_or_else(no_home)?.to_owned()
     } else if let Some(rest) =
@@ -17,7 +19,7 @@ pub(crate) fn expand(text: &str, base: Option<&Path>, home: Option<&Path>) -> Re
     {
         home.ok_or_else(no_home)?.join(rest)
     } else if text.starts_with('~') {
-        return Err("only ~ and ~/... are expanded; write another user's directory in full".to_owned());
+        return Err(say!(use_home_path));
     } else {
         PathBuf::from(text)
     };
@@ -26,9 +28,7 @@ pub(crate) fn expand(text: &str, base: Option<&Path>, home: Option<&Path>) -> Re
     }
     match base {
         Some(base) => Ok(tidy(&base.join(path))),
-        None => {
-            Err("a relative path needs a current folder, and there is none; write the whole path".to_owned())
-        }
+        None => Err(say!(use_whole_path)),
     }
 }
 
@@ -65,7 +65,7 @@ fn real(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn expanded(text: &str) -> Result<PathBuf, String> {
+    fn expanded(text: &str) -> Result<PathBuf, Said> {
         expand(text, Some(Path::new("/srv")), Some(Path::new("/home/me")))
     }
 

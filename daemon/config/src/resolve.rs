@@ -9,6 +9,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kmid_core::door::Tokens;
 use kmid_core::key::Secret;
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use self::checks::cross_checks;
 pub use self::values::{RawValues, Source};
@@ -70,8 +72,10 @@ pub fn resolve_access(raw: &RawValues) -> ProxyAccess {
         unnamed: parse::token(text(&env::PROXY_TOKEN)).unwrap_or_default(),
         named: parse::named_tokens(text(&env::PROXY_TOKENS)).unwrap_or_default(),
     };
+    let variable = if tokens.unnamed.is_some() { &env::PROXY_TOKEN } else { &env::PROXY_TOKENS };
     ProxyAccess {
         token: tokens.own().cloned(),
+        token_place: (!tokens.is_empty()).then(|| (variable.name, raw.source(variable).said())),
         auto_rotate_e2e: parse::boolean(text(&env::AUTO_ROTATE_E2E)).unwrap_or(true),
     }
 }
@@ -112,14 +116,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes what was wrong and what is allowed; a secret's value is not shown.
-    fn refuse(&mut self, variable: &Variable, allowed: &str) {
+    fn refuse(&mut self, variable: &Variable, allowed: &Said) {
         let raw = self.raw.get(variable);
         let message = match raw {
             // a URL may carry a password
             Some(raw) if !variable.secret && !raw.text.contains("://") => {
-                format!("{} is not allowed; {allowed}", shortened(&raw.text))
+                say!(value_not_allowed, value = shortened(&raw.text), allowed = allowed)
             }
-            _ => format!("this value is not allowed; {allowed}"),
+            _ => say!(hidden_value_not_allowed, allowed = allowed),
         };
         let source = raw.map(|raw| raw.source.clone());
         self.issues.push(Issue::error(variable.name, message, source));
@@ -193,10 +197,7 @@ impl<'a> Reader<'a> {
         };
         let length = socket.as_os_str().len();
         if !cfg!(windows) && length > LONGEST_SOCKET {
-            let message = format!(
-                "the path of the control socket has {length} bytes and the system allows {LONGEST_SOCKET}; set \
-                 KMI_SOCKET or KMI_STATE_DIR to a shorter path"
-            );
+            let message = say!(socket_path_too_long, length = length, most = LONGEST_SOCKET);
             self.issues.push(Issue::error(
                 env::SOCKET.name,
                 message,
@@ -320,7 +321,7 @@ impl<'a> Reader<'a> {
             && let Some(twin) =
                 tokens.named.iter().find(|token| token.secret.matches(unnamed.expose().as_bytes()))
         {
-            let message = format!("the token of {} is that of KMI_PROXY_TOKEN; give each its own", twin.name);
+            let message = say!(token_twice, name = &*twin.name);
             let source = self.raw.source(&env::PROXY_TOKENS).clone();
             self.issues.push(Issue::error(env::PROXY_TOKENS.name, message, Some(source)));
         }
@@ -332,7 +333,7 @@ impl<'a> Reader<'a> {
             [(&env::PROXY_TLS_CERT, &env::PROXY_TLS_KEY), (&env::PROXY_TLS_KEY, &env::PROXY_TLS_CERT)]
         {
             if self.raw.get(variable).is_some() && self.raw.get(other).is_none() {
-                let message = format!("it needs {} too; set both or neither", other.name);
+                let message = say!(needs_the_other, other = other.name);
                 let source = self.raw.source(variable).clone();
                 self.issues.push(Issue::error(variable.name, message, Some(source)));
             }

@@ -8,6 +8,7 @@ use kmid_core::door::Tokens;
 use kmid_core::door::peer::Exposure;
 use kmid_core::key::{Allowlist, BaseUrl, Secret};
 use kmid_core::policy::Policy;
+use kmid_core::said::Said;
 
 /// Every setting, parsed and checked. Field names are the variables' names without `KMI_`; units are in the types.
 #[derive(Debug, Clone)]
@@ -194,6 +195,8 @@ pub struct ClientSettings {
 pub struct ProxyAccess {
     /// KMI_PROXY_TOKEN, or the first of KMI_PROXY_TOKENS
     pub token: Option<Secret>,
+    /// Which of the two it is, and where that was set.
+    pub token_place: Option<(&'static str, Said)>,
     /// KMI_AUTO_ROTATE_E2E
     pub auto_rotate_e2e: bool,
 }

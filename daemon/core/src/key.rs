@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::said::Said;
+use crate::{say, show_as_said};
+
 /// A value that must never be shown: no `Serialize`, redacted `Debug` and `Display`, wiped on drop.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
@@ -194,15 +197,26 @@ pub struct BaseUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// It does not parse as an absolute URL with a host.
-    #[error("not a URL; expected for example https://api.kimi.com/coding/v1")]
     NotAUrl,
     /// Its scheme is not https.
-    #[error("only https is allowed")]
     NotHttps,
     /// It carries a user name, a query or a fragment.
-    #[error("a base URL has no user, query or fragment")]
     Extra,
 }
+
+impl BaseUrlError {
+    /// For people.
+    #[must_use]
+    pub fn said(self) -> Said {
+        match self {
+            Self::NotAUrl => say!(base_url_is_none),
+            Self::NotHttps => say!(base_url_not_https),
+            Self::Extra => say!(base_url_has_more),
+        }
+    }
+}
+
+show_as_said!(BaseUrlError);
 
 impl BaseUrl {
     /// Checks and takes apart a base URL.

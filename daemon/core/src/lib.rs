@@ -18,5 +18,6 @@ pub mod pool;
 pub mod queue;
 pub mod rate;
 pub mod refresh_plan;
+pub mod said;
 pub mod session;
 pub mod time;

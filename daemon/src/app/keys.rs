@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use kmid_config::load::{self, Launch};
 use kmid_config::outside::Outside;
 use kmid_config::settings::Settings;
+use kmid_core::say;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -161,8 +162,6 @@ fn no_directory(settings: &Settings) -> Issue {
         kind: "key_file",
         error: true,
         subject: dir.display().to_string(),
-        message: "there is no key directory yet; make this one and put a file such as alpha.env with \
-                  KMI_API_KEY=... into it"
-            .to_owned(),
+        message: say!(no_key_directory),
     }
 }

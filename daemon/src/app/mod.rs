@@ -249,6 +249,7 @@ impl App {
             started_at: clock::now(),
             proxy_addr,
             homes: Arc::new(homes(&outside)),
+            environment: outside.shown(),
         };
 
         let ending = Ending::default();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kmid_core::say;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,6 @@ fn issue(error: &InstanceError) -> Issue {
         kind: "state",
         error: true,
         subject: "KMI_STATE_DIR".to_owned(),
-        message: format!("{error}; requests are served, but nothing is remembered"),
+        message: say!(nothing_is_remembered, why = error.said()),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kmid_config::load::{self, Loaded};
 use kmid_config::settings::Settings;
 use kmid_config::show;
+use kmid_core::said::Said;
 
 use super::{App, rules};
 use crate::command::{Issue, Reloaded};
@@ -14,15 +15,7 @@ use crate::{instance, logging};
 
 /// An issue of the settings as people see it.
 pub(super) fn issue(issue: &kmid_config::issue::Issue) -> Issue {
-    Issue {
-        kind: "settings",
-        error: issue.error,
-        subject: issue.subject.clone(),
-        message: match &issue.source {
-            Some(source) => format!("{} (from {source})", issue.message),
-            None => issue.message.clone(),
-        },
-    }
+    Issue { kind: "settings", error: issue.error, subject: issue.subject.clone(), message: issue.said() }
 }
 
 /// Watches the settings file in use, or the place where one would be found.
@@ -55,7 +48,7 @@ impl App {
                 kind: "settings",
                 error: true,
                 subject: "KMI_LOG_LEVEL".to_owned(),
-                message: error.to_string(),
+                message: Said::plain(error.to_string()),
             };
             return self.refuse(vec![bad]);
         }

@@ -113,7 +113,7 @@ impl App {
         let wanted = tokio::task::spawn_blocking(move || load::load(&launch, &outside))
             .await
             .map_err(|error| RestartError::Failed(error.to_string()))?
-            .map_err(|bad| RestartError::BadSettings(bad.in_one_line()))?
+            .map_err(|bad| RestartError::BadSettings(bad.said()))?
             .settings;
         handover::stays_put(&self.settings.load(), &wanted, self.held)?;
         let mut args = self.launch.to_args();

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kmid_core::said::Said;
+use kmid_core::say;
 use serde::{Deserialize, Serialize};
 
 use super::edit::Part;
@@ -21,7 +23,7 @@ pub struct Change {
     /// Where the original lies, if it is still there.
     pub original: Option<PathBuf>,
     /// What was left alone and why; never a secret.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Said>,
 }
 
 /// How it went.
@@ -98,34 +100,26 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
             warnings: wired
                 .left_alone
                 .iter()
-                .map(|(part, why)| format!("{part} {why}"))
+                .map(|(part, why)| why.of(*part))
                 .chain(asked_elsewhere(client, &wired.provider, wiring))
                 .collect(),
             path,
         },
-        Ok(None) => left_alone(
-            path,
-            "there is no such file; start the client once and set up a key, then try again".to_owned(),
-        ),
+        Ok(None) => left_alone(path, say!(config_absent)),
         Err(why) => {
             if before.is_none() && !dry_run {
                 forget(&path);
             }
-            left_alone(path, why.to_string())
+            left_alone(path, why.said())
         }
     }
 }
 
 /// kimi-cli asks for the models of the managed provider at its start, with the provider's key, and not at the
 /// provider's `base_url` [kimi-cli 1.50: auth/platforms.py, 2026-11].
-fn asked_elsewhere(client: Client, provider: &str, wiring: &Wiring) -> Option<String> {
-    (client == Client::KimiCli && provider == "managed:kimi-code").then(|| {
-        format!(
-            "kimi-cli asks for the models of {provider} at KIMI_CODE_BASE_URL, whatever its file says; where you start \
-             it, set KIMI_CODE_BASE_URL={}",
-            wiring.url
-        )
-    })
+fn asked_elsewhere(client: Client, provider: &str, wiring: &Wiring) -> Option<Said> {
+    (client == Client::KimiCli && provider == "managed:kimi-code")
+        .then(|| say!(models_asked_elsewhere, provider = provider, url = wiring.url.as_str()))
 }
 
 /// Undoes [`connect`]; what somebody else wrote meanwhile stays. With `dry_run` nothing is written.
@@ -135,7 +129,7 @@ pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
     let record = match read_record(&path) {
         Ok(Some(record)) => record,
         Ok(None) => {
-            return Change { outcome: Outcome::NotConnected, ..left_alone(path, String::new()) }.quiet();
+            return Change { outcome: Outcome::NotConnected, ..left_alone(path, Said::default()) }.quiet();
         }
         Err(why) => return left_alone(path, why),
     };
@@ -154,7 +148,7 @@ pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
                 // the original stays: it is the only copy
                 let _ = std::fs::remove_file(record_path(&path));
             }
-            let gone = left_alone(path, "the file is gone, so there is nothing to take back".to_owned());
+            let gone = left_alone(path, say!(config_gone));
             return Change {
                 outcome: Outcome::NotConnected,
                 original: Some(original).filter(|at| at.exists()),
@@ -164,7 +158,7 @@ pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
         Err(why) => {
             return Change {
                 original: Some(original).filter(|at| at.exists()),
-                ..left_alone(path, why.to_string())
+                ..left_alone(path, why.said())
             };
         }
     };
@@ -184,7 +178,7 @@ pub fn disconnect(homes: &Homes, client: Client, dry_run: bool) -> Change {
         warnings: undone
             .stays
             .iter()
-            .map(|place| format!("{place} was changed or removed meanwhile and stays so"))
+            .map(|place| say!(config_stays_edited, place = place.as_str()))
             .collect(),
         path,
     }
@@ -202,32 +196,29 @@ impl Change {
     }
 }
 
-fn left_alone(path: PathBuf, why: String) -> Change {
+fn left_alone(path: PathBuf, why: Said) -> Change {
     Change { path, outcome: Outcome::LeftAlone, changes: Vec::new(), original: None, warnings: vec![why] }
 }
 
 fn no_home() -> Change {
-    left_alone(PathBuf::new(), "kmid has no home directory; set HOME, then restart it".to_owned())
+    left_alone(PathBuf::new(), say!(no_home))
 }
 
-fn read_record(path: &Path) -> Result<Option<Record>, String> {
+fn read_record(path: &Path) -> Result<Option<Record>, Said> {
     let at = record_path(path);
-    let unusable = |why: String| {
-        let (at, original) = (at.display(), original_path(path));
-        format!(
-            "{at} cannot be used ({why}); the original is {}: copy it back, then remove both",
-            original.display()
-        )
+    let unusable = |why: Said| {
+        let original = original_path(path).display().to_string();
+        say!(record_unusable, at = at.display().to_string(), why = why, original = original)
     };
     let text = match file::read(&at) {
         Ok(None) => return Ok(None),
         Ok(Some(text)) => text,
-        Err(why) => return Err(unusable(why.to_string())),
+        Err(why) => return Err(unusable(why.said())),
     };
     // the parser's own words would quote the record, which holds keys
-    let record: Record = serde_json::from_str(&text).map_err(|_| unusable("not a record".to_owned()))?;
+    let record: Record = serde_json::from_str(&text).map_err(|_| unusable(say!(record_is_none)))?;
     if record.schema_version != SCHEMA_VERSION {
-        return Err(unusable(format!("version {}", record.schema_version)));
+        return Err(unusable(say!(record_of_version, version = record.schema_version)));
     }
     Ok(Some(record))
 }

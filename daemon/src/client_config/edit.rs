@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
+use kmid_core::door::Tokens;
 use kmid_core::key::{BaseUrl, Fingerprint, Secret};
+use kmid_core::said::Said;
+use kmid_core::{say, show_as_said};
 use toml_edit::{Item, TableLike};
 
 use super::address::{Address, OwnAddress};
@@ -53,14 +56,14 @@ pub enum Part {
     Fetch,
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File => "the file",
-            Self::Provider => "the provider in use",
-            Self::Search => "services.moonshot_search",
-            Self::Fetch => "services.moonshot_fetch",
-        })
+impl Part {
+    fn said(self) -> Said {
+        match self {
+            Self::File => say!(part_file),
+            Self::Provider => say!(part_provider),
+            Self::Search => Said::plain("services.moonshot_search"),
+            Self::Fetch => Said::plain("services.moonshot_fetch"),
+        }
     }
 }
 
@@ -68,46 +71,57 @@ impl fmt::Display for Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeftAlone {
     /// It does not parse.
-    #[error("is not valid TOML (line {line}) and was left alone; fix it, then try again")]
     NotToml {
         /// Where the parser stopped.
         line: usize,
     },
     /// It has no provider, or several and no word about which one is used.
-    #[error(
-        "does not say which provider is in use, so no provider's key was written; set default_model in it"
-    )]
     NoProvider,
     /// `default_model` leads nowhere.
-    #[error("names a default_model that leads to no provider, so no provider's key was written; correct it")]
     DanglingModel,
     /// It is kmid.
-    #[error("points at kmid itself and was left alone; kmid puts the chosen key into each request")]
     PointsAtKmid,
     /// It signs in with OAuth.
-    #[error("signs in with OAuth and was left alone; to have it written, set it up with an API key")]
     OAuth,
     /// Its key comes from the environment.
-    #[error("takes its key from the environment and was left alone; put the key into api_key instead")]
     FromEnvironment,
     /// It has no key to change.
-    #[error("has no api_key to change and was left alone; add `api_key = \"\"`, then try again")]
     NoKey,
     /// The key is no text.
-    #[error("has an api_key that is not a string and was left alone; make it one, then try again")]
     KeyIsNoText,
     /// Where the client would send the key is not known.
-    #[error("has no usable base_url and was left alone; add one, then try again")]
     NoBaseUrl,
     /// The model overrules the provider.
-    #[error(
-        "is overruled by the model's own api_key or base_url and was left alone; remove those from the model"
-    )]
     ModelOverrules,
     /// It belongs to somebody else.
-    #[error("is not a Kimi provider and was left alone; choose a Kimi model as default_model")]
     NotKimi,
 }
+
+impl LeftAlone {
+    /// What follows the name of the part.
+    fn said(self) -> Said {
+        match self {
+            Self::NotToml { line } => say!(left_not_toml, line = line),
+            Self::NoProvider => say!(left_no_provider),
+            Self::DanglingModel => say!(left_dangling_model),
+            Self::PointsAtKmid => say!(left_points_at_kmid),
+            Self::OAuth => say!(left_oauth),
+            Self::FromEnvironment => say!(left_from_environment),
+            Self::NoKey => say!(left_no_key),
+            Self::KeyIsNoText => say!(left_key_is_no_text),
+            Self::NoBaseUrl => say!(left_no_base_url),
+            Self::ModelOverrules => say!(left_model_overrules),
+            Self::NotKimi => say!(left_not_kimi),
+        }
+    }
+
+    /// The whole sentence.
+    pub(super) fn of(self, part: Part) -> Said {
+        say!(of_part, part = part.said(), why = self.said())
+    }
+}
+
+show_as_said!(LeftAlone);
 
 /// Puts the key into a config file's text: `api_key` of the provider in use and of the two services, and their
 /// `base_url` where the host differs. All other bytes stay.
@@ -162,10 +176,12 @@ pub(super) struct Current {
     pub(super) provider_type: Option<String>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) points_at_kmid: bool,
+    /// Whether the proxy takes that key for a token, when it is kmid.
+    pub(super) token_accepted: Option<bool>,
 }
 
 /// Reads which key a client is configured with.
-pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, LeftAlone> {
+pub(super) fn current(text_of_file: &str, own: &OwnAddress, tokens: &Tokens) -> Result<Current, LeftAlone> {
     let config = Config::parse(text_of_file.trim_start_matches('\u{feff}'))?;
     let InUse { name, provider, model } = config.in_use()?;
     let key = model
@@ -185,6 +201,9 @@ pub(super) fn current(text_of_file: &str, own: &OwnAddress) -> Result<Current, L
         provider_type,
         fingerprint: key.map(|key| Fingerprint::of(&Secret::new(key))),
         points_at_kmid,
+        token_accepted: key
+            .filter(|_| points_at_kmid)
+            .map(|key| tokens.is_empty() || tokens.find(&[Some(key.as_bytes())]).is_some()),
     })
 }
 

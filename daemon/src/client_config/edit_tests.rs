@@ -244,19 +244,30 @@ fn a_file_that_does_not_parse_is_not_quoted() {
 
 #[test]
 fn current_settings() {
-    let now = current(KIMI_CLI, &own()).unwrap();
+    let now = current(KIMI_CLI, &own(), &Tokens::default()).unwrap();
     assert_eq!(now.provider, "managed:kimi-code");
     assert_eq!(now.fingerprint, Some(Fingerprint::of(&Secret::new("sk-old"))));
     assert!(!now.points_at_kmid);
     assert_eq!(now.provider_type.as_deref(), Some("kimi"));
     let no_model = "default_model = ''\n[providers.p]\ntype = 'anthropic'\napi_key = 'x'\n";
-    assert_eq!(current(no_model, &own()).unwrap().provider_type, None, "no model leads to it");
+    assert_eq!(
+        current(no_model, &own(), &Tokens::default()).unwrap().provider_type,
+        None,
+        "no model leads to it"
+    );
     let through =
         KIMI_CLI.replacen("https://api.kimi.com/coding/v1", "http://localhost:54123/kmi-rotor/v1", 1);
-    assert!(current(&through, &own()).unwrap().points_at_kmid);
+    assert!(current(&through, &own(), &Tokens::default()).unwrap().points_at_kmid);
+    assert_eq!(now.token_accepted, None, "its key is no token");
+    let accepted = |tokens: &Tokens| current(&through, &own(), tokens).unwrap().token_accepted;
+    let token = |text: &str| Tokens { unnamed: Some(Secret::new(text)), named: Vec::new() };
+    let written = current(&through, &own(), &Tokens::default()).unwrap().fingerprint.unwrap();
+    let key = KIMI_CLI.split('"').find(|part| Fingerprint::of(&Secret::new(part)) == written).unwrap();
+    assert_eq!(accepted(&Tokens::default()), Some(true), "without a token all may pass");
+    assert_eq!((accepted(&token(key)), accepted(&token("another"))), (Some(true), Some(false)));
     let oauth = "[providers.p]\napi_key = ''\noauth = { storage = 'file', key = 'k' }\n";
-    assert_eq!(current(oauth, &own()).unwrap().fingerprint, None);
-    assert!(matches!(current("= 1", &own()), Err(LeftAlone::NotToml { line: 1 })));
+    assert_eq!(current(oauth, &own(), &Tokens::default()).unwrap().fingerprint, None);
+    assert!(matches!(current("= 1", &own(), &Tokens::default()), Err(LeftAlone::NotToml { line: 1 })));
 }
 
 #[test]
@@ -326,6 +337,6 @@ proptest! {
 
     #[test]
     fn never_panics(text in ".{0,200}", tail in "(\\[providers\\.p\\]|api_key|=|'|\"|\n|\\{|\\}|base_url|x){0,30}") {
-        let _ = (run(&format!("{text}\n{tail}")), run(&tail), current(&tail, &own()));
+        let _ = (run(&format!("{text}\n{tail}")), run(&tail), current(&tail, &own(), &Tokens::default()));
     }
 }

@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kmid_core::said::Said;
+use kmid_core::{say, show_as_said};
+
 use super::edit::{Edit, LeftAlone, Part};
 
 /// A config file is a few kilobytes; what is larger is none.
@@ -14,16 +17,12 @@ const MAX_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// The file could not be read.
-    #[error("the file could not be read and was left alone: {0}")]
     Read(#[source] io::Error),
     /// It is too large, or no regular file.
-    #[error("the file is not a regular file of at most 1 MiB and was left alone")]
     NotAConfig,
     /// Not UTF-8.
-    #[error("the file is not UTF-8 text and was left alone; save it as UTF-8, then try again")]
     NotText,
     /// What stands in it forbids the edit.
-    #[error("{part} {why}")]
     LeftAlone {
         /// The part that forbids it.
         part: Part,
@@ -31,15 +30,29 @@ pub(super) enum FileError {
         why: LeftAlone,
     },
     /// The client wrote it at the same time, again and again.
-    #[error("the file kept changing and was left alone; try again")]
     Busy,
     /// The backup could not be written.
-    #[error("the file was left alone because its backup could not be written: {0}")]
     Backup(#[source] io::Error),
     /// The file could not be written.
-    #[error("the file could not be written and is as it was: {0}")]
     Write(#[source] io::Error),
 }
+
+impl FileError {
+    /// For people.
+    pub(super) fn said(&self) -> Said {
+        match self {
+            Self::Read(error) => say!(config_unread, why = error),
+            Self::NotAConfig => say!(config_is_none),
+            Self::NotText => say!(config_is_no_text),
+            Self::LeftAlone { part, why } => why.of(*part),
+            Self::Busy => say!(config_busy),
+            Self::Backup(error) => say!(config_no_backup, why = error),
+            Self::Write(error) => say!(config_unwritten, why = error),
+        }
+    }
+}
+
+show_as_said!(FileError);
 
 /// The file's text; `None` when there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<String>, FileError> {

@@ -13,7 +13,10 @@ mod wire;
 
 use std::path::{Path, PathBuf};
 
+use kmid_core::door::Tokens;
 use kmid_core::key::{Fingerprint, Key};
+use kmid_core::said::Said;
+use kmid_core::say;
 
 pub use address::OwnAddress;
 pub use connection::{Change as ClientChange, Outcome, connect, disconnect};
@@ -94,7 +97,7 @@ pub struct Written {
     /// Files that were changed.
     pub written: Vec<PathBuf>,
     /// What was left alone and why, each beginning with the file's path; never anything out of a file.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Said>,
 }
 
 /// Writes the key into every config file that exists. A file that holds it already is neither written nor
@@ -110,14 +113,17 @@ pub fn write(homes: &Homes, key: &Key, own: &OwnAddress) -> Written {
                 if done.changed {
                     outcome.written.push(path.clone());
                 }
-                let notes =
-                    done.left_alone.iter().map(|(part, why)| format!("{}: {part} {why}", path.display()));
+                let notes = done.left_alone.iter().map(|(part, why)| of_file(&path, why.of(*part)));
                 outcome.warnings.extend(notes);
             }
-            Err(why) => outcome.warnings.push(format!("{}: {why}", path.display())),
+            Err(why) => outcome.warnings.push(of_file(&path, why.said())),
         }
     }
     outcome
+}
+
+fn of_file(path: &Path, said: Said) -> Said {
+    say!(of_file, path = path.display().to_string(), said = said)
 }
 
 /// The key that a Kimi client is configured with.
@@ -133,6 +139,8 @@ pub struct Configured {
     pub fingerprint: Option<Fingerprint>,
     /// The provider is kmid itself, so the key in the file is not the one that is used.
     pub points_at_kmid: bool,
+    /// Whether the proxy takes what stands there for a token, where that can be said.
+    pub token_accepted: Option<bool>,
     /// A record says that it was connected and not disconnected since.
     pub connected: bool,
     /// The upstream's name of the model in use, unless its provider is somebody else's.
@@ -142,18 +150,18 @@ pub struct Configured {
     /// The `type` of the provider that the default model leads to.
     pub provider_type: Option<String>,
     /// Why nothing can be said, if so.
-    pub problem: Option<String>,
+    pub problem: Option<Said>,
 }
 
 /// What each existing config file of a Kimi client is set to.
 #[must_use]
-pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
+pub fn current_key(homes: &Homes, own: &OwnAddress, tokens: &Tokens) -> Vec<Configured> {
     let read = |(client, path): (Client, PathBuf)| {
         let connected = connection::is_connected(&path);
         let found = match file::read(&path) {
             Ok(None) => return None,
-            Ok(Some(text)) => edit::current(&text, own).map_err(|why| format!("{} {why}", Part::File)),
-            Err(why) => Err(why.to_string()),
+            Ok(Some(text)) => edit::current(&text, own, tokens).map_err(|why| why.of(Part::File)),
+            Err(why) => Err(why.said()),
         };
         Some(match found {
             Ok(current) => Configured {
@@ -166,6 +174,7 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
                 provider: Some(current.provider),
                 fingerprint: current.fingerprint,
                 points_at_kmid: current.points_at_kmid,
+                token_accepted: current.token_accepted,
                 problem: None,
             },
             Err(problem) => Configured {
@@ -178,6 +187,7 @@ pub fn current_key(homes: &Homes, own: &OwnAddress) -> Vec<Configured> {
                 provider: None,
                 fingerprint: None,
                 points_at_kmid: false,
+                token_accepted: None,
                 problem: Some(problem),
             },
         })

@@ -137,13 +137,14 @@ fn what_the_clients_are_set_to() {
     let place = place();
     let cli = place.put(".kimi/config.toml", OLD);
     assert_eq!(
-        current_key(&place.homes, &own()),
+        current_key(&place.homes, &own(), &Tokens::default()),
         [Configured {
             client: Client::KimiCli,
             path: cli.clone(),
             provider: Some("p".into()),
             fingerprint: Some(Fingerprint::of(&Secret::new("sk-old"))),
             points_at_kmid: false,
+            token_accepted: None,
             connected: false,
             model: None,
             max_context_size: None,
@@ -152,9 +153,9 @@ fn what_the_clients_are_set_to() {
         }]
     );
     place.write();
-    assert_eq!(current_key(&place.homes, &own())[0].fingerprint, Some(key().fingerprint));
+    assert_eq!(current_key(&place.homes, &own(), &Tokens::default())[0].fingerprint, Some(key().fingerprint));
     place.put(".kimi/config.toml", "=");
-    let broken = &current_key(&place.homes, &own())[0];
+    let broken = &current_key(&place.homes, &own(), &Tokens::default())[0];
     assert!(broken.fingerprint.is_none() && broken.problem.as_deref().unwrap().contains("not valid TOML"));
 }
 

@@ -1,5 +1,6 @@
 //! From the daemon's own types to those of the wire. Pure.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use kmid_core::kimi::quota::Quota;
 use kmid_core::kimi::usage;
 use kmid_core::pool::outage::UpstreamView;
 use kmid_core::pool::view::{FigureView, KeyState, KeyView, PoolView};
+use kmid_core::say;
 use kmid_core::time::Time;
 
 use crate::client_config::Configured;
@@ -32,6 +34,7 @@ pub(super) struct Process {
     pub(super) rss_bytes: u64,
     pub(super) proxy_addr: SocketAddr,
     pub(super) needs_restart: Vec<String>,
+    pub(super) environment: BTreeMap<String, Option<String>>,
 }
 
 pub(super) fn status(
@@ -80,6 +83,7 @@ pub(super) fn status(
             auths_dir: settings.auths_dir.as_ref().map(|path| path.display().to_string()),
             state_dir: settings.state_dir.display().to_string(),
             needs_restart: process.needs_restart.clone(),
+            environment: process.environment.clone(),
         },
         requests: RequestCounts {
             total: requests.total,
@@ -110,7 +114,7 @@ pub(super) fn restart_failed(error: &RestartError) -> RpcError {
             Kind::RestartFailed
         }
     };
-    RpcError::new(kind, error.to_string())
+    RpcError::said(kind, error.said())
 }
 
 /// Where clients find the proxy.
@@ -198,11 +202,13 @@ pub(super) fn key_list(
         provider: client.provider,
         fingerprint: client.fingerprint.map(|fingerprint| fingerprint.to_string()),
         points_at_kmid: client.points_at_kmid,
+        token_accepted: client.token_accepted,
         connected: client.connected,
         model: client.model,
         max_context_size: client.max_context_size,
         provider_type: client.provider_type,
-        problem: client.problem,
+        problem: client.problem.as_ref().map(ToString::to_string),
+        problem_said: client.problem,
     });
     KeyList {
         keys: keys.collect(),
@@ -241,7 +247,8 @@ fn key(key: &KeyView, active: bool, now: Time) -> Key {
         cache_share: key.tokens.cache_share(),
         sessions: key.sessions,
         windows: key.figures.iter().map(|figure| window(figure, quota, now)).collect(),
-        refresh_error: key.refresh_error.clone(),
+        refresh_error: key.refresh_error.as_ref().map(ToString::to_string),
+        refresh_error_said: key.refresh_error.clone(),
     }
 }
 
@@ -273,14 +280,13 @@ pub(super) fn issue(issue: command::Issue) -> Issue {
         kind: issue.kind.to_owned(),
         level: if issue.error { "error" } else { "warn" }.to_owned(),
         subject: issue.subject,
-        message: issue.message,
+        said: issue.message,
     }
 }
 
 /// An issue for lines that never reached their file.
 pub(super) fn log_loss(file: &str, lost: u64) -> Option<command::Issue> {
-    let message =
-        format!("{lost} lines could not be written since the start; check the disk and the permissions");
+    let message = say!(lines_lost, count = lost);
     (lost > 0).then(|| command::Issue { kind: "log_loss", error: false, subject: file.to_owned(), message })
 }
 
@@ -298,7 +304,8 @@ pub(super) fn upstream_checks(found: Option<Vec<command::Reach>>) -> UpstreamChe
         reachable: reach.reachable,
         tls: reach.tls,
         clock_skew_seconds: reach.clock_skew_seconds,
-        error: reach.error,
+        error: reach.error.as_ref().map(ToString::to_string),
+        error_said: reach.error,
     };
     UpstreamChecks {
         skipped: found.is_none().then(|| "dry_run".to_owned()),
@@ -306,12 +313,17 @@ pub(super) fn upstream_checks(found: Option<Vec<command::Reach>>) -> UpstreamChe
     }
 }
 
-pub(super) fn refreshed(results: Vec<(String, Result<(), String>)>) -> Refreshed {
+pub(super) fn refreshed(results: Vec<(String, Result<(), command::QuotaRefused>)>) -> Refreshed {
     let mut refreshed = Refreshed::default();
     for (label, result) in results {
         match result {
             Ok(()) => refreshed.refreshed.push(label),
-            Err(error) => refreshed.failed.push(Failed { label, error }),
+            Err(refused) => refreshed.failed.push(Failed {
+                label,
+                error: refused.said.to_string(),
+                error_said: Some(refused.said),
+                status: refused.status,
+            }),
         }
     }
     refreshed
@@ -330,7 +342,7 @@ pub(super) fn refusal(refused: &Refused, view: &PoolView) -> RpcError {
     };
     let first = view.keys.iter().filter(|key| !key.state.serves()).filter_map(|key| key.until).min();
     let retry_at = first.filter(|_| kind == Kind::NoneServes).map(|time| time.to_string());
-    RpcError::new(kind, refused.to_string()).retry_at(retry_at)
+    RpcError::said(kind, refused.said()).retry_at(retry_at)
 }
 
 #[cfg(test)]

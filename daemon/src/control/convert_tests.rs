@@ -6,6 +6,7 @@ use kmid_core::ledger::{Figure, Source};
 use kmid_core::policy::Policy;
 use kmid_core::pool::Mode;
 use kmid_core::pool::view::ErrorCounts;
+use kmid_core::said::Said;
 
 use super::*;
 use crate::fixtures;
@@ -99,7 +100,8 @@ fn a_key_has_the_fields_of_the_specification() {
 
 #[test]
 fn only_key_files_are_listed_with_the_keys() {
-    let issue = |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: "m".to_owned() };
+    let issue =
+        |kind| command::Issue { kind, error: true, subject: "s".to_owned(), message: Said::plain("m") };
     let list = key_list(
         &view(),
         time("2026-11-23T12:00:09Z"),
@@ -130,14 +132,15 @@ fn refusals_have_their_kinds_and_times() {
     assert!(kind(Refused::NotAllowed).is(Kind::Policy));
     assert!(kind(Refused::NoKeys).is(Kind::NoKeys));
     assert_eq!(kind(Refused::NoKeys).retry_at, None);
-    let none = kind(Refused::NoneServes { states: "alpha: cooling".to_owned() });
+    let none = kind(Refused::NoneServes { states: vec![Said::plain("alpha: cooling")] });
     assert!(none.is(Kind::NoneServes));
     assert_eq!(none.retry_at.as_deref(), Some("2026-11-23T15:00:00.000Z"));
 }
 
 #[test]
 fn refresh_results_are_told_apart() {
-    let refreshed = refreshed(vec![("a".to_owned(), Ok(())), ("b".to_owned(), Err("timed out".to_owned()))]);
+    let refreshed =
+        refreshed(vec![("a".to_owned(), Ok(())), ("b".to_owned(), Err(Said::plain("timed out").into()))]);
     assert_eq!(refreshed.refreshed, ["a"]);
     assert_eq!((refreshed.failed[0].label.as_str(), refreshed.failed[0].error.as_str()), ("b", "timed out"));
 }

@@ -13,6 +13,7 @@ mod since;
 mod socket;
 mod streams;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub struct Context {
     pub proxy_addr: SocketAddr,
     /// Where the Kimi clients keep their config files.
     pub homes: Arc<Homes>,
+    /// The KMI_ variables of the environment; of secrets only their names.
+    pub environment: BTreeMap<String, Option<String>>,
 }
 
 impl Context {

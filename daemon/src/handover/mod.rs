@@ -23,8 +23,10 @@ use kmid_config::settings::Settings;
 #[cfg(unix)]
 use kmid_core::key::Fingerprint;
 #[cfg(unix)]
-use kmid_core::session::Home;
+use kmid_core::said::Said;
 #[cfg(unix)]
+use kmid_core::session::Home;
+use kmid_core::{say, show_as_said};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -128,42 +130,44 @@ struct Yours {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RestartError {
     /// Not on this platform.
-    #[error("this platform cannot hand listening sockets to another process; stop kmid and start it again")]
     Unsupported,
     /// One is under way.
-    #[error("a restart is under way already; wait for its end")]
     UnderWay,
     /// See [`MOST_BEHIND`].
-    #[error(
-        "{0} processes still finish requests from before earlier restarts; wait for them, or stop and start kmid to \
-         cut them off"
-    )]
     TooManyBehind(u32),
     /// What the successor would need is elsewhere.
-    #[error("{0} has changed, and nothing can be handed over to another place; stop kmid and start it again")]
     Elsewhere(&'static str),
     /// The same, where a manager goes on listening at the old place.
-    #[error(
-        "{0} has changed, but the manager of the service holds the socket at the old place; `kmi service install` writes \
-         the service anew"
-    )]
     Held(&'static str),
     /// See [`crate::starter`].
-    #[error(
-        "what started this kmid waits for its end and would take a handover for it; restart it there: the container, or \
-         the service as its manager knows it"
-    )]
     Managed,
     /// The settings cannot be used.
-    #[error("the settings cannot be used: {0}")]
-    BadSettings(String),
+    BadSettings(Vec<Said>),
     /// The new process did not come up.
-    #[error("the new kmid did not start: {0}")]
     Failed(String),
     /// The last write failed.
-    #[error("{0}")]
     NotSaved(String),
 }
+
+impl RestartError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Unsupported => say!(restart_unsupported),
+            Self::UnderWay => say!(restart_under_way),
+            Self::TooManyBehind(count) => say!(restart_too_many_behind, count = *count),
+            Self::Elsewhere(what) => say!(restart_elsewhere, what = *what),
+            Self::Held(what) => say!(restart_held, what = *what),
+            Self::Managed => say!(restart_managed),
+            Self::BadSettings(list) => say!(restart_bad_settings, list = list.clone()),
+            Self::Failed(why) => say!(restart_failed, why = why.as_str()),
+            Self::NotSaved(why) => say!(restart_not_saved, why = why.as_str()),
+        }
+    }
+}
+
+show_as_said!(RestartError);
 
 /// What a successor is started from.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! `.env` key files.
 
 use kmid_config::{boolean, dotenv, keyring, nearest};
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use super::{Draft, Refusal};
 
@@ -19,28 +21,30 @@ const NAMES: [&str; 8] = [
 pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
     let file = dotenv::parse(text);
     if let [first, rest @ ..] = file.bad_lines.as_slice() {
-        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
-        return Err(format!("line {first}{more} {}", dotenv::BAD_LINE));
+        return Err(match rest.len() {
+            0 => say!(bad_line, line = *first),
+            more => say!(bad_lines, line = *first, more = more),
+        });
     }
     let value = |name: &str| file.get(name).map(str::trim).filter(|value| !value.is_empty());
     let text = |name: &str| value(name).map(str::to_owned);
     let priority = match value("KMI_KEY_PRIORITY").map(str::parse) {
         None => 0,
         Some(Ok(priority)) => priority,
-        Some(Err(_)) => return Err("KMI_KEY_PRIORITY is not a whole number such as 10 or -1".to_owned()),
+        Some(Err(_)) => return Err(say!(key_priority_wrong)),
     };
     // An unclear switch must not leave a key in use that its owner meant to switch off.
     let disabled = match value("KMI_KEY_DISABLED").map(boolean) {
         None => false,
         Some(Ok(disabled)) => disabled,
-        Some(Err(allowed)) => return Err(format!("KMI_KEY_DISABLED is not a switch; {allowed}")),
+        Some(Err(allowed)) => return Err(say!(key_disabled_wrong, allowed = allowed)),
     };
     let (key, in_keyring) = (text("KMI_API_KEY"), text(keyring::REFERENCE));
     if key.is_some() && in_keyring.is_some() {
-        return Err(format!("it has KMI_API_KEY and {} at once; remove one of them", keyring::REFERENCE));
+        return Err(say!(key_and_keyring, other = keyring::REFERENCE));
     }
     if key.is_none() && in_keyring.is_none() {
-        return Err("it has no KMI_API_KEY".to_owned());
+        return Err(say!(key_missing));
     }
     Ok(Draft {
         value: key.unwrap_or_default().into(),
@@ -55,15 +59,15 @@ pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
 }
 
 /// A mistyped name would be a silent default.
-fn remark(name: &str) -> Option<String> {
+fn remark(name: &str) -> Option<Said> {
     if !name.starts_with("KMI_") || NAMES.contains(&name) {
         return None;
     }
     let hint = match kmid_config::env::find(name) {
-        Some(setting) => format!("{} is a setting and has no effect in a key file", setting.name),
+        Some(setting) => say!(setting_in_key_file, name = setting.name),
         None => match nearest(name, NAMES.into_iter()) {
-            Some(known) => format!("a KMI_ name in it is not known; was {known} meant?"),
-            None => format!("a KMI_ name in it is not known; key files know {}", NAMES.join(", ")),
+            Some(known) => say!(key_name_meant, known = known),
+            None => say!(key_name_unknown, names = NAMES.join(", ")),
         },
     };
     Some(hint)

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use kmid_core::said::Said;
+use kmid_core::say;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Format, Refusal};
@@ -25,14 +27,14 @@ pub(super) struct Unreadable {
     pub(super) is_shortage: bool,
 }
 
-impl From<&str> for Unreadable {
-    fn from(why: &str) -> Self {
-        Self { why: why.to_owned(), is_shortage: false }
+impl From<Said> for Unreadable {
+    fn from(why: Said) -> Self {
+        Self { why, is_shortage: false }
     }
 }
 
 fn cannot(error: &io::Error) -> Unreadable {
-    Unreadable { why: format!("it cannot be read: {error}"), is_shortage: is_shortage(error) }
+    Unreadable { why: say!(key_file_unreadable, why = error), is_shortage: is_shortage(error) }
 }
 
 /// Whether there are too many open files, here or in the whole system (EMFILE, ENFILE).
@@ -84,7 +86,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
                 listing.folders.push(folder);
             }
             Err(error) if is_shortage(&error) => return Err(error),
-            Err(error) => listing.refused.push((folder, format!("the folder cannot be read: {error}"))),
+            Err(error) => listing.refused.push((folder, say!(key_folder_unreadable, why = &error))),
         }
         if listing.files.len() > MOST_FILES {
             break;
@@ -93,7 +95,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
     listing.files.sort();
     if listing.files.len() > MOST_FILES {
         listing.files.truncate(MOST_FILES);
-        let why = format!("it holds more than {MOST_FILES} key files; the rest is not read");
+        let why = say!(too_many_key_files, most = MOST_FILES);
         listing.refused.push((PathBuf::new(), why));
     }
     Ok(listing)
@@ -118,14 +120,14 @@ pub(super) fn is_key_file(name: &OsStr) -> bool {
 /// The real path of something in the directory; refuses links that lead out of it.
 pub(super) fn resolve(dir: &Path, path: &Path) -> Result<PathBuf, Unreadable> {
     let cannot = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "it leads to nothing, or was just removed".into(),
+        io::ErrorKind::NotFound => say!(key_file_leads_nowhere).into(),
         _ => cannot(&error),
     };
     let real = dir.join(path).canonicalize().map_err(cannot)?;
     if real.starts_with(dir.canonicalize().map_err(cannot)?) {
         Ok(real)
     } else {
-        Err("it is a link that leaves the key directory; put the file itself there".into())
+        Err(say!(key_file_leaves).into())
     }
 }
 
@@ -141,7 +143,7 @@ pub(super) fn revision(real: &Path) -> u64 {
 pub(super) fn read(real: &Path) -> Result<Zeroizing<String>, Unreadable> {
     let cannot = |error: io::Error| cannot(&error);
     if !fs::metadata(real).map_err(cannot)?.is_file() {
-        return Err("it is not a file".into());
+        return Err(say!(it_is_no_file).into());
     }
     let file = File::open(real).map_err(cannot)?;
     // Room for all of it: a buffer that grows leaves copies of its content behind.
@@ -149,11 +151,11 @@ pub(super) fn read(real: &Path) -> Result<Zeroizing<String>, Unreadable> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 64));
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LONGEST {
-        return Err("it is larger than 1 MiB".into());
+        return Err(say!(it_is_too_large).into());
     }
     let text = std::mem::take(&mut *bytes);
     String::from_utf8(text).map(Zeroizing::new).map_err(|error| {
         error.into_bytes().zeroize();
-        "it is not UTF-8 text".into()
+        say!(it_is_no_text).into()
     })
 }

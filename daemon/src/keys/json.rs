@@ -1,13 +1,14 @@
 //! `.json` and `.json.bak` key files: a client's config as JSON.
 
+use kmid_core::say;
+
 use super::providers::ClientConfig;
 use super::{Draft, Refusal};
 
 pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
     // The error's own text shows values, and a key may be among them.
-    let config: ClientConfig = serde_json::from_str(text).map_err(|error| {
-        format!("it is not a client's config in JSON (line {}, column {})", error.line(), error.column())
-    })?;
+    let config: ClientConfig = serde_json::from_str(text)
+        .map_err(|error| say!(no_json, line = error.line(), column = error.column()))?;
     config.into_draft()
 }
 

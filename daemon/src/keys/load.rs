@@ -7,6 +7,8 @@ use std::sync::Arc;
 use kmid_config::keyring::{self, KeyringError};
 use kmid_config::settings::Settings;
 use kmid_core::key::{Allowlist, BaseUrl, Fingerprint, Key, Secret};
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use super::label::{self, Labels};
 use super::{Draft, Format, Refusal, file, permissions};
@@ -59,9 +61,7 @@ pub fn load(dir: &Path, rules: &Rules) -> Loaded {
         Ok(listing) => load.files(listing),
         Err(error) => {
             load.found.is_shortage = file::is_shortage(&error);
-            let message =
-                format!("the key directory cannot be read: {error}; create it, or set KMI_AUTHS_DIR");
-            load.issue(Path::new(""), true, message);
+            load.issue(Path::new(""), true, say!(key_directory_unreadable, why = &error));
         }
     }
     let mut found = load.found;
@@ -115,8 +115,7 @@ impl Load<'_> {
         let source = path.to_string_lossy();
         if holds(&source, &secret) {
             // The path would carry the key into every log line about it.
-            let message = "a file here has the key itself in its name; rename it".to_owned();
-            self.issue(Path::new(""), true, message);
+            self.issue(Path::new(""), true, say!(key_in_file_name));
             return Ok(());
         }
         let base_url = self.base_url(draft.base_url.as_deref())?;
@@ -125,7 +124,7 @@ impl Load<'_> {
         }
         let fingerprint = Fingerprint::of(&secret);
         if let Some(first) = self.sources.get(&fingerprint) {
-            let message = format!("it holds the same key as {first}, which counts; remove one of them");
+            let message = say!(key_twice, first = first.as_str());
             self.issue(path, false, message);
             return Ok(());
         }
@@ -155,24 +154,20 @@ impl Load<'_> {
     fn in_keyring(&mut self, name: &str) -> Result<Secret, Refusal> {
         let asked = if self.keyring_is_silent { Err(KeyringError::Silent) } else { keyring::look_up(name) };
         self.keyring_is_silent |= asked.as_ref().is_err_and(|error| *error == KeyringError::Silent);
-        let secret = asked.map_err(|error| format!("its key is in the keyring: {error}"))?;
+        let secret = asked.map_err(|error| say!(key_in_keyring, why = error.said()))?;
         checked_secret(secret.expose())
     }
 
     fn label(&mut self, path: &Path, draft: &Draft, secret: &Secret, of_file: String) -> String {
         let mut wanted = draft.label.as_deref().and_then(label::clean);
         if wanted.as_ref().is_some_and(|label| holds(label, secret)) {
-            self.issue(
-                path,
-                false,
-                "its KMI_KEY_LABEL holds the key itself; the file's name is used instead".to_owned(),
-            );
+            self.issue(path, false, say!(key_in_label));
             wanted = None;
         }
         let wanted = wanted.unwrap_or(of_file);
         let given = self.labels.give(wanted.clone());
         if given != wanted {
-            let message = format!("another key has the label {wanted}; this one is called {given}");
+            let message = say!(label_taken, wanted = wanted, given = given.as_str());
             self.issue(path, false, message);
         }
         given
@@ -180,16 +175,13 @@ impl Load<'_> {
 
     fn base_url(&self, own: Option<&str>) -> Result<BaseUrl, Refusal> {
         let url = match own {
-            Some(own) => BaseUrl::parse(own)
-                .map_err(|why| format!("its base URL is refused ({why}); the key is not sent anywhere"))?,
+            Some(own) => BaseUrl::parse(own).map_err(|why| say!(key_url_refused, why = why.said()))?,
             None => self.rules.default_base_url.clone(),
         };
         if self.rules.allowlist.permits(&url) {
             return Ok(url);
         }
-        let whose =
-            if own.is_some() { "its base URL" } else { "the default upstream (KMI_UPSTREAM_BASE_URL)" };
-        Err(format!("the host of {whose} is not on KMI_UPSTREAM_ALLOWLIST; the key is not sent anywhere"))
+        Err(if own.is_some() { say!(key_host_refused) } else { say!(default_host_refused) })
     }
 
     fn check_permissions(&mut self, real: &Path, path: &Path, mode: u32) {
@@ -198,7 +190,7 @@ impl Load<'_> {
         }
     }
 
-    fn issue(&mut self, path: &Path, error: bool, message: String) {
+    fn issue(&mut self, path: &Path, error: bool, message: Said) {
         let subject = if path.as_os_str().is_empty() { shown(self.dir) } else { shown(&self.dir.join(path)) };
         self.found.issues.push(Issue { kind: "key_file", error, subject, message });
     }
@@ -220,10 +212,10 @@ fn checked_secret(value: &str) -> Result<Secret, Refusal> {
     const LONGEST: usize = 512;
     let value = value.trim();
     if value.len() > LONGEST {
-        return Err(format!("its key is longer than {LONGEST} characters; that is no API key"));
+        return Err(say!(key_too_long, most = LONGEST));
     }
     if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("its key has blanks, control or non-ASCII characters; copy the key once more".to_owned());
+        return Err(say!(key_has_blanks));
     }
     Ok(Secret::new(value))
 }

@@ -13,6 +13,7 @@ mod providers;
 mod toml;
 pub mod watch;
 
+use kmid_core::said::Said;
 use zeroize::Zeroizing;
 
 pub use load::{Loaded, Rules, load};
@@ -30,11 +31,11 @@ struct Draft {
     disabled: bool,
     email: Option<String>,
     /// Things to tell the person, although the key is good.
-    remarks: Vec<String>,
+    remarks: Vec<Said>,
 }
 
 /// Why a file gives no key, as the end of a sentence that starts with its path; never what the file holds.
-type Refusal = String;
+type Refusal = Said;
 
 /// The four formats, by a file's ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +120,8 @@ mod tests {
             let text = format!("{before}{}{after}", canary[shape]);
             for format in [Format::Env, Format::Toml, Format::Json] {
                 let said = match format.read(&text) {
-                    Ok(draft) => draft.remarks.concat(),
-                    Err(refusal) => refusal,
+                    Ok(draft) => draft.remarks.iter().map(ToString::to_string).collect(),
+                    Err(refusal) => refusal.to_string(),
                 };
                 prop_assert!(!said.contains("canary"), "{said}");
             }

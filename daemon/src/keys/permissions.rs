@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use kmid_core::said::Said;
+use kmid_core::say;
+
 /// Tightens the mode of `path` to `mode`, or says what is wrong with it.
 ///
 /// Returns a message when others can still get at it.
 #[cfg(unix)]
-pub(super) fn check(path: &Path, mode: u32, enforce: bool) -> Option<String> {
+pub(super) fn check(path: &Path, mode: u32, enforce: bool) -> Option<Said> {
     use std::fs::{Permissions, metadata, set_permissions};
     use std::os::unix::fs::PermissionsExt;
 
@@ -31,14 +34,14 @@ pub(super) fn check(path: &Path, mode: u32, enforce: bool) -> Option<String> {
         wanted = format!("{mode:o}"),
         "insecure_permissions"
     );
-    Some(format!("others on this machine may use it (mode {now:o}); run: chmod {mode:o}"))
+    Some(say!(others_may_use, mode = format!("{now:o}"), run = format!("chmod {mode:o}")))
 }
 
 /// Tightens the access list of `path`, or says what is wrong with it. The mode means nothing here.
 ///
 /// Returns a message when others can still get at it.
 #[cfg(windows)]
-pub(super) fn check(path: &Path, _mode: u32, enforce: bool) -> Option<String> {
+pub(super) fn check(path: &Path, _mode: u32, enforce: bool) -> Option<Said> {
     use crate::{access_list, private};
 
     // Gone since it was listed, or not ours to look at: reading it will say so.
@@ -51,5 +54,5 @@ pub(super) fn check(path: &Path, _mode: u32, enforce: bool) -> Option<String> {
     }
     tracing::warn!(path = %shown, open_to = stranger, "insecure_permissions");
     let advice = private::advice(path, is_dir);
-    Some(format!("others on this machine may use it ({stranger}); run: {advice}"))
+    Some(say!(others_may_use_windows, who = stranger.to_string(), run = advice.to_string()))
 }

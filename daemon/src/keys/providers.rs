@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kmid_core::say;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use zeroize::Zeroizing;
@@ -120,7 +121,7 @@ impl ClientConfig {
             self.providers.0.iter().filter_map(|(n, p)| Some((n, p, Zeroizing::new(p.api_key()?)))).collect();
         let rank = |name: &str| KNOWN.iter().position(|known| *known == name).unwrap_or(KNOWN.len());
         let chosen = with_key.into_iter().min_by_key(|(name, ..)| rank(name));
-        let (_, provider, value) = chosen.ok_or("no provider in it has an api_key")?;
+        let (_, provider, value) = chosen.ok_or_else(|| say!(no_provider_has_key))?;
         let base_url = provider.base_url().map(with_version);
         Ok(Draft { value, base_url, ..Draft::default() })
     }

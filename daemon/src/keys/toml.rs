@@ -1,5 +1,7 @@
 //! `.toml` key files: a Kimi client's `config.toml`.
 
+use kmid_core::say;
+
 use super::providers::ClientConfig;
 use super::{Draft, Refusal};
 
@@ -7,10 +9,8 @@ pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
     let config: ClientConfig = toml::from_str(text).map_err(|error| {
         // The error's own text shows the line, and a key may stand in it.
         match error.span().and_then(|span| text.get(..span.start)) {
-            Some(before) => {
-                format!("it is not a client's config in TOML (line {})", before.matches('\n').count() + 1)
-            }
-            None => "it is not a client's config in TOML".to_owned(),
+            Some(before) => say!(no_toml_from_line, line = before.matches('\n').count() + 1),
+            None => say!(no_toml),
         }
     })?;
     config.into_draft()

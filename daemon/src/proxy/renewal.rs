@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kmid_config::settings::TlsFiles;
 use kmid_core::door::validity::{Standing, Validity};
+use kmid_core::said::Said;
+use kmid_core::say;
 use kmid_core::time::Time;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -79,37 +81,26 @@ async fn look(certificate: &Arc<Certificate>, state: &State, last: &mut Option<T
 
 /// What a person should know about the certificate: pure.
 fn issues(cert: &Path, refused: Option<&TlsError>, validity: Option<Validity>, now: Time) -> Vec<Issue> {
-    let issue = |error: bool, message: String| Issue {
+    let issue = |error: bool, message: Said| Issue {
         kind: "certificate",
         error,
         subject: cert.display().to_string(),
         message,
     };
-    let kept = refused.map(|why| {
-        issue(
-            true,
-            format!("{why}; the certificate read before stays in use until both files are good again"),
-        )
-    });
+    let kept = refused.map(|why| issue(true, say!(certificate_kept, why = why.said())));
     let end = validity.and_then(|validity| match validity.standing(now) {
         Standing::Good => None,
         Standing::EndsSoon(days) => {
-            let until = validity.not_after;
-            let left = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
-            Some(issue(
-                false,
-                format!("it is good for {left} more, until {until}; renew it, kmid reads it anew by itself"),
-            ))
+            let until = validity.not_after.to_string();
+            let said = match days {
+                1 => say!(certificate_ends_tomorrow, until = until),
+                days => say!(certificate_ends_soon, days = days, until = until),
+            };
+            Some(issue(false, said))
         }
-        Standing::Ended => Some(issue(
-            true,
-            format!(
-                "it ended at {}; clients refuse it: renew it, kmid reads it anew by itself",
-                validity.not_after
-            ),
-        )),
+        Standing::Ended => Some(issue(true, say!(certificate_ended, since = validity.not_after.to_string()))),
         Standing::NotYet => {
-            Some(issue(true, format!("it begins at {} only; is the clock right?", validity.not_before)))
+            Some(issue(true, say!(certificate_not_yet, from = validity.not_before.to_string())))
         }
     });
     kept.into_iter().chain(end).collect()

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use kmid_config::settings::TlsFiles;
 use kmid_core::door::validity::Validity;
+use kmid_core::said::Said;
 use kmid_core::time::Time;
+use kmid_core::{say, show_as_said};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -25,15 +27,26 @@ const LARGEST_FILE: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TlsError {
     /// The certificate chain cannot be read.
-    #[error("KMI_PROXY_TLS_CERT: {0} is no readable PEM certificate chain")]
     Certificate(String),
     /// The private key cannot be read.
-    #[error("KMI_PROXY_TLS_KEY: {0} is no readable PEM private key")]
     Key(String),
     /// They do not fit together, or are not usable.
-    #[error("the TLS certificate and key cannot be used together: {0}")]
     Pair(#[from] rustls::Error),
 }
+
+impl TlsError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Certificate(path) => say!(certificate_unreadable, path = path.as_str()),
+            Self::Key(path) => say!(certificate_key_unreadable, path = path.as_str()),
+            Self::Pair(why) => say!(certificate_pair_unusable, why = why.to_string()),
+        }
+    }
+}
+
+show_as_said!(TlsError);
 
 /// The certificate in use.
 #[derive(Debug)]

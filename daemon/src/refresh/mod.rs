@@ -12,12 +12,14 @@ use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::pool::view::{KeyState, KeyView};
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
+use kmid_core::say;
 use kmid_core::time::Time;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::command::QuotaRefused;
 use crate::pulse::Pulse;
 use crate::state::State;
 use crate::upstream::Upstream;
@@ -46,18 +48,18 @@ impl Refresher {
     }
 
     /// Reads the quota of one key and records it.
-    async fn read(&self, key: &Key) -> Result<(), String> {
-        let Ok(_place) = self.places.acquire().await else { return Err("kmid is ending".to_owned()) };
+    async fn read(&self, key: &Key) -> Result<(), QuotaRefused> {
+        let Ok(_place) = self.places.acquire().await else { return Err(say!(ending).into()) };
         let connect = self.settings.load().proxy_connect_timeout;
         let reading = probe::usages(&self.upstream, key, connect).await;
-        self.state.record_quota(key, reading.as_ref().map_err(String::as_str));
+        self.state.record_quota(key, reading.as_ref().map_err(|error| &error.said));
         reading.map(|_| ()).inspect_err(|error| {
-            tracing::warn!(key = %key.label, error, "usage_fetch_failed");
+            tracing::warn!(key = %key.label, error = %error.said, "usage_fetch_failed");
         })
     }
 
     /// Reads the quota of one key or all now. What came of it, by label.
-    pub async fn refresh(self: Arc<Self>, label: Option<String>) -> Vec<(String, Result<(), String>)> {
+    pub async fn refresh(self: Arc<Self>, label: Option<String>) -> Vec<(String, Result<(), QuotaRefused>)> {
         let wanted = self.state.keys().into_iter().filter(|key| match &label {
             Some(label) => *key.label == **label,
             None => !key.disabled,

@@ -9,8 +9,11 @@ use http_body_util::{BodyExt, Limited};
 use kmid_core::key::Key;
 use kmid_core::kimi::error;
 use kmid_core::kimi::quota::{self, Quota};
+use kmid_core::say;
 
+use super::reach::said;
 use crate::clock;
+use crate::command::QuotaRefused;
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::{Limits, Upstream};
 
@@ -22,11 +25,14 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub(super) const AGENT: &str = concat!("kmid/", env!("CARGO_PKG_VERSION"));
 
 /// Asks for a key's quota. The error is one sentence without secrets.
-pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duration) -> Result<Quota, String> {
+pub(super) async fn usages(
+    upstream: &Arc<Upstream>,
+    key: &Key,
+    connect: Duration,
+) -> Result<Quota, QuotaRefused> {
     let limits = Limits { connect: connect.min(LONGEST), idle: LONGEST };
     let asking = async {
-        let bearer =
-            key.secret.to_header("Bearer ").map_err(|_| "the key cannot stand in a header".to_owned())?;
+        let bearer = key.secret.to_header("Bearer ").map_err(|_| say!(quota_no_header))?;
         let host = key.base_url.authority();
         let uri = format!("{}/usages", key.base_url.path());
         let mut make = || {
@@ -38,19 +44,18 @@ pub(super) async fn usages(upstream: &Arc<Upstream>, key: &Key, connect: Duratio
                 .body(RequestBody::empty())
                 .ok()
         };
-        let response =
-            upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| error.to_string())?;
+        let response = upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| said(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
-        let body = body.map_err(|_| "the answer of /usages broke off".to_owned())?.to_bytes();
+        let body = body.map_err(|_| say!(quota_broke_off))?.to_bytes();
         if status == StatusCode::OK {
-            return quota::parse(&body, clock::now()).map_err(|error| format!("/usages: {error}"));
+            return quota::parse(&body, clock::now())
+                .map_err(|error| say!(quota_unread, why = error.said()).into());
         }
         let text = error::parse(&body);
         let row = error::classify(status.as_u16(), text.as_ref()).row;
-        Err(format!("/usages answered {} ({})", status.as_u16(), row.name()))
+        let said = say!(quota_answered, status = status.as_u16(), row = row.name());
+        Err(QuotaRefused { status: Some(status.as_u16()), said })
     };
-    tokio::time::timeout(LONGEST, asking)
-        .await
-        .unwrap_or_else(|_| Err("/usages did not answer within 8 s".to_owned()))
+    tokio::time::timeout(LONGEST, asking).await.unwrap_or_else(|_| Err(say!(quota_timeout).into()))
 }

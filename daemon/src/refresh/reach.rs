@@ -9,6 +9,8 @@ use http::header::{DATE, HOST, USER_AGENT};
 use jiff::fmt::rfc2822;
 use kmid_core::key::BaseUrl;
 use kmid_core::outcome::{FaultKind, Phase};
+use kmid_core::said::Said;
+use kmid_core::say;
 use kmid_core::time::Time;
 use tokio::task::JoinSet;
 
@@ -76,7 +78,7 @@ async fn reach(upstream: &Arc<Upstream>, host: String, base: &BaseUrl) -> Reach 
             let reachable = connected || fault.kind == FaultKind::Tls;
             Reach { reachable, tls: connected, error: Some(sentence(&error)), ..closed }
         }
-        Err(_) => Reach { error: Some("no answer came within 8 s".to_owned()), ..closed },
+        Err(_) => Reach { error: Some(say!(reach_timeout)), ..closed },
     }
 }
 
@@ -87,10 +89,31 @@ fn ahead(now: Time, date: &str) -> Option<i64> {
 }
 
 /// What went wrong with its first cause.
-fn sentence(error: &SendError) -> String {
+fn sentence(error: &SendError) -> Said {
     let cause = chain(error).skip(1).last().map(ToString::to_string).unwrap_or_default();
     let clipped: String = cause.chars().take(LONGEST_CAUSE).collect();
-    if clipped.is_empty() { error.to_string() } else { format!("{error} ({clipped})") }
+    let fault = said(error);
+    if clipped.is_empty() { fault } else { say!(fault_because, fault = fault, why = clipped) }
+}
+
+/// The error's own words, for people.
+pub(super) fn said(error: &SendError) -> Said {
+    let doing = match error.fault.phase {
+        Phase::Connect => say!(doing_connect),
+        Phase::Send => say!(doing_send),
+        Phase::FirstByte => say!(doing_first_byte),
+        Phase::Body => say!(doing_body),
+    };
+    let what = match error.fault.kind {
+        FaultKind::Dns => say!(fault_dns),
+        FaultKind::Refused => say!(fault_refused),
+        FaultKind::Tls => say!(fault_tls),
+        FaultKind::Timeout => say!(fault_timeout),
+        FaultKind::Closed => say!(fault_closed),
+        FaultKind::Protocol => say!(fault_protocol),
+        FaultKind::Truncated => say!(fault_truncated),
+    };
+    say!(fault, doing = doing, what = what)
 }
 
 #[cfg(test)]

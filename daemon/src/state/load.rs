@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use kmid_core::pool::snapshot::Snapshot;
+use kmid_core::say;
 use kmid_core::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +160,7 @@ fn migrate_v1(path: &Path, bytes: &[u8], old: v1::StateV1, now: Time) -> Result<
         kind: "state",
         error: false,
         subject: path.display().to_string(),
-        message: format!("migrated from version 1; the old file is kept as {}", kept.display()),
+        message: say!(state_migrated, kept = kept.display().to_string()),
     };
     Ok(Loaded { snapshot, issues: vec![issue] })
 }
@@ -174,11 +175,7 @@ fn set_aside(path: &Path, now: Time, why: &str) -> Result<Loaded, LoadError> {
         kind: "state",
         error: true,
         subject: path.display().to_string(),
-        message: format!(
-            "the state could not be read ({why}) and was set aside as {}; cooldowns, counts and the active key start \
-             anew",
-            kept.display()
-        ),
+        message: say!(state_set_aside, why = why, kept = kept.display().to_string()),
     };
     Ok(Loaded { snapshot: Snapshot::default(), issues: vec![issue] })
 }

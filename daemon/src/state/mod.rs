@@ -25,9 +25,11 @@ use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
-use kmid_core::pool::view::{KeyState, PoolView};
+use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::pool::{self, Decision, Demand, Effect, Mode, Pool, RotateError, Rules};
+use kmid_core::said::Said;
 use kmid_core::time::Time;
+use kmid_core::{say, show_as_said};
 use tokio::sync::Notify;
 
 use self::counted::Counted;
@@ -36,7 +38,7 @@ pub use self::issues::Origin;
 pub use self::late::{Late, LateFile, Left};
 pub use self::lease::Lease;
 pub use self::queue::{NoLease, Patience, Waited};
-use self::store::Store;
+use self::store::{SaveError, Store};
 pub use self::totals::RequestTotals;
 use self::trace::TraceRecord;
 use self::unknown::Unknown;
@@ -82,14 +84,13 @@ pub struct Rotation {
     /// A stable word.
     pub reason: &'static str,
     /// What else to know, for example that the chosen key is cooling.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Said>,
 }
 
 /// Why a change was refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
     /// No key has this label.
-    #[error("no key is called {label}; known: {known}")]
     UnknownLabel {
         /// As asked.
         label: String,
@@ -97,30 +98,44 @@ pub enum Refused {
         known: String,
     },
     /// There are no keys.
-    #[error("there are no keys; put one into the key directory")]
     NoKeys,
     /// The key is switched off in its file.
-    #[error("{label} is disabled in its file")]
     Disabled {
         /// As asked.
         label: String,
     },
     /// KMI_AUTO_ROTATE_ALLOWED=0
-    #[error("automatic rotation is not allowed; set KMI_AUTO_ROTATE_ALLOWED=1 and run `kmi proxy-restart`")]
     NotAllowed,
     /// No key could serve.
-    #[error("no key can serve: {states}")]
     NoneServes {
         /// Every key's state.
-        states: String,
+        states: Vec<Said>,
     },
     /// Another process takes over.
-    #[error("kmid hands its work over to a new process; repeat it in a moment")]
     Leaving,
     /// The state file could not be written.
-    #[error("the change is in force but could not be saved: {0}")]
-    NotSaved(String),
+    NotSaved(SaveError),
 }
+
+impl Refused {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self {
+            Self::UnknownLabel { label, known } => {
+                say!(unknown_label, label = label.as_str(), known = known.as_str())
+            }
+            Self::NoKeys => say!(no_keys),
+            Self::Disabled { label } => say!(key_disabled, label = label.as_str()),
+            Self::NotAllowed => say!(rotation_not_allowed),
+            Self::NoneServes { states } => say!(none_serves, states = states.clone()),
+            Self::Leaving => say!(leaving),
+            Self::NotSaved(error) => say!(not_saved, why = error.said()),
+        }
+    }
+}
+
+show_as_said!(Refused);
 
 impl State {
     /// Starts with what `snapshot` remembers; `state_file` is written from now on, and the history in the folder
@@ -267,7 +282,7 @@ impl State {
 
     /// Takes in a reading of a key's quota. A key that is sent elsewhere by now is another account's there: then the
     /// reading says nothing, and a new one is wanted.
-    pub fn record_quota(&self, key: &Key, reading: Result<&Quota, &str>) {
+    pub fn record_quota(&self, key: &Key, reading: Result<&Quota, &Said>) {
         let fingerprint = key.fingerprint;
         let effects = self.change(|pool| {
             let moved = |now: &Arc<Key>| now.fingerprint == fingerprint && now.base_url != key.base_url;
@@ -401,7 +416,7 @@ impl State {
         let warnings = if rotated.state.serves() {
             Vec::new()
         } else {
-            vec![format!("{} is {} now and may not serve", rotated.active.label, rotated.state.name())]
+            vec![say!(key_may_not_serve, key = &*rotated.active.label, state = said_state(rotated.state))]
         };
         Ok(Rotation {
             rotated: rotated.previous.as_ref() != Some(&rotated.active.label),
@@ -452,7 +467,7 @@ impl State {
     }
 
     async fn save(&self) -> Result<(), Refused> {
-        self.store.save_now().await.map_err(|error| Refused::NotSaved(error.to_string()))
+        self.store.save_now().await.map_err(Refused::NotSaved)
     }
 
     /// Writes out what is still in memory. Blocks: call it where that is allowed.
@@ -480,16 +495,28 @@ fn refused(error: RotateError, to: Option<&str>, pool: &Pool) -> Refused {
         RotateError::Disabled => Refused::Disabled { label },
         RotateError::NoneServes => {
             let view = pool.view(clock::now());
-            let states: Vec<String> = view
-                .keys
-                .iter()
-                .map(|key| match key.until {
-                    Some(until) => format!("{} is {} until {until}", key.label, key.state.name()),
-                    None if key.state == KeyState::Disabled => format!("{} is disabled", key.label),
-                    None => format!("{} is {} ({})", key.label, key.state.name(), key.reason.unwrap_or("-")),
-                })
-                .collect();
-            Refused::NoneServes { states: states.join(", ") }
+            let one = |key: &KeyView| {
+                let (label, state) = (&*key.label, said_state(key.state));
+                match key.until {
+                    Some(until) => say!(key_is_until, key = label, state = state, until = until.to_string()),
+                    None if key.state == KeyState::Disabled => say!(key_is, key = label, state = state),
+                    None => {
+                        let reason = key.reason.unwrap_or("-");
+                        say!(key_is_because, key = label, state = state, reason = reason)
+                    }
+                }
+            };
+            Refused::NoneServes { states: view.keys.iter().map(one).collect() }
         }
+    }
+}
+
+fn said_state(state: KeyState) -> Said {
+    match state {
+        KeyState::Ready => say!(state_ready),
+        KeyState::Warn => say!(state_warn),
+        KeyState::Cooling => say!(state_cooling),
+        KeyState::Blocked => say!(state_blocked),
+        KeyState::Disabled => say!(state_disabled),
     }
 }

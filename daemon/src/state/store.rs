@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kmid_core::pool::snapshot::Snapshot;
+use kmid_core::said::Said;
+use kmid_core::{say, show_as_said};
 use tokio::sync::watch;
 
 pub use super::load::{LoadError, Loaded, SCHEMA_VERSION, load};
@@ -30,13 +32,22 @@ pub type Source = Box<dyn Fn() -> Snapshot + Send>;
 
 /// The state could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} could not be written: {cause}; free space or check the rights of its directory", path = path.display())]
 pub struct SaveError {
     /// The file.
     pub path: PathBuf,
     /// What the system says.
     pub cause: String,
 }
+
+impl SaveError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        say!(state_unwritten, path = self.path.display().to_string(), why = self.cause.as_str())
+    }
+}
+
+show_as_said!(SaveError);
 
 /// The writer of `state.json`.
 pub struct Store {
@@ -183,7 +194,7 @@ impl Store {
             kind: "state",
             error: true,
             subject: self.shared.path.display().to_string(),
-            message: format!("{error} (tried {} times; the state is kept in memory)", progress.failures),
+            message: say!(state_unwritten_times, why = error.said(), times = progress.failures),
         })
     }
 

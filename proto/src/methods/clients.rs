@@ -1,5 +1,6 @@
 //! `clients.*`: the config files of the Kimi clients.
 
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of `clients.connect`.
@@ -40,6 +41,9 @@ pub struct ClientChange {
     pub original: Option<String>,
     /// Parts left alone and why, and what else to know.
     pub warnings: Vec<String>,
+    /// The same with their codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings_said: Vec<Said>,
 }
 
 /// A value of a config file that changed.

@@ -1,5 +1,8 @@
 //! `daemon.*`: the daemon itself.
 
+use std::collections::BTreeMap;
+
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of `daemon.hello`.
@@ -170,6 +173,9 @@ pub struct DaemonStatus {
     /// Names of settings that were changed and wait for a restart.
     #[serde(default)]
     pub needs_restart: Vec<String>,
+    /// The KMI_ variables of its environment; of a secret only that it is there. A settings file may overrule them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, Option<String>>,
 }
 
 /// The sessions that are known.
@@ -241,8 +247,9 @@ pub struct Issue {
     pub level: String,
     /// The file or variable concerned.
     pub subject: String,
-    /// What is wrong and what to do; never a secret.
-    pub message: String,
+    /// What is wrong and what to do, as `message`, with its `code` and `args`; never a secret.
+    #[serde(flatten)]
+    pub said: Said,
 }
 
 /// Result of `daemon.reload`.
@@ -289,6 +296,9 @@ pub struct UpstreamCheck {
     pub clock_skew_seconds: Option<i64>,
     /// What went wrong, without secrets.
     pub error: Option<String>,
+    /// The same with its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_said: Option<Said>,
 }
 
 /// Parameters of `daemon.stop`.

@@ -1,5 +1,6 @@
 //! `keys.*`: the keys of the pool.
 
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of `keys.list`.
@@ -40,6 +41,9 @@ pub struct ConfiguredClient {
     pub fingerprint: Option<String>,
     /// The provider is kmid itself, so that key is not the one that is used.
     pub points_at_kmid: bool,
+    /// Whether the proxy takes what stands there for a token; null unless the provider is kmid and a key stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_accepted: Option<bool>,
     /// `kmi connect` pointed it at kmid and has not been undone.
     #[serde(default)]
     pub connected: bool,
@@ -54,6 +58,9 @@ pub struct ConfiguredClient {
     pub provider_type: Option<String>,
     /// Why nothing can be said, if so.
     pub problem: Option<String>,
+    /// The same with its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem_said: Option<Said>,
 }
 
 /// One key as people see it; never the secret.
@@ -106,6 +113,9 @@ pub struct Key {
     pub windows: Vec<Window>,
     /// Why the last quota refresh failed, if it did.
     pub refresh_error: Option<String>,
+    /// The same with its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_error_said: Option<Said>,
 }
 
 /// Tokens of responses.

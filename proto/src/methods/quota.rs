@@ -1,5 +1,6 @@
 //! `quota.*`: readings of what accounts have left.
 
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 
 /// Result of `quota.refresh`.
@@ -18,4 +19,10 @@ pub struct Failed {
     pub label: String,
     /// What went wrong.
     pub error: String,
+    /// The same with its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_said: Option<Said>,
+    /// The status that the API answered with, if it answered; 401: it refuses the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }

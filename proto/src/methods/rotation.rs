@@ -1,5 +1,6 @@
 //! `rotation.*`: which key is active.
 
+use kmid_core::said::Said;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of `rotation.rotate`.
@@ -25,6 +26,9 @@ pub struct Rotated {
     pub config_written: Vec<String>,
     /// Files left alone and why, and what else to know.
     pub warnings: Vec<String>,
+    /// The same with their codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings_said: Vec<Said>,
 }
 
 /// Parameters of `rotation.auto`.

@@ -12,6 +12,9 @@ pub struct GetParams {
     /// `key`, `day`, `hour`, `model` or `client`; without it, `day`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The zone in which days and hours are cut, as KMI_TIMEZONE takes it; without it, the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 /// Result of `usage.get`.
@@ -21,7 +24,7 @@ pub struct Usage {
     pub by: String,
     /// The first hour that may be in it.
     pub since: String,
-    /// The zone of KMI_TIMEZONE, in which days and hours are cut.
+    /// The zone in which days and hours are cut; an offset such as `+03:00` for one without a name.
     pub zone: Option<String>,
     /// Days and hours in their order, the others by their requests.
     pub rows: Vec<Row>,

@@ -11,6 +11,7 @@ use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::pool::view::KeyState;
 use kmid_core::pool::{Demand, Effect, Lease, Pool, Refusal, Rules};
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
+use kmid_core::said::Said;
 use kmid_core::session::SessionId;
 use kmid_core::time::Time;
 
@@ -128,7 +129,7 @@ impl Brain {
         let reading = body.and_then(|body| quota::parse(body.as_bytes(), now).ok());
         match &reading {
             Some(quota) => drop(self.pool.record_quota(key, quota, now)),
-            None => self.pool.record_quota_error(key, "no answer"),
+            None => self.pool.record_quota_error(key, &Said::plain("no answer")),
         }
         self.plan.done(key, reading.is_some(), PACE, now, random);
     }

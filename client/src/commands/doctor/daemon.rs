@@ -1,13 +1,16 @@
 //! What the daemon knows, and whether its proxy answers.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kmi_proto::client::ClientError;
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::{Issue, Status};
 use kmi_proto::methods::keys::{ConfiguredClient, Key, KeyList, ListParams};
+use kmid_config::env;
+use kmid_core::said::Arg;
 
-use super::{Check, upstreams};
+use super::{Check, quoted, set_in_file, upstreams};
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
 use crate::http::Caller;
@@ -62,7 +65,7 @@ pub(super) fn of_status(view: &View<'_>, status: &Status) -> Vec<Check> {
     } else {
         let theirs = daemon.version.as_str();
         let detail = tr!(messages, "doctor-version-skew", ours = VERSION, theirs = theirs);
-        Check::warn("version", detail, tr!(messages, "next-restart"))
+        Check::warn("version", detail, tr!(messages, "next-restart")).and_run("kmi proxy-restart")
     });
     let none = tr!(messages, "doctor-none");
     checks.push(Check::ok(
@@ -78,7 +81,11 @@ pub(super) fn of_status(view: &View<'_>, status: &Status) -> Vec<Check> {
     checks.push(if status.mode == "live" {
         Check::ok("mode", view.word("mode", &status.mode))
     } else {
-        Check::warn("mode", tr!(messages, "doctor-dry-run"), tr!(messages, "doctor-dry-run-fix"))
+        let check = Check::warn("mode", tr!(messages, "doctor-dry-run"), tr!(messages, "doctor-dry-run-fix"));
+        match set_in_file(daemon, &env::DRY_RUN, "0", "kmi proxy-restart") {
+            Some(command) => check.and_run(command),
+            None => check,
+        }
     });
     // Key files are told with the keys.
     checks.extend(
@@ -95,9 +102,20 @@ fn complaint(view: &View<'_>, issue: &Issue) -> Check {
         "certificate" => "certificate",
         _ => "state",
     };
-    let detail = format!("{}: {}", issue.subject, issue.message);
+    let detail = format!("{}: {}", issue.subject, view.messages.said(&issue.said));
     let fix = view.messages.find(&format!("doctor-{}-fix", name.replace('_', "-"))).unwrap_or_default();
-    if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) }
+    let check =
+        if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) };
+    match (name, &issue.said.args.get("run")) {
+        ("settings", _) => check.and_run("kmid --check-config"),
+        ("state", _) => check.and_run("kmi proxy-logs --app --no-follow"),
+        // The rights of a key file.
+        ("key_files", Some(Arg::Text(run))) => {
+            let path = quoted(Path::new(&issue.subject));
+            check.and_run(format!("{run} {path}"))
+        }
+        _ => check,
+    }
 }
 
 /// Keys, their files, their states and the age of their readings.
@@ -105,23 +123,22 @@ pub(super) fn of_keys(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<C
     let messages = view.messages;
     let mut checks: Vec<Check> = list.issues.iter().map(|issue| complaint(view, issue)).collect();
     if list.keys.is_empty() {
-        checks.push(Check::fail(
-            "keys",
-            tr!(messages, "doctor-no-keys"),
-            tr!(messages, "doctor-no-keys-fix"),
-        ));
+        let fix = tr!(messages, "doctor-no-keys-fix");
+        checks.push(Check::fail("keys", tr!(messages, "doctor-no-keys"), fix).and_run("kmi keys add"));
         return checks;
     }
     let serving = list.keys.iter().filter(|key| matches!(key.state.as_str(), "ready" | "warn")).count();
     checks.push(if serving == 0 {
         Check::fail("keys", tr!(messages, "doctor-none-serves"), tr!(messages, "doctor-none-serves-fix"))
+            .and_run("kmi health")
     } else {
         Check::ok("keys", tr!(messages, "health-serving", count = serving, total = list.keys.len()))
     });
     for key in list.keys.iter().filter(|key| key.state == "blocked") {
         let reason = key.reason.as_deref().map_or_else(String::new, |reason| view.word("reason", reason));
         let detail = tr!(messages, "doctor-blocked", key = key.label.as_str(), reason = reason);
-        checks.push(Check::warn("keys", detail, tr!(messages, "doctor-blocked-fix")));
+        let fix = tr!(messages, "doctor-blocked-fix");
+        checks.push(Check::warn("keys", detail, fix).and_run("kmi doctor --recheck-keys"));
     }
     checks.extend(readings(view, list, status));
     checks
@@ -131,14 +148,21 @@ fn readings(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
     let messages = view.messages;
     let every = status.cache.usage_refresh_seconds;
     if every == 0 {
-        return vec![Check::warn("quota", tr!(messages, "cache-off"), tr!(messages, "doctor-quota-off-fix"))];
+        let check = Check::warn("quota", tr!(messages, "cache-off"), tr!(messages, "doctor-quota-off-fix"));
+        let usual = env::USAGE_CACHE_SECONDS.default;
+        let command = set_in_file(&status.daemon, &env::USAGE_CACHE_SECONDS, usual, "kmi proxy-reload");
+        return vec![match command {
+            Some(command) => check.and_run(command),
+            None => check,
+        }];
     }
     // Two rounds may be missed before a reading counts as old.
     let old = i64::try_from(every.saturating_mul(2).saturating_add(60)).unwrap_or(i64::MAX);
     let mut checks = Vec::new();
     for key in list.keys.iter().filter(|key| key.state != "disabled") {
         let label = key.label.as_str();
-        let detail = match (newest(key), &key.refresh_error) {
+        let error = messages.one_said(key.refresh_error_said.as_ref(), key.refresh_error.as_deref());
+        let detail = match (newest(key), &error) {
             (None, Some(why)) => tr!(messages, "doctor-quota-failed", key = label, why = why.as_str()),
             (None, None) => tr!(messages, "doctor-quota-none", key = label),
             (Some(time), _) if view.now.as_second() - time.as_second() > old => {
@@ -146,7 +170,8 @@ fn readings(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
             }
             _ => continue,
         };
-        checks.push(Check::warn("quota", detail, tr!(messages, "doctor-quota-fix")));
+        let fix = tr!(messages, "doctor-quota-fix");
+        checks.push(Check::warn("quota", detail, fix).and_run("kmi health --refresh"));
     }
     if checks.is_empty() {
         checks.push(Check::ok("quota", tr!(messages, "doctor-quota-fresh")));
@@ -180,12 +205,14 @@ fn proxy(app: &App, status: &Status) -> Check {
             "proxy",
             tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
             tr!(messages, "doctor-proxy-status-fix"),
-        ),
+        )
+        .and_run("kmi trace --no-follow"),
         Err(error) => Check::fail(
             "proxy",
             tr!(messages, "doctor-proxy-down", url = url, why = error.to_string()),
-            tr!(messages, "next-restart"),
-        ),
+            tr!(messages, "doctor-proxy-down-fix"),
+        )
+        .and_run("kmi proxy-restart"),
     }
 }
 
@@ -201,20 +228,26 @@ fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList) -> Chec
     let messages = view.messages;
     let path = client.path.as_str();
     let own = list.keys.iter().find(|key| client.fingerprint.as_ref() == Some(&key.fingerprint));
-    if client.points_at_kmid {
+    let name = client.client.as_str();
+    let connect = format!("kmi connect {name}");
+    if client.points_at_kmid && client.token_accepted == Some(false) {
+        let detail = tr!(messages, "doctor-client-token", path = path);
+        let fix = tr!(messages, "doctor-client-token-fix", client = name);
+        Check::warn("clients", detail, fix).and_run(connect)
+    } else if client.points_at_kmid {
         Check::ok("clients", tr!(messages, "doctor-client-proxy", path = path))
     } else if client.connected && client.problem.is_none() {
         // Whatever it holds now, even one of kmid's keys: the person wanted it to go through the proxy.
-        let name = client.client.as_str();
         let detail = tr!(messages, "doctor-client-drift", path = path);
         Check::warn("clients", detail, tr!(messages, "doctor-client-drift-fix", client = name))
+            .and_run(connect)
     } else if let Some(key) = own {
         Check::ok("clients", tr!(messages, "doctor-client-key", path = path, key = key.label.as_str()))
-    } else if let Some(why) = &client.problem {
-        let detail = tr!(messages, "doctor-client-problem", path = path, why = why.as_str());
-        Check::warn("clients", detail, tr!(messages, "doctor-client-problem-fix"))
+    } else if let Some(why) = messages.one_said(client.problem_said.as_ref(), client.problem.as_deref()) {
+        let detail = tr!(messages, "doctor-client-problem", path = path, why = why);
+        Check::warn("clients", detail, tr!(messages, "doctor-client-problem-fix")).and_run("kmi kimi")
     } else {
         let detail = tr!(messages, "doctor-client-other", path = path);
-        Check::warn("clients", detail, tr!(messages, "doctor-client-other-fix"))
+        Check::warn("clients", detail, tr!(messages, "doctor-client-other-fix")).and_run("kmi rotate")
     }
 }

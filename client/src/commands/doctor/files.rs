@@ -15,7 +15,7 @@ pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
         }
         Err(error) => {
             let detail =
-                tr!(app.messages, "doctor-unreadable", path = path.as_str(), why = error.to_string());
+                tr!(app.messages, "doctor-unreadable", path = path.as_str(), why = app.messages.io(&error));
             vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-unreadable-fix"))]
         }
         Ok(metadata) if !metadata.is_dir() => {
@@ -49,28 +49,18 @@ fn in_use(key_folders: &[PathBuf]) -> Option<&Path> {
     key_folders.iter().map(PathBuf::as_path).find(|folder| folder.is_dir())
 }
 
-/// Whether there is anything that a daemon would read keys from.
-pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Check {
+/// Whether there is anything that a daemon would read keys from; nothing where it is not known where it would look.
+pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Option<Check> {
     let messages = &app.messages;
-    let named = in_use(key_folders).or(key_folders.first().map(PathBuf::as_path));
-    let Some(folder) = named else {
-        return Check::warn(
-            "key_files",
-            tr!(messages, "doctor-no-keys"),
-            tr!(messages, "doctor-no-keys-fix"),
-        );
-    };
+    let folder = in_use(key_folders).or(key_folders.first().map(PathBuf::as_path))?;
     let count = key_files(folder).len();
     let path = folder.display().to_string();
     let detail = tr!(messages, "doctor-key-folder", path = path, count = count);
     if count > 0 {
-        return Check::ok("key_files", detail);
+        return Some(Check::ok("key_files", detail));
     }
-    let folder = quoted(folder);
-    let fix = format!(
-        "install -d -m 700 {folder} && (umask 077; printf 'KMI_API_KEY=' > {folder}/alpha.env) && \"${{EDITOR:-vi}}\" {folder}/alpha.env"
-    );
-    Check::warn("key_files", detail, fix).with_command()
+    let fix = tr!(messages, "doctor-no-keys-fix");
+    Some(Check::warn("key_files", detail, fix).and_run("kmi keys add"))
 }
 
 /// Files of the key directory and one level of folders below it, as kmid reads them; 1000 at most.

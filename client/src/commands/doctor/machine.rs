@@ -40,7 +40,7 @@ fn socket(app: &App, running: bool) -> Option<Check> {
         None => None,
         Some(true) => {
             let detail = tr!(messages, "doctor-socket-left", path = path);
-            Some(Check::warn("socket", detail, tr!(messages, "next-start")))
+            Some(Check::warn("socket", detail, tr!(messages, "next-start")).and_run("kmi proxy"))
         }
         Some(false) => {
             let detail = tr!(messages, "doctor-socket-other", path = path);
@@ -104,7 +104,7 @@ pub(super) fn service(view: &View<'_>, home: Option<&Path>, manager: Option<&Man
             let program = program.display().to_string();
             let detail = tr!(messages, "doctor-service-program", path = path, program = program.as_str());
             let fix = tr!(messages, "doctor-service-program-fix", program = program.as_str());
-            Check::warn("service", detail, fix)
+            Check::warn("service", detail, fix).and_run("kmi service install")
         }
     }
 }

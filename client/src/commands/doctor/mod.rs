@@ -8,8 +8,13 @@ mod upstreams;
 
 pub(crate) use files::key_files;
 
+use std::path::{Path, PathBuf};
+
 use kmi_proto::method::{Empty, typed};
+use kmi_proto::methods::daemon::DaemonStatus;
 use kmi_proto::methods::keys::LabelParams;
+use kmid_config::env;
+use kmid_core::said::Said;
 use serde::Serialize;
 
 use crate::app::App;
@@ -18,6 +23,7 @@ use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::output::View;
 use crate::output::flow;
+use crate::output::locale::Messages;
 use crate::output::style::{Paint, Span};
 use crate::settings::{self, DaemonSettings};
 use crate::tr;
@@ -45,18 +51,18 @@ pub(crate) struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
-    /// The fix is a command as it stands.
-    #[serde(skip)]
-    is_command: bool,
+    /// The same as a line for a shell, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
 }
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, level: Level::Ok, detail: detail.into(), fix: None, is_command: false }
+        Self { name, level: Level::Ok, detail: detail.into(), fix: None, command: None }
     }
 
     fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, level: Level::Warn, detail: detail.into(), fix: Some(fix.into()), is_command: false }
+        Self { name, level: Level::Warn, detail: detail.into(), fix: Some(fix.into()), command: None }
     }
 
     fn fail(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
@@ -65,7 +71,12 @@ impl Check {
 
     /// Its fix is a command, which is never broken into lines: it is there to be pasted.
     fn with_command(self) -> Self {
-        Self { is_command: true, ..self }
+        Self { command: self.fix.clone(), ..self }
+    }
+
+    /// A command that does what the fix says.
+    fn and_run(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
     }
 }
 
@@ -83,9 +94,20 @@ pub(crate) fn run(app: &App, args: &DoctorArgs) -> Outcome {
 /// Everything there is to look at, after what was asked for is done.
 pub(crate) fn look(app: &App, args: &DoctorArgs) -> Outcome<Vec<Check>> {
     let found = connect::find(app, Start::No);
-    let theirs = settings::of_daemon(None);
+    let (found, status) = match found {
+        Ok(Some(mut client)) => {
+            let status = client.ask::<typed::DaemonStatus>(&Empty {}).ok();
+            (Ok(Some(client)), status)
+        }
+        other => (other, None),
+    };
+    let theirs = match &status {
+        Some(status) => settings::of_running(&status.daemon),
+        None => settings::of_daemon(None),
+    };
     let running = matches!(found, Ok(Some(_)));
     let mut checks = settings(app, &theirs);
+    checks.extend(status.as_ref().and_then(|status| not_in_force(app, &status.daemon)));
     checks.extend(files::check(app, &theirs.key_folders));
     checks.extend(machine::check(app, running));
     checks.extend(service::check(app, &theirs));
@@ -100,17 +122,57 @@ pub(crate) fn look(app: &App, args: &DoctorArgs) -> Outcome<Vec<Check>> {
             checks.push(Check::fail("daemon", failure.what, failure.next.unwrap_or_default()));
         }
     }
-    checks.push(Check::ok("terms", tr!(app.messages, "doctor-terms")));
+    let allowed = match &status {
+        Some(status) => status.rotation.allowed,
+        None => theirs.rows.iter().any(|row| row.name == env::AUTO_ROTATE_ALLOWED.name && row.value == "1"),
+    };
+    checks.push(Check::ok("terms", terms(&app.messages, allowed)));
     Ok(checks)
+}
+
+fn terms(messages: &Messages, allowed: bool) -> String {
+    let switching =
+        if allowed { tr!(messages, "doctor-terms-on") } else { tr!(messages, "doctor-terms-off") };
+    tr!(messages, "doctor-terms", switching = switching)
+}
+
+/// What a person set here for kmid, and kmid does not have.
+fn not_in_force(app: &App, daemon: &DaemonStatus) -> Option<Check> {
+    let names = settings::not_in_force(daemon);
+    let file = settings_file(daemon);
+    (!names.is_empty()).then(|| {
+        let detail = tr!(app.messages, "doctor-not-in-force", list = names.join(", "));
+        let fix = tr!(app.messages, "doctor-not-in-force-fix", file = file.display().to_string());
+        Check::warn("settings", detail, fix)
+    })
+}
+
+/// The settings file in use, or the one that would be found.
+fn settings_file(daemon: &DaemonStatus) -> PathBuf {
+    match &daemon.env_file {
+        Some(file) => PathBuf::from(file),
+        None => Path::new(&daemon.state_dir).join(".env"),
+    }
+}
+
+/// The command that puts a setting into the file in use; none where something stronger sets it.
+fn set_in_file(daemon: &DaemonStatus, variable: &env::Variable, value: &str, then: &str) -> Option<String> {
+    let file = quoted(&settings_file(daemon));
+    let name = variable.name;
+    (!daemon.environment.contains_key(name)).then(|| format!("echo {name}={value} >> {file} && {then}"))
 }
 
 fn settings(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
     let messages = &app.messages;
     let fix = || tr!(messages, "next-settings");
-    let mut checks: Vec<Check> =
-        app.settings_errors.iter().map(|error| Check::fail("settings", error.as_str(), fix())).collect();
-    checks
-        .extend(app.settings_warnings.iter().map(|warning| Check::warn("settings", warning.as_str(), fix())));
+    let mut checks: Vec<Check> = app
+        .settings_errors
+        .iter()
+        .map(|error| Check::fail("settings", messages.said(error), fix()))
+        .collect();
+    checks.extend(
+        app.settings_warnings.iter().map(|warning| Check::warn("settings", messages.said(warning), fix())),
+    );
     if checks.is_empty() {
         let source = match &app.settings.env_file {
             Some(path) => tr!(messages, "doctor-settings-file", path = path.display().to_string()),
@@ -134,19 +196,32 @@ fn view_source(app: &App, source: &str) -> String {
 /// Without a daemon there is less to see, and nobody to do what was asked.
 fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
     let messages = &app.messages;
-    let mut checks =
-        vec![Check::warn("daemon", tr!(messages, "doctor-not-running"), tr!(messages, "next-start"))];
+    let mut checks = vec![
+        Check::warn("daemon", tr!(messages, "doctor-not-running"), tr!(messages, "next-start"))
+            .and_run("kmi proxy"),
+    ];
     let fix = || tr!(messages, "doctor-settings-fix");
-    let new = |text: &&String| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
-    checks.extend(theirs.errors.iter().filter(new).map(|text| Check::fail("settings", text.as_str(), fix())));
-    checks
-        .extend(theirs.warnings.iter().filter(new).map(|text| Check::warn("settings", text.as_str(), fix())));
-    // Without settings that can be used nobody knows where the keys would be.
-    if theirs.errors.is_empty() {
-        checks.push(files::keys(app, &theirs.key_folders));
-    }
+    let new = |text: &&Said| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
+    checks.extend(
+        theirs
+            .errors
+            .iter()
+            .filter(new)
+            .map(|text| Check::fail("settings", messages.said(text), fix()).and_run("kmid --check-config")),
+    );
+    checks.extend(
+        theirs
+            .warnings
+            .iter()
+            .filter(new)
+            .map(|text| Check::warn("settings", messages.said(text), fix()).and_run("kmid --check-config")),
+    );
+    checks.extend(files::keys(app, &theirs.key_folders));
     if args.recheck_keys || args.clear_blocklist {
-        checks.push(Check::fail("keys", tr!(messages, "doctor-cannot-act"), tr!(messages, "next-start")));
+        checks.push(
+            Check::fail("keys", tr!(messages, "doctor-cannot-act"), tr!(messages, "next-start"))
+                .and_run("kmi proxy"),
+        );
     }
     checks
 }
@@ -168,7 +243,10 @@ fn actions(app: &App, client: &mut connect::Daemon, args: &DoctorArgs) -> Outcom
         if !done.still_blocked.is_empty() {
             let list = done.still_blocked.join(", ");
             let detail = tr!(messages, "doctor-still-blocked", list = list);
-            checks.push(Check::warn("recheck_keys", detail, tr!(messages, "doctor-blocked-fix")));
+            checks.push(
+                Check::warn("recheck_keys", detail, tr!(messages, "doctor-blocked-fix"))
+                    .and_run("kmi doctor --recheck-keys"),
+            );
         }
     }
     Ok(checks)
@@ -179,7 +257,7 @@ fn is_dry_run(client: &mut connect::Daemon) -> bool {
 }
 
 /// A path for a command that can be pasted into a shell.
-fn quoted(path: &std::path::Path) -> String {
+fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
@@ -210,10 +288,13 @@ pub(crate) fn render(view: &View<'_>, checks: &[Check]) -> String {
         if let Some(fix) = check.fix.as_deref().filter(|fix| !fix.is_empty()) {
             let line = tr!(messages, "doctor-fix", fix = fix);
             let line = Span::new(Paint::Faint, line);
-            if check.is_command {
+            if check.command.as_deref() == Some(fix) {
                 text.push_str(&format!("      {}\n", view.look.paint(line.paint, &line.text)));
             } else {
                 text.push_str(&flow::spans(view.look, "      ", 8, &[line]));
+                if let Some(command) = &check.command {
+                    text.push_str(&format!("        {}\n", view.look.paint(Paint::Strong, command)));
+                }
             }
         }
     }

@@ -22,12 +22,14 @@ pub(super) fn check(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
                     checks.extend(written.misfits(&settings).iter().map(|misfit| of_misfit(&view, misfit)));
                 }
                 Err(bad) => checks.extend(
-                    bad.issues
+                    bad.said()
                         .iter()
-                        .filter(|issue| issue.error)
-                        .map(ToString::to_string)
-                        .filter(|text| !theirs.errors.contains(text) && !app.settings_errors.contains(text))
-                        .map(|text| Check::fail("settings", text, tr!(app.messages, "doctor-settings-fix"))),
+                        .filter(|said| !theirs.errors.contains(said) && !app.settings_errors.contains(said))
+                        .map(|said| {
+                            let fix = tr!(app.messages, "doctor-settings-fix");
+                            Check::fail("settings", app.messages.said(said), fix)
+                                .and_run("kmid --check-config")
+                        }),
                 ),
             }
         }

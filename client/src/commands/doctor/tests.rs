@@ -43,6 +43,7 @@ fn the_way_to_the_upstreams_and_the_machine() {
         tls,
         clock_skew_seconds: skew,
         error: error.map(Into::into),
+        error_said: None,
     };
     insta::assert_snapshot!(fixtures::looks(|view| {
         let upstreams = vec![
@@ -147,6 +148,51 @@ fn what_the_service_manager_says() {
         checks.extend(misfits.iter().map(|misfit| service::of_misfit(view, misfit)));
         render(view, &checks)
     }));
+}
+
+#[test]
+fn what_was_written_may_be_no_token_any_more() {
+    let mut list = fixtures::keys();
+    list.clients.truncate(2);
+    list.clients[1].client = "kimi-code".into();
+    list.clients[1].connected = true;
+    let levels = |list: &kmi_proto::methods::keys::KeyList| {
+        let mut checks = Vec::new();
+        fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            checks = daemon::of_clients(view, list);
+            String::new()
+        });
+        checks.into_iter().map(|check| (check.level, check.command)).collect::<Vec<_>>()
+    };
+    for accepted in [None, Some(true)] {
+        list.clients[1].token_accepted = accepted;
+        assert_eq!(levels(&list)[1], (Level::Ok, None));
+    }
+    list.clients[1].token_accepted = Some(false);
+    assert_eq!(levels(&list)[1], (Level::Warn, Some("kmi connect kimi-code".to_owned())));
+}
+
+#[test]
+fn the_note_on_terms_follows_the_setting() {
+    for locale in [crate::output::locale::Locale::En, crate::output::locale::Locale::Ru] {
+        let messages = Messages::new(locale);
+        let (off, on) = (terms(&messages, false), terms(&messages, true));
+        assert!(off.ends_with("KMI_AUTO_ROTATE_ALLOWED=1.") && !on.ends_with("KMI_AUTO_ROTATE_ALLOWED=1."));
+        assert!(on.contains("KMI_AUTO_ROTATE_ALLOWED=1"), "{on}");
+    }
+}
+
+#[test]
+fn a_setting_goes_into_the_file_unless_something_stronger_sets_it() {
+    let mut daemon = fixtures::status().daemon;
+    daemon.env_file = Some("/home/o'hara/.kmi/.env".into());
+    let line = |daemon: &DaemonStatus| set_in_file(daemon, &env::DRY_RUN, "0", "kmi proxy-restart");
+    assert_eq!(
+        line(&daemon).as_deref(),
+        Some(r"echo KMI_DRY_RUN=0 >> '/home/o'\''hara/.kmi/.env' && kmi proxy-restart")
+    );
+    daemon.environment.insert("KMI_DRY_RUN".into(), Some("1".into()));
+    assert_eq!(line(&daemon), None);
 }
 
 #[test]

@@ -31,7 +31,10 @@ pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
         Ok(found) => of_upstreams(&app.view(), &found),
         Err(ClientError::Rpc(error)) if error.is(Kind::MethodNotFound) => {
             let detail = tr!(app.messages, "doctor-upstream-older");
-            vec![Check::warn("upstream", detail, tr!(app.messages, "next-restart"))]
+            vec![
+                Check::warn("upstream", detail, tr!(app.messages, "next-restart"))
+                    .and_run("kmi proxy-restart"),
+            ]
         }
         Err(error) => {
             let failure = connect::failure(app, error);
@@ -50,21 +53,23 @@ pub(super) fn of_upstreams(view: &View<'_>, found: &UpstreamChecks) -> Vec<Check
 fn of_upstream(view: &View<'_>, upstream: &UpstreamCheck) -> Vec<Check> {
     let messages = view.messages;
     let host = upstream.host.as_str();
-    let why = upstream.error.as_deref().unwrap_or_default();
+    let asks = format!("curl -sSI https://{host}/");
+    let why = messages.one_said(upstream.error_said.as_ref(), upstream.error.as_deref());
+    let why = why.as_deref().unwrap_or_default();
     if !upstream.reachable {
         let detail = tr!(messages, "doctor-upstream-unreachable", host = host, why = why);
         let fix = tr!(messages, "doctor-upstream-unreachable-fix", host = host);
-        return vec![Check::fail("upstream", detail, fix)];
+        return vec![Check::fail("upstream", detail, fix).and_run(asks)];
     }
     if !upstream.tls {
         let detail = tr!(messages, "doctor-upstream-tls", host = host, why = why);
         let fix = tr!(messages, "doctor-upstream-tls-fix", host = host);
-        return vec![Check::fail("upstream", detail, fix)];
+        return vec![Check::fail("upstream", detail, fix).and_run(format!("curl -sSIv https://{host}/"))];
     }
     let mut checks = vec![if upstream.error.is_some() {
         let detail = tr!(messages, "doctor-upstream-silent", host = host, why = why);
         let fix = tr!(messages, "doctor-upstream-unreachable-fix", host = host);
-        Check::warn("upstream", detail, fix)
+        Check::warn("upstream", detail, fix).and_run(asks)
     } else {
         Check::ok("upstream", tr!(messages, "doctor-upstream-ok", host = host))
     }];
@@ -97,6 +102,7 @@ pub(super) fn of_breakers(view: &View<'_>, status: &Status) -> Vec<Check> {
                 tr!(messages, "doctor-breaker-open", host = host, status = status)
             };
             Check::warn("breaker", detail, tr!(messages, "doctor-breaker-open-fix"))
+                .and_run("kmi trace --no-follow")
         })
         .collect();
     if checks.is_empty() && !status.upstreams.is_empty() {

@@ -186,14 +186,13 @@ fn loaded(app: &App, daemon: &mut Daemon, path: &Path, fingerprint: &str) -> Out
     let seen = wait(app, daemon, |list| {
         let key = list.keys.iter().find(|key| key.fingerprint == fingerprint);
         let issue = list.issues.iter().find(|issue| issue.level == "error" && issue.subject == file);
-        key.cloned().map(Ok).or_else(|| issue.map(|issue| Err(issue.message.clone())))
+        key.cloned().map(Ok).or_else(|| issue.map(|issue| Err(app.messages.said(&issue.said))))
     })?;
     match seen {
         Some(Ok(key)) => Ok(key),
         Some(Err(why)) => {
             // What cannot be used is not left behind.
             let _ = file::discard(path);
-            let why = clean(&why).into_owned();
             Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-not-taken", path = file, why = why))
                 .into())
         }
@@ -210,9 +209,12 @@ fn check(app: &App, daemon: &mut Daemon, label: &str) -> Outcome<Check> {
         .map_err(|error| connect::failure(app, error))?;
     Ok(match asked.failed.into_iter().next() {
         None => Check::Good,
-        // 401 is the API's word for a key that it does not know [error table of kimi-upstream.md, 2026-11].
-        Some(failed) if failed.error.contains("answered 401") => Check::Refused(failed.error),
-        Some(failed) => Check::Unclear(failed.error),
+        Some(failed) => {
+            let said =
+                app.messages.one_said(failed.error_said.as_ref(), Some(&failed.error)).unwrap_or_default();
+            // 401 is the API's word for a key that it does not know [error table of kimi-upstream.md, 2026-11].
+            if failed.status == Some(401) { Check::Refused(said) } else { Check::Unclear(said) }
+        }
     })
 }
 

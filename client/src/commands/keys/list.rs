@@ -121,7 +121,9 @@ pub(super) fn render_test(view: &View<'_>, asked: &Refreshed, list: &KeyList, dr
         let spans = [
             Span::new(Paint::Strong, clean(&failed.label)),
             Span::new(Paint::Bad, tr!(messages, "keys-test-bad")),
-            Span::plain(clean(&failed.error)),
+            Span::plain(
+                messages.one_said(failed.error_said.as_ref(), Some(&failed.error)).unwrap_or_default(),
+            ),
         ];
         text.push_str(&flow::spans(view.look, "", 2, &spans));
     }

@@ -112,6 +112,6 @@ fn wait<T>(app: &App, daemon: &mut Daemon, seen: impl Fn(&KeyList) -> Option<T>)
 /// What it means that a file could not be written.
 fn unwritten(app: &App, path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display().to_string();
-    let what = tr!(app.messages, "keys-unwritten", path = path, why = error.to_string());
+    let what = tr!(app.messages, "keys-unwritten", path = path, why = app.messages.io(error));
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-doctor"))
 }

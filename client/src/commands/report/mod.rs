@@ -37,7 +37,8 @@ pub(crate) fn run(app: &App, args: &ReportArgs) -> Outcome {
     let path = args.output.clone().unwrap_or_else(|| default_path(app));
     let shown = path.display().to_string();
     write_private(&path, &text).map_err(|error| {
-        let what = tr!(app.messages, "report-unwritable", path = shown.as_str(), why = error.to_string());
+        let what =
+            tr!(app.messages, "report-unwritable", path = shown.as_str(), why = app.messages.io(&error));
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "report-unwritable-next"))
     })?;
     if app.json {
@@ -69,7 +70,14 @@ fn collect(app: &App) -> Outcome<(Value, Vec<String>)> {
         Err(stop @ Stop::ReaderGone) => return Err(stop),
     }
     let env_file = status.as_ref().and_then(|status| status.daemon.env_file.clone());
-    let theirs = settings::of_daemon(env_file.as_deref());
+    let theirs = match &status {
+        Some(status) => settings::of_running(&status.daemon),
+        None => settings::of_daemon(None),
+    };
+    // Their values stand among the settings, as far as they may be seen.
+    if let Some(status) = &mut status {
+        status.daemon.environment.values_mut().for_each(|value| *value = None);
+    }
     let folder = status.as_ref().map(|status| PathBuf::from(&status.daemon.state_dir));
     let folder = folder.unwrap_or_else(|| app.settings.state_dir.clone());
 
@@ -93,7 +101,8 @@ fn collect(app: &App) -> Outcome<(Value, Vec<String>)> {
     known.extend(token);
 
     let checks = doctor::look(app, &DoctorArgs { recheck_keys: false, clear_blocklist: false })?;
-    let problems = [theirs.errors, theirs.warnings].concat();
+    let problems: Vec<String> =
+        theirs.errors.iter().chain(&theirs.warnings).map(ToString::to_string).collect();
     let document = json!({
         "report": 1,
         "made_at": app.view().now.to_string(),

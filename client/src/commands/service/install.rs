@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::InstallArgs;
 use super::{manager, reachable, start_or_stop, wait_ready, way};
 use crate::app::App;
+use crate::commands::bad_settings;
 use crate::commands::keys::ask;
 use crate::connect;
 use crate::exit::{Exit, Failure, Outcome};
@@ -101,11 +102,7 @@ fn plan(app: &App, manager: &Manager) -> Outcome<Plan> {
     let installed = manager.written().unwrap_or_default();
     plan::make(&kmid, app.socket_flag.as_deref(), version, &installed).map_err(|error| {
         match error {
-            PlanError::Settings(bad) => {
-                let list: String = bad.issues.iter().map(|issue| format!("\n  - {issue}")).collect();
-                Failure::new(Exit::Usage, tr!(app.messages, "error-settings", list = list))
-                    .next(tr!(app.messages, "next-settings"))
-            }
+            PlanError::Settings(bad) => bad_settings(app, &bad.said()),
             PlanError::Listen(listen, state_dir) => {
                 let file = state_dir.join(".env").display().to_string();
                 let what = tr!(app.messages, "service-listen", listen = listen.to_string());
@@ -178,7 +175,7 @@ fn prepare_folders(manager: &Manager, plan: &Plan) -> io::Result<()> {
 
 pub(super) fn unwritten(app: &App, path: &Path, error: &io::Error) -> Failure {
     let path = path.display().to_string();
-    let what = tr!(app.messages, "service-unwritten", path = path, why = error.to_string());
+    let what = tr!(app.messages, "service-unwritten", path = path, why = app.messages.io(error));
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-doctor"))
 }
 

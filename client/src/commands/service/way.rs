@@ -88,8 +88,12 @@ pub(super) fn is_free(app: &App, state: &State, listen: &ListenAddr, state_dir: 
     match std::net::TcpListener::bind((listen.host.trim_matches(['[', ']']), listen.port)) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let what =
-                tr!(app.messages, "service-address", address = listen.to_string(), why = error.to_string());
+            let what = tr!(
+                app.messages,
+                "service-address",
+                address = listen.to_string(),
+                why = app.messages.io(&error)
+            );
             let file = state_dir.join(".env").display().to_string();
             Err(Failure::new(Exit::Failed, what)
                 .next(tr!(app.messages, "service-address-next", file = file))

@@ -11,6 +11,8 @@ mod run;
 use std::process::Command;
 
 use kmid_core::key::Secret;
+use kmid_core::said::Said;
+use kmid_core::{say, show_as_said};
 use zeroize::Zeroizing;
 
 /// The line of a key file that names a key in the keyring.
@@ -23,31 +25,35 @@ const SERVICE: &str = "kmid";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// This system has none that we know.
-    #[error("this system has no keyring that kmid can use; keep the key in its file")]
     Unsupported,
     /// The tool is not installed.
-    #[error(
-        "{0} is not installed; install it (Debian: apt install libsecret-tools) or keep the key in its file"
-    )]
     NoTool(&'static str),
     /// The tool cannot reach a keyring.
-    #[error(
-        "the keyring cannot be reached ({0}); it belongs to a desktop session: start or unlock it there, then run \
-         `kmi proxy-restart`, or keep the key in its file"
-    )]
     Unreachable(String),
     /// It did not answer in time.
-    #[error(
-        "the keyring does not answer; unlock it, then run `kmi proxy-restart`, or keep the key in its file"
-    )]
     Silent,
     /// It has no such key.
-    #[error("the keyring holds no key under this name; `kmi keys add --keyring` puts one there")]
     Missing,
     /// What it holds, or the name, is nothing that could be one.
-    #[error("what should be stored or read is no key; add it once more with `kmi keys add --keyring`")]
     NoKey,
 }
+
+impl KeyringError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Unsupported => say!(keyring_unsupported),
+            Self::NoTool(tool) => say!(keyring_no_tool, tool = *tool),
+            Self::Unreachable(why) => say!(keyring_unreachable, why = why.as_str()),
+            Self::Silent => say!(keyring_silent),
+            Self::Missing => say!(keyring_has_none),
+            Self::NoKey => say!(keyring_holds_no_key),
+        }
+    }
+}
+
+show_as_said!(KeyringError);
 
 /// Whether a text can name a key in the keyring: it comes from a file and goes into a command's arguments.
 #[must_use]

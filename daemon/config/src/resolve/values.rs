@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use kmid_core::said::Said;
+use kmid_core::say;
+
 use crate::env::{self, TakesEffect, Variable};
 
 /// Where a value came from, strongest first.
@@ -35,14 +38,21 @@ impl Source {
     }
 }
 
+impl Source {
+    /// For people.
+    pub(crate) fn said(&self) -> Said {
+        match self {
+            Source::Flag => say!(source_flag),
+            Source::EnvFile(file) | Source::FoundEnvFile(file) => Said::plain(file.display().to_string()),
+            Source::Environment => say!(source_environment),
+            Source::Default => say!(source_default),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag => f.write_str("a command-line flag"),
-            Source::EnvFile(file) | Source::FoundEnvFile(file) => write!(f, "{}", file.display()),
-            Source::Environment => f.write_str("the environment"),
-            Source::Default => f.write_str("the default"),
-        }
+        f.write_str(&self.said())
     }
 }
 

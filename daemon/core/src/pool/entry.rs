@@ -14,6 +14,7 @@ use crate::kimi::quota::Quota;
 use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
+use crate::said::Said;
 use crate::time::Time;
 
 /// A key whose worst window has less than this left is in state *warn*.
@@ -91,7 +92,7 @@ pub(super) struct Entry {
     /// The last lease before the last strike.
     pub(super) struck_after: u64,
     pub(super) reading: Option<(Quota, Time)>,
-    pub(super) refresh_error: Option<String>,
+    pub(super) refresh_error: Option<Said>,
     pub(super) in_flight: u32,
     pub(super) slots: Slots,
     pub(super) rate: RateWindow,

@@ -12,6 +12,7 @@ use crate::cooldown;
 use crate::key::Fingerprint;
 use crate::kimi::quota::Quota;
 use crate::outcome::{Action, BlockReason, FullWindow, Outcome, Party, Verdict};
+use crate::said::Said;
 use crate::time::Time;
 
 /// The longest that a block grows to by doubling, unless KMI_PAYMENT_BLOCK_SECONDS is longer.
@@ -261,9 +262,9 @@ impl Pool {
     }
 
     /// A refresh failed: the last reading stays, with its age; the error is shown beside it.
-    pub fn record_quota_error(&mut self, fingerprint: Fingerprint, error: &str) {
+    pub fn record_quota_error(&mut self, fingerprint: Fingerprint, error: &Said) {
         if let Some(index) = self.index_of(fingerprint) {
-            self.entries[index].refresh_error = Some(error.chars().take(200).collect());
+            self.entries[index].refresh_error = Some(error.clone());
         }
     }
 

@@ -12,6 +12,7 @@ use crate::ledger::Figure;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::pool::outage::UpstreamView;
+use crate::said::Said;
 use crate::time::Time;
 
 /// How a key stands.
@@ -133,7 +134,7 @@ pub struct KeyView {
     /// The last good reading and its time.
     pub reading: Option<(Quota, Time)>,
     /// Why the last refresh failed, if it did.
-    pub refresh_error: Option<String>,
+    pub refresh_error: Option<Said>,
 }
 
 /// A figure, and whether it is too old to be shown as how things stand.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::clients::{ClientChange, ConnectParams, DisconnectParams, Disconnected, Value};
 use kmid_core::key::Secret;
+use kmid_core::say;
 
 use super::super::Context;
 use super::super::convert;
@@ -22,9 +23,13 @@ pub(in super::super) async fn connect(
     let settings = context.settings.load();
     let key = settings.proxy_tokens.own().cloned().unwrap_or_else(|| Secret::new(PLACEHOLDER));
     let wiring = Wiring { url: convert::proxy_url(&settings, context.proxy_addr), key };
+    let listen = settings.proxy_listen.clone();
     drop(settings);
     let (homes, dry_run) = (Arc::clone(&context.homes), params.dry_run);
-    let done = blocking(move || client_config::connect(&homes, client, &wiring, dry_run)).await?;
+    let mut done = blocking(move || client_config::connect(&homes, client, &wiring, dry_run)).await?;
+    if listen.port == 0 && done.outcome != Outcome::LeftAlone {
+        done.warnings.push(say!(port_changes, listen = listen.to_string(), client = client.name()));
+    }
     Ok(told(context, peer, client, done, dry_run))
 }
 
@@ -58,9 +63,7 @@ fn may_write(context: &Context, dry_run: bool) -> Result<(), RpcError> {
     if dry_run || context.settings.load().write_config {
         return Ok(());
     }
-    let why =
-        "KMI_WRITE_CONFIG=0 keeps the clients' config files as they are; set it to 1 to have them written";
-    Err(RpcError::new(Kind::Policy, why))
+    Err(RpcError::said(Kind::Policy, say!(config_writing_off)))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RpcError> {
@@ -98,6 +101,7 @@ fn told(
         outcome: done.outcome.name().to_owned(),
         changes: done.changes.into_iter().map(value).collect(),
         original: done.original.map(|path| path.display().to_string()),
-        warnings: done.warnings,
+        warnings: done.warnings.iter().map(ToString::to_string).collect(),
+        warnings_said: done.warnings,
     }
 }

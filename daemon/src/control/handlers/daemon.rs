@@ -44,6 +44,7 @@ pub(in super::super) async fn status(context: &Context) -> Status {
         rss_bytes: ProcessFigures::read().await.resident_bytes.unwrap_or_default(),
         proxy_addr: context.proxy_addr,
         needs_restart: context.needs_restart.load().iter().map(|&name| name.to_owned()).collect(),
+        environment: context.environment.clone(),
     };
     let settings = context.settings.load();
     let mut issues = context.state.issues();

@@ -23,7 +23,8 @@ pub(in super::super) async fn list(
         quota::refresh(context, peer, LabelParams { label: None }).await?;
     }
     let (homes, own) = (Arc::clone(&context.homes), context.own_address());
-    let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own));
+    let tokens = context.settings.load().proxy_tokens.clone();
+    let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own, &tokens));
     // Which key the clients hold is an extra: without it the list is still right.
     let clients = clients.await.unwrap_or_default();
     Ok(convert::key_list(&context.state.view(), clock::now(), context.state.issues(), clients))

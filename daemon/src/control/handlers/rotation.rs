@@ -7,6 +7,8 @@ use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::rotation::{Auto, AutoParams, RotateParams, Rotated};
 use kmid_config::settings::Settings;
 use kmid_core::key::Key;
+use kmid_core::said::Said;
+use kmid_core::say;
 
 use super::super::Context;
 use super::super::socket::Peer;
@@ -46,13 +48,15 @@ pub(in super::super) async fn rotate(
     }
     let mut warnings = rotation.warnings;
     warnings.extend(more);
+    let texts = warnings.iter().map(ToString::to_string).collect();
     Ok(Rotated {
         active,
         previous: rotation.previous.map(|label| label.to_string()),
         rotated: rotation.rotated,
         reason: rotation.reason.to_owned(),
         config_written,
-        warnings,
+        warnings: texts,
+        warnings_said: warnings,
     })
 }
 
@@ -78,9 +82,9 @@ pub(in super::super) async fn auto(
 async fn update_client_config(
     context: &Context,
     key: Arc<Key>,
-) -> Result<(Vec<PathBuf>, Vec<String>), RpcError> {
+) -> Result<(Vec<PathBuf>, Vec<Said>), RpcError> {
     if let Some(why) = config_stays(&context.settings.load()) {
-        return Ok((Vec::new(), vec![why.to_owned()]));
+        return Ok((Vec::new(), vec![why]));
     }
     let (homes, own) = (Arc::clone(&context.homes), context.own_address());
     let written = tokio::task::spawn_blocking(move || client_config::write(&homes, &key, &own)).await;
@@ -93,14 +97,14 @@ async fn update_client_config(
 }
 
 /// Why no config file may be written.
-fn config_stays(settings: &Settings) -> Option<&'static str> {
+fn config_stays(settings: &Settings) -> Option<Said> {
     stays(settings.dry_run, settings.write_config)
 }
 
-fn stays(dry_run: bool, write_config: bool) -> Option<&'static str> {
+fn stays(dry_run: bool, write_config: bool) -> Option<Said> {
     match (dry_run, write_config) {
-        (true, _) => Some("no client config was written: this is a dry run (KMI_DRY_RUN=1)"),
-        (_, false) => Some("no client config was written: KMI_WRITE_CONFIG=0"),
+        (true, _) => Some(say!(config_dry_run)),
+        (_, false) => Some(say!(config_kept)),
         _ => None,
     }
 }

@@ -17,12 +17,15 @@ const KEPT: Duration = Duration::from_secs(DAYS_KEPT as u64 * 86_400);
 /// Adds the history up. It is read from files, on a thread that may wait for them.
 pub(in super::super) async fn get(context: &Context, params: GetParams) -> Result<Usage, RpcError> {
     let (by, name) = read_by(params.by.as_deref())?;
-    let zone = context.settings.load().timezone.clone();
+    let zone = match &params.zone {
+        Some(zone) => read_zone(zone)?,
+        None => context.settings.load().timezone.clone(),
+    };
     let now = clock::now();
     let earliest = Time::from_millis(now.as_millis() - KEPT.as_millis() as i64);
     let since = params.since.as_deref().map(|text| read_since(text, now, &zone)).transpose()?;
     let from = Hour::of(since.unwrap_or(earliest).max(earliest)).start();
-    let zone_name = zone.iana_name().map(str::to_owned);
+    let zone_name = zone.iana_name().map(str::to_owned).or(params.zone);
     let state = Arc::clone(&context.state);
     let read = tokio::task::spawn_blocking(move || state.usage().read(from, now, by, &zone));
     let groups = match read.await {
@@ -34,6 +37,10 @@ pub(in super::super) async fn get(context: &Context, params: GetParams) -> Resul
     groups.iter().for_each(|group| total += group.sums);
     let rows = groups.into_iter().map(row).collect();
     Ok(Usage { by: name.to_owned(), since: from.to_string(), zone: zone_name, rows, total: sums(total) })
+}
+
+fn read_zone(text: &str) -> Result<jiff::tz::TimeZone, RpcError> {
+    kmid_config::zone(text).map_err(|allowed| RpcError::said(Kind::InvalidParams, allowed))
 }
 
 fn read_by(by: Option<&str>) -> Result<(By, &'static str), RpcError> {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use kmid_core::history::{DAYS_KEPT, History, Hour, Subject, Sums};
+use kmid_core::said::Said;
+use kmid_core::say;
 use kmid_core::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +26,7 @@ const EPOCH: Date = Date::constant(1970, 1, 1);
 pub(super) struct Files {
     folder: PathBuf,
     max_total: u64,
-    set_aside: Option<String>,
+    set_aside: Option<Said>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +55,7 @@ impl Files {
     }
 
     /// What was set aside since the last call, in a sentence.
-    pub(super) fn take_set_aside(&mut self) -> Option<String> {
+    pub(super) fn take_set_aside(&mut self) -> Option<Said> {
         self.set_aside.take()
     }
 
@@ -100,11 +102,8 @@ impl Files {
         let moment = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
         let kept = free_name(path, &format!("corrupt-{moment}"));
         fs::rename(path, &kept)?;
-        self.set_aside = Some(format!(
-            "{} could not be read ({why}) and was set aside as {}; that day's history starts anew",
-            path.display(),
-            kept.display()
-        ));
+        let (path, kept) = (path.display().to_string(), kept.display().to_string());
+        self.set_aside = Some(say!(usage_set_aside, path = path, why = why, kept = kept));
         Ok(History::default())
     }
 

@@ -17,6 +17,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kmid_core::history::{By, Group, History, Hour, Subject, Sums, group};
+use kmid_core::said::Said;
+use kmid_core::say;
 use kmid_core::time::Time;
 
 use self::files::Files;
@@ -62,7 +64,7 @@ struct Pending {
 #[derive(Debug, Default)]
 struct Trouble {
     error: Option<String>,
-    set_aside: Option<String>,
+    set_aside: Option<Said>,
 }
 
 impl Usage {
@@ -156,16 +158,11 @@ impl Usage {
     #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let trouble = lock(&self.shared.trouble);
-        let issue = |error: bool, message: String| Issue {
-            kind: "usage",
-            error,
-            subject: "usage".to_owned(),
-            message,
-        };
+        let issue =
+            |error: bool, message: Said| Issue { kind: "usage", error, subject: "usage".to_owned(), message };
         let set_aside = trouble.set_aside.as_ref().map(|message| issue(false, message.clone()));
-        let error = trouble.error.as_ref().map(|error| {
-            issue(true, format!("the history of usage could not be written ({error}); it is kept in memory"))
-        });
+        let error =
+            trouble.error.as_ref().map(|error| issue(true, say!(usage_unwritten, why = error.to_string())));
         set_aside.into_iter().chain(error).collect()
     }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::parse::parse;
+use crate::said::Said;
 use crate::time::Time;
+use crate::{say, show_as_said};
 
 /// One answer of `/usages`, every known shape brought into one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,12 +52,23 @@ pub struct Window {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
     /// Not JSON.
-    #[error("the answer is not JSON")]
     NotJson,
     /// JSON, but without any quota in it.
-    #[error("the answer names no quota")]
     NoQuota,
 }
+
+impl QuotaError {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        match self {
+            Self::NotJson => say!(quota_is_no_json),
+            Self::NoQuota => say!(quota_is_none),
+        }
+    }
+}
+
+show_as_said!(QuotaError);
 
 impl Quota {
     /// The window with the least left.

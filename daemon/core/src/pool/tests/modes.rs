@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rate::Limit;
+use crate::said::Said;
 
 #[test]
 fn the_first_active_key_is_the_first_in_pool_order() {
@@ -174,7 +175,7 @@ fn strict_mode_wants_a_good_reading() {
 
     bench.left("beta", 50.0);
     assert_eq!(&*bench.serve(), "beta");
-    bench.pool.record_quota_error(key("beta").fingerprint, "timeout");
+    bench.pool.record_quota_error(key("beta").fingerprint, &Said::plain("timeout"));
     bench.pass(1800);
     assert_eq!(&*bench.serve(), "beta", "a failed refresh keeps the last reading");
     bench.pass(1);
