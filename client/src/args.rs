@@ -1,11 +1,14 @@
 //! The command line.
 
-use std::ffi::{OsStr, OsString};
+mod handover;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
+use handover::for_the_client;
 
 use crate::commands::completions::labels;
 use crate::commands::keys::args::KeysArgs;
@@ -461,26 +464,6 @@ fn together(definition: &mut clap::Command, name: &str, one: &str, other: &str) 
     error.insert(ContextKind::InvalidArg, ContextValue::String(one.to_owned()));
     error.insert(ContextKind::PriorArg, ContextValue::String(other.to_owned()));
     error
-}
-
-/// All behind the word `kimi` is the client's, also what `kmi` has an option of the same name for.
-fn for_the_client(definition: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString> {
-    let takes_value = |word: &OsStr| {
-        let of =
-            |arg: &&clap::Arg| arg.get_long().is_some_and(|long| word.to_str() == Some(&format!("--{long}")));
-        definition.get_arguments().find(of).is_some_and(|arg| arg.get_action().takes_values())
-    };
-    let mut at = 1;
-    while let Some(word) = args.get(at) {
-        if !word.to_string_lossy().starts_with('-') {
-            if word == "kimi" && args.get(at + 1).is_none_or(|next| next != "--") {
-                args.insert(at + 1, "--".into());
-            }
-            break;
-        }
-        at += if takes_value(word) { 2 } else { 1 };
-    }
-    args
 }
 
 /// The whole command line, to be read from arguments, with its help in English.

@@ -86,15 +86,15 @@ fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     lines
 }
 
-/// What stands between blanks, but a text between backticks as one, and a number with its unit.
+/// What stands between blanks, but as one a text between backticks, a number with its unit, a date with its time.
 fn words(text: &str) -> Vec<String> {
     let paired = text.matches('`').count().is_multiple_of(2);
     let mut words: Vec<String> = Vec::new();
     let mut before = "";
     for piece in text.split(' ') {
-        let is_measured = is_number(before) && is_unit(piece);
+        let belongs = (is_number(before) && is_unit(piece)) || (is_date(before) && is_clock(piece));
         match words.last_mut() {
-            Some(word) if is_measured || (paired && !word.matches('`').count().is_multiple_of(2)) => {
+            Some(word) if belongs || (paired && !word.matches('`').count().is_multiple_of(2)) => {
                 word.push(' ');
                 word.push_str(piece);
             }
@@ -115,6 +115,19 @@ fn is_number(word: &str) -> bool {
 fn is_unit(word: &str) -> bool {
     let word = word.trim_end_matches(['.', ',', ';', ':', ')']);
     (1..=3).contains(&word.chars().count()) && word.chars().all(|c| c.is_alphabetic() || c == '%')
+}
+
+/// `2026-11-23`
+fn is_date(word: &str) -> bool {
+    let word = word.trim_start_matches('(');
+    word.len() == 10
+        && word.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+        && word.matches('-').count() == 2
+}
+
+/// `14:05)`
+fn is_clock(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.contains(':')
 }
 
 /// Names on the left, values on the right, each value flowing in its own column.
@@ -190,6 +203,8 @@ mod tests {
             }
             assert!(text.lines().all(|line| width(line) <= columns), "{columns}: {text}");
         }
+        let day = [Span::plain("обновится через 2 дн (2026-11-25 12:00)")];
+        assert_eq!(spans(look(34), "", 0, &day), "обновится через 2 дн\n(2026-11-25 12:00)\n");
         assert!(spans(look(15), "", 0, &[Span::plain("прочитано из 40 ключей")]).contains("40\nключей"));
     }
 
