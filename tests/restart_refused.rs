@@ -34,6 +34,7 @@ async fn one_whose_starter_waits_for_its_end_is_restarted_there() {
     assert_eq!(error.kind(), "managed", "{error:?}");
     let ran = daemon.kmi(&["proxy-restart"]).await;
     assert!(ran.code == 1 && ran.err.contains("restart it there"), "{ran:?}");
+    assert!(ran.err.contains("is for what started kmid to do"), "{ran:?}");
     assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
     assert_eq!(daemon.rpc("daemon.status", json!({})).await.unwrap()["daemon"]["pid"], daemon.pid());
     daemon.signal(rustix::process::Signal::TERM);

@@ -71,6 +71,7 @@ refused-stopping-next = try again when it has ended
 refused-restart-failed = the restart failed, and kmid serves as before
 refused-restart-failed-next = correct what it names, then `kmi proxy-restart`; `kmi proxy-logs` says more
 refused-unsupported = kmid cannot do that here
+refused-managed = that is for what started kmid to do
 refused-log-unreadable = a log could not be read
 refused-log-unreadable-next = look at the permissions of the state directory with `kmi doctor`
 

@@ -71,6 +71,7 @@ refused-stopping-next = повторите, когда он завершится
 refused-restart-failed = перезапуск не удался, kmid работает как прежде
 refused-restart-failed-next = исправьте то, что названо, затем `kmi proxy-restart`; подробности: `kmi proxy-logs`
 refused-unsupported = здесь kmid этого не умеет
+refused-managed = это делает не kmi, а тот, кто запустил kmid
 refused-log-unreadable = журнал не читается
 refused-log-unreadable-next = проверьте права на папку состояния: `kmi doctor`
 
