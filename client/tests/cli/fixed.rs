@@ -79,10 +79,13 @@ pub(crate) fn adding_a_bad_one(home: &Home) {
     let mut new = key("work", "ready");
     new["fingerprint"] = json!(ITS_FINGERPRINT);
     let with = list(vec![alpha(), new]);
+    let mut status = full_status(URL, home);
+    status["mode"] = json!("live");
     let failed = json!([{"label": "work", "error": "in other words", "status": 401, "error_said":
         {"code": "quota_answered", "message": "in other words", "args": {"status": "401", "row": "invalid_key"}}}]);
     daemon(home)
-        .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with]))
+        .on("daemon.status", Answer::Result(status))
+        .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with.clone(), with, list(vec![alpha()])]))
         .on("quota.refresh", Answer::Result(json!({"refreshed": [], "failed": failed})))
         .listen(&home.socket());
 }

@@ -246,7 +246,7 @@ fn report(
         } else {
             tr!(app.messages, "keys-refused-kept")
         };
-        app.print(&format!("{done}\n"))?;
+        app.print(&flow::spans(app.view().look, "", 2, &[Span::plain(done)]))?;
     }
     Ok(if removed { Exit::Failed } else { Exit::Ok })
 }
