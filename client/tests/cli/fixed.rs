@@ -103,7 +103,7 @@ pub(crate) fn adding_a_bad_one(home: &Home) {
         {"code": "quota_answered", "message": "in other words", "args": {"status": "401", "row": "invalid_key"}}}]);
     daemon(home)
         .on("daemon.status", Answer::Result(status))
-        .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with]))
+        .on("keys.list", Answer::InTurn(vec![list(vec![alpha()]), with.clone(), with, list(vec![alpha()])]))
         .on("quota.refresh", Answer::Result(json!({"refreshed": [], "failed": failed})))
         .listen(&home.socket());
 }

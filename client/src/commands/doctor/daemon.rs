@@ -106,7 +106,7 @@ fn complaint(view: &View<'_>, issue: &Issue) -> Check {
     let fix = view.messages.find(&format!("doctor-{}-fix", name.replace('_', "-"))).unwrap_or_default();
     let check =
         if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) };
-    match (name, &issue.said.args.get("run")) {
+    match (name, issue.said.args.get("run")) {
         ("settings", _) => check.and_run("kmid --check-config"),
         ("state", _) => check.and_run("kmi proxy-logs --app --no-follow"),
         // The rights of a key file.
@@ -191,14 +191,17 @@ fn proxy(app: &App, status: &Status) -> Check {
         // The certificate is the person's own; kmi carries no TLS to check it with.
         return Check::ok("proxy", tr!(messages, "doctor-proxy-tls", url = url));
     }
-    let caller = Caller::new(PROXY_TIMEOUT, settings::access(status.daemon.env_file.as_deref()).token);
+    let token = settings::access(status.daemon.env_file.as_deref()).token;
+    // It stands where only kmid sees it: that it is asked for shows that the proxy answers.
+    let unseen = token.is_none() && settings::token_place(&status.daemon).is_some();
+    let caller = Caller::new(PROXY_TIMEOUT, token);
     match caller.get(&format!("{url}/models")) {
         Ok(answer) if !answer.is_from_kmid() => Check::fail(
             "proxy",
             tr!(messages, "doctor-proxy-other", url = url),
             tr!(messages, "doctor-proxy-other-fix"),
         ),
-        Ok(answer) if answer.status.is_success() => {
+        Ok(answer) if answer.status.is_success() || (unseen && answer.status.as_u16() == 401) => {
             Check::ok("proxy", tr!(messages, "doctor-proxy-ok", url = url))
         }
         Ok(answer) => Check::warn(
