@@ -152,7 +152,7 @@ pub struct RpcError {
     /// When the same request may succeed, RFC 3339.
     pub retry_at: Option<String>,
     /// The message with its code.
-    pub said: Option<Said>,
+    pub said: Option<Box<Said>>,
 }
 
 impl RpcError {
@@ -171,7 +171,7 @@ impl RpcError {
     /// An error of this kind in words that have a code.
     #[must_use]
     pub fn said(kind: Kind, said: Said) -> Self {
-        Self { said: Some(said.clone()), ..Self::new(kind, said.message) }
+        Self { said: Some(Box::new(said.clone())), ..Self::new(kind, said.message) }
     }
 
     /// The same with the time from which on the request may succeed.
@@ -212,7 +212,7 @@ impl From<Wire> for RpcError {
             code: wire.code,
             kind: text("kind").unwrap_or_default(),
             retry_at: text("retry_at"),
-            said: wire.data.as_ref().and_then(|data| Said::deserialize(data.get("said")?).ok()),
+            said: wire.data.as_ref().and_then(|data| Said::deserialize(data.get("said")?).ok()).map(Box::new),
             message: wire.message,
         }
     }

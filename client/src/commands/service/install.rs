@@ -267,7 +267,7 @@ fn prepare_folders(manager: &Manager, plan: &Plan) -> io::Result<()> {
 
 fn unwritten(app: &App, path: &Path, error: &io::Error) -> Failure {
     let path = path.display().to_string();
-    let what = tr!(app.messages, "service-unwritten", path = path, why = app.messages.io(&error));
+    let what = tr!(app.messages, "service-unwritten", path = path, why = app.messages.io(error));
     Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-doctor"))
 }
 
