@@ -155,7 +155,7 @@ async fn a_socket_that_systemd_holds_does_not_move() {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         manager.home.write(".kmi/.env", format!("KMI_PROXY_LISTEN={other}\n"));
         let refused = manager.kmi(&["proxy-restart"]).await;
-        assert_eq!(refused.code, 1, "{refused:?}");
+        assert_eq!(refused.code, 2, "{refused:?}");
         assert!(refused.err.contains("kmi service install"), "{refused:?}");
         assert_eq!((manager.pid().await, said(&manager).await), (pid, GOOD.map(str::to_owned)));
         assert_eq!(manager.request(Request::get("/models")).await.status, 200);

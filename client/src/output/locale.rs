@@ -75,7 +75,7 @@ impl Messages {
             Arg::Said(said) => FluentValue::from(self.said(said)),
             Arg::List(list) => {
                 let texts: Vec<String> = list.iter().map(|said| self.said(said)).collect();
-                FluentValue::from(texts.join(", "))
+                FluentValue::from(texts.join("; "))
             }
         }
     }

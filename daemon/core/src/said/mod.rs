@@ -131,7 +131,7 @@ impl Arg {
             Self::Said(said) => Cow::Borrowed(&said.message),
             Self::List(list) => {
                 let texts: Vec<&str> = list.iter().map(|said| said.message.as_str()).collect();
-                Cow::Owned(texts.join(", "))
+                Cow::Owned(texts.join("; "))
             }
         }
     }
