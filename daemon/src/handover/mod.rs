@@ -22,11 +22,11 @@ use std::time::Duration;
 use kmid_config::settings::Settings;
 #[cfg(unix)]
 use kmid_core::key::Fingerprint;
-#[cfg(unix)]
 use kmid_core::said::Said;
 #[cfg(unix)]
 use kmid_core::session::Home;
 use kmid_core::{say, show_as_said};
+#[cfg(unix)]
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
