@@ -327,10 +327,15 @@ impl Exchange {
         let keys = self.proxy.state.keys();
         let Some(failed) = keys.iter().find(|key| key.fingerprint == used) else { return };
         let is_here = |key: &&Arc<Key>| key.base_url.shares_host(&failed.base_url);
-        let here: Vec<Fingerprint> = keys.iter().filter(is_here).map(|key| key.fingerprint).collect();
-        if here.len() < keys.len() {
-            spent.tried.extend(&here);
-            spent.aside.extend(here);
+        if keys.iter().all(|key| is_here(&key)) {
+            return;
+        }
+        for key in keys.iter().filter(is_here) {
+            // What refused this request before is not asked again.
+            if !spent.tried.contains(&key.fingerprint) {
+                spent.tried.push(key.fingerprint);
+                spent.aside.push(key.fingerprint);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use crate::upstream::fault::SendError;
 
 /// A client that is told to wait longer than this stops instead: kimi-code honours any `Retry-After` and hung for
 /// 1152 s [kimi-code#1796, 2026-11]; kimi-cli ignores more than 60.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// For what frees up at any moment.
 const SOON: Duration = Duration::from_secs(5);
 

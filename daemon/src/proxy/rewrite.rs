@@ -7,6 +7,8 @@ use http::header::{
 use kmid_core::key::Key;
 use kmid_core::kimi::wire::Wire;
 
+use super::reply::LONGEST_WAIT;
+
 /// The label of the key that answered.
 pub const KEY: HeaderName = HeaderName::from_static("x-kmi-key");
 /// The request's name in traces and logs.
@@ -96,15 +98,15 @@ pub fn for_client(headers: &mut HeaderMap) {
     });
 }
 
-/// Takes out a `Retry-After` that does more harm than good: kimi-code obeys it without a cap and hung for 1152 s
-/// (kimi-code#1796, 2026-11). Without it a client asks again soon, and then is told which key is free when.
+/// Takes out a `Retry-After` that does more harm than good (see [`LONGEST_WAIT`]). Without it a client asks again soon, and
+/// then is told which key is free when.
 pub fn without_long_wait(headers: &mut HeaderMap) {
     let is_short = |value: &HeaderValue| {
         value
             .to_str()
             .ok()
             .and_then(|text| text.trim().parse().ok())
-            .is_some_and(|seconds: u64| seconds <= 60)
+            .is_some_and(|seconds: u64| seconds <= LONGEST_WAIT.as_secs())
     };
     if headers.get(RETRY_AFTER).is_some_and(|value| !is_short(value)) {
         headers.remove(RETRY_AFTER);
