@@ -98,7 +98,7 @@ pub fn for_client(headers: &mut HeaderMap) {
     });
 }
 
-/// Takes out a `Retry-After` that does more harm than good (see [`LONGEST_WAIT`]). Without it a client asks again soon, and
+/// Takes out a `Retry-After` that does more harm than good (see `LONGEST_WAIT`). Without it a client asks again soon, and
 /// then is told which key is free when.
 pub fn without_long_wait(headers: &mut HeaderMap) {
     let is_short = |value: &HeaderValue| {
