@@ -1,5 +1,4 @@
 //! One daemon a directory, and only a directory of our own.
-#![allow(clippy::unwrap_used)]
 
 use super::*;
 

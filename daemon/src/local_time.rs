@@ -110,7 +110,6 @@ fn digit(text: &mut String, number: impl Into<u32>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

@@ -33,7 +33,6 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

@@ -1,5 +1,5 @@
 //! The log's own trouble in the log. A process of its own, because the log of a process is one and for good.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
 use std::path::Path;

@@ -264,7 +264,6 @@ impl<S: Read + Write> Iterator for Stream<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::io::Cursor;
 

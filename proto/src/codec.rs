@@ -102,7 +102,6 @@ pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>, EncodeError
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
 

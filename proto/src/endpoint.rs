@@ -85,7 +85,6 @@ pub fn pipe_name(configured: &str) -> Result<String, EndpointError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

@@ -176,7 +176,6 @@ fn read_fields(mut fields: Map<String, Value>, id: Option<Id>) -> Result<Request
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
     use serde_json::json;

@@ -243,7 +243,6 @@ impl From<RpcError> for Wire {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::collections::BTreeSet;
 

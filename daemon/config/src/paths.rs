@@ -61,7 +61,6 @@ fn real(path: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,5 @@
 //! Finding the settings file and the key directory, on a real disk, with an injected environment.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,5 +1,5 @@
 //! What a reload takes over: the table says it, and this holds it for every variable.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! Bad values: every issue at once, each with what is allowed, no secret shown.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

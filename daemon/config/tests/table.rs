@@ -1,5 +1,5 @@
 //! The table of variables, `.env.example` and the settings agree.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! The watchdog is fed by the loops themselves: each answers while it runs, and not while it is held up.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

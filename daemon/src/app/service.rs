@@ -125,7 +125,6 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use KeyState::{Blocked, Cooling, Disabled, Ready, Warn};
 

@@ -85,7 +85,6 @@ fn into_text(line: Vec<u8>) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::io::Write;
 

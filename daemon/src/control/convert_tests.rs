@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota;
 use kmid_core::ledger::{Figure, Source};

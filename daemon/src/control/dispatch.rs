@@ -134,7 +134,6 @@ fn clipped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use kmi_proto::methods::{keys, logs, rotation};
     use serde_json::json;

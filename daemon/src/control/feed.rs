@@ -173,7 +173,6 @@ impl From<std::io::Error> for Stopped {
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::io::Write;
 

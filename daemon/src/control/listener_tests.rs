@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::collections::VecDeque;
 
 use kmi_proto::client::{Client, ClientError};

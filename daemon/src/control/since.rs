@@ -140,7 +140,6 @@ fn to_time(civil: DateTime, offset: Option<Offset>, zone: &TimeZone) -> Option<T
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
 

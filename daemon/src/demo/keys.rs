@@ -71,7 +71,6 @@ pub fn script() -> Script {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
 

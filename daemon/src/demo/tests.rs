@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 

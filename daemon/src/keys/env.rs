@@ -74,7 +74,6 @@ fn remark(name: &str) -> Option<Said> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -17,7 +17,6 @@ pub(super) fn read(text: &str) -> Result<Draft, Refusal> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use notify::event::{CreateKind, DataChange, MetadataKind, RemoveKind, RenameMode};
 use tempfile::TempDir;
 

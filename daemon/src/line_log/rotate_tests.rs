@@ -1,5 +1,4 @@
 //! Rotation, repair and recovery of one file.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
 //! The log as its users see it: order, seam, loss and end.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::Read as _;

@@ -1,5 +1,4 @@
 //! Lines as they come out.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 

@@ -86,7 +86,6 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use tracing::Level;
 

@@ -1,5 +1,4 @@
 //! From an event to the files.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 

@@ -87,7 +87,6 @@ impl Reader for JsonTail {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::io::Write;
 

@@ -118,7 +118,6 @@ pub(super) fn said(error: &SendError) -> Said {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

@@ -73,7 +73,6 @@ fn temporary(path: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

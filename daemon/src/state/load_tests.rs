@@ -1,5 +1,4 @@
 //! Every kind of state file that can be found at start.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

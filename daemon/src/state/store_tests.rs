@@ -1,5 +1,4 @@
 //! When the state reaches the disk.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,4 @@
 //! The trace line, field by field.
-#![allow(clippy::unwrap_used)]
 
 use jiff::tz::TimeZone;
 use kmid_core::key::Secret;

@@ -210,7 +210,6 @@ macro_rules! show_as_said {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::collections::BTreeSet;
 

@@ -76,7 +76,6 @@ fn read_since(text: &str, now: Time, zone: &jiff::tz::TimeZone) -> Result<Time, 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

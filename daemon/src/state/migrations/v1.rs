@@ -104,7 +104,6 @@ fn time(text: Option<&str>) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

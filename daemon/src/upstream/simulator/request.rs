@@ -216,7 +216,6 @@ pub(super) async fn drain(mut body: Incoming) -> Result<u64, BadBody> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
 

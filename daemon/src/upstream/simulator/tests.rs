@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode};
