@@ -199,6 +199,9 @@ impl Exchange {
             let label = Arc::clone(&lease.key().label);
             let met = match self.attempt(lease.key()).await {
                 Ok(response) => {
+                    if response.status().is_success() {
+                        lease.head_came();
+                    }
                     let may_be_held = self.may_try_again(&spent);
                     self.look_into(response, may_be_held).await
                 }
@@ -321,16 +324,16 @@ impl Exchange {
         }
     }
 
-    /// Sets the keys of a host that failed aside, where another host has keys. Where it is the only one, the same key
-    /// asks again: another account would meet the same, and lose its cache.
+    /// Sets the keys of a host that failed aside, where another host has keys. Where it is the only one, the others are set
+    /// aside, so that the same key asks again: another account would meet the same, and lose its cache, and two accounts
+    /// that meet it would be taken for an outage.
     fn leave_host(&self, spent: &mut Spent, used: Fingerprint) {
         let keys = self.proxy.state.keys();
         let Some(failed) = keys.iter().find(|key| key.fingerprint == used) else { return };
         let is_here = |key: &&Arc<Key>| key.base_url.shares_host(&failed.base_url);
-        if keys.iter().all(|key| is_here(&key)) {
-            return;
-        }
-        for key in keys.iter().filter(is_here) {
+        let is_only_host = keys.iter().all(|key| is_here(&key));
+        let leaves = |key: &&Arc<Key>| if is_only_host { key.fingerprint != used } else { is_here(key) };
+        for key in keys.iter().filter(leaves) {
             // What refused this request before is not asked again.
             if !spent.tried.contains(&key.fingerprint) {
                 spent.tried.push(key.fingerprint);

@@ -50,10 +50,17 @@ impl Lease {
         }
     }
 
-    /// The answer has begun well: what follows may last for minutes, but the upstream works.
+    /// The answer has begun well: what follows may last for minutes, but the upstream works, and the key.
     pub fn answered(&mut self) {
         if let Some(inner) = &mut self.inner {
-            self.state.upstream_answered(inner);
+            self.state.answered(inner);
+        }
+    }
+
+    /// The head of a good answer has come; what it says may be minutes away.
+    pub fn head_came(&self) {
+        if let Some(inner) = &self.inner {
+            self.state.head_came(inner);
         }
     }
 

@@ -251,17 +251,25 @@ impl State {
         self.carry_out(effects);
     }
 
-    /// See [`Lease::answered`]. Free of the lock while no upstream is in trouble.
-    fn upstream_answered(&self, lease: &mut pool::Lease) {
-        if !self.trouble.load(Ordering::Relaxed) {
+    /// See [`Lease::answered`]. Free of the lock while no upstream is in trouble and the key is not half-open.
+    fn answered(&self, lease: &mut pool::Lease) {
+        if !lease.probe && !self.trouble.load(Ordering::Relaxed) {
             return;
         }
         let effects = self.change(|pool| {
-            let effects = pool.upstream_answered(lease);
+            let effects = pool.answered(lease, clock::now());
             self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
             effects
         });
+        self.store.changed();
         self.carry_out(effects);
+    }
+
+    /// See [`Lease::head_came`]. Free of the lock while no upstream is in trouble.
+    fn head_came(&self, lease: &pool::Lease) {
+        if self.trouble.load(Ordering::Relaxed) {
+            self.change(|pool| pool.head_came(lease));
+        }
     }
 
     /// From now on what ends unfinished was cut off by kmid and not left by its client.

@@ -8,6 +8,7 @@ use super::outage::Down;
 use super::view::KeyState;
 use super::{Decision, Demand, Lease, Mode, Placement, Pool};
 use crate::client::ClientId;
+use crate::key::Fingerprint;
 use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
@@ -192,11 +193,42 @@ impl Pool {
 
     /// What keeps a key from being leased now; the first that applies.
     pub(super) fn obstacle(&mut self, index: usize, demand: &Demand<'_>, now: Time) -> Option<Obstacle> {
+        let own = self.own_obstacle(index, demand, now);
+        if matches!(own, Some(Obstacle::State | Obstacle::NoReading)) || self.outages.is_quiet() {
+            return own;
+        }
+        let at = &self.entries[index].key.base_url;
+        let down = self.outages.bars(at, demand.client, now).is_some();
+        if down || self.leaves_it_to_another(index, demand, now) { Some(Obstacle::UpstreamDown) } else { own }
+    }
+
+    /// Whether the request that decides about the upstream is another account's: this one has met what opened the
+    /// breaker, so that it could not tell its own trouble from the upstream's, and one that has not can serve.
+    fn leaves_it_to_another(&mut self, index: usize, demand: &Demand<'_>, now: Time) -> bool {
+        // In manual mode there is no other.
+        if self.mode() == Mode::Manual {
+            return false;
+        }
+        let at = self.entries[index].key.base_url.clone();
+        let met: Vec<Fingerprint> = self.outages.met(&at, demand.client, now).collect();
+        let has_met = |pool: &Self, index: usize| {
+            pool.sharers(pool.entries[index].key.fingerprint)
+                .any(|entry| met.contains(&entry.key.fingerprint))
+        };
+        has_met(self, index)
+            && (0..self.entries.len()).any(|other| {
+                self.entries[other].key.base_url.shares_host(&at)
+                    && !has_met(self, other)
+                    && self.own_obstacle(other, demand, now).is_none()
+            })
+    }
+
+    /// What keeps a key from being leased, whatever its upstream does.
+    fn own_obstacle(&mut self, index: usize, demand: &Demand<'_>, now: Time) -> Option<Obstacle> {
         let no_reading = self.lacks_reading(index, now);
         let slots = self.slots_of(index, now);
         // What blocked a key may be its account's doing: one request decides for all its keys.
         let probing = self.sharers(self.entries[index].key.fingerprint).any(|entry| entry.probe.is_some());
-        let down = self.outages.bars(&self.entries[index].key.base_url, demand.client, now).is_some();
         let limit = self.rules.limit_per_key;
         let entry = &mut self.entries[index];
         let half_open = entry.is_half_open(now);
@@ -204,8 +236,6 @@ impl Pool {
             Some(Obstacle::State)
         } else if no_reading {
             Some(Obstacle::NoReading)
-        } else if down {
-            Some(Obstacle::UpstreamDown)
         } else if demand.tried.contains(&entry.key.fingerprint) {
             Some(Obstacle::Tried)
         } else if half_open && probing {

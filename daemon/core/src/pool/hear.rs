@@ -1,6 +1,8 @@
 //! What outcomes say about the upstreams, and what that does to the keys.
 
-use super::outage::{Change, Judged, Met, Sign, Trouble, Undo, UpstreamView};
+use std::sync::Arc;
+
+use super::outage::{Change, Judged, Met, Served, Sign, Trouble, Undo, UpstreamView};
 use super::{Effect, Lease, Pool};
 use crate::client::ClientId;
 use crate::key::{Fingerprint, Key};
@@ -30,14 +32,50 @@ pub(super) enum Blame {
 }
 
 impl Pool {
-    /// The answer to a lease has begun well: its upstream works. Call it when that is known, because a body may last
-    /// for minutes; the lease's end says it, too.
-    pub fn upstream_answered(&mut self, lease: &mut Lease) -> Vec<Effect> {
+    /// The answer to a lease has begun well: its upstream works, and a key that was half-open is proven. Call it when that
+    /// is known, because a body may last for minutes; the lease's end says it, too.
+    pub fn answered(&mut self, lease: &mut Lease, now: Time) -> Vec<Effect> {
         if std::mem::replace(&mut lease.told, true) {
             return Vec::new();
         }
-        let changes = self.outages.works(&lease.key.base_url, lease.number, true);
-        changes.into_iter().map(effect).collect()
+        let key = Arc::clone(&lease.key);
+        let mut effects = self.works(&key, lease.number, true, now);
+        effects.extend(self.proves(&key, lease.number));
+        effects
+    }
+
+    /// The head of a good answer came, and its first output may take minutes: where this request was to decide whether
+    /// failures are over, the next one may, too.
+    pub fn head_came(&mut self, lease: &Lease) {
+        self.outages.head_came(&lease.key.base_url, lease.number);
+    }
+
+    /// A half-open key has served: it and the others of its account are back.
+    fn proves(&mut self, key: &Key, number: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Some(entry) = self.entry_mut(key.fingerprint) else { return effects };
+        if entry.probe != Some(number) || entry.key.base_url != key.base_url {
+            return effects;
+        }
+        entry.probe = None;
+        if entry.unblock().is_some() {
+            effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+        }
+        for entry in self.sharers_mut(key.fingerprint) {
+            if entry.quota_is_back() {
+                effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+            }
+        }
+        effects
+    }
+
+    fn works(&mut self, key: &Key, number: u64, proven: bool, now: Time) -> Vec<Effect> {
+        if self.outages.is_quiet() {
+            return Vec::new();
+        }
+        let account = self.account_of(key);
+        let served = Served { account: &account, number, proven };
+        self.outages.works(&key.base_url, &served, now).into_iter().map(effect).collect()
     }
 
     /// Whether some upstream is in trouble, so that its answers matter.
@@ -53,7 +91,7 @@ impl Pool {
         let trouble = match Sign::of(outcome) {
             Sign::Works { .. } if told || self.outages.is_quiet() => return Blame::AsJudged,
             Sign::Works { proven } => {
-                effects.extend(self.outages.works(at, number, proven).into_iter().map(effect));
+                effects.extend(self.works(key, number, proven, now));
                 return Blame::AsJudged;
             }
             Sign::Trouble(trouble) => trouble,

@@ -72,6 +72,11 @@ impl Breaker {
         self.stop?.ends(now)
     }
 
+    /// Whether the next request would decide.
+    pub(super) fn is_open_to_one(&self, now: Time) -> bool {
+        !self.is_closed() && self.bars(now).is_none()
+    }
+
     pub(super) fn state(&self, now: Time) -> BreakerState {
         match self.stop {
             None => BreakerState::Closed,

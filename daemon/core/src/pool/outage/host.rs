@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::breaker::Breaker;
+use super::own::OwnTrouble;
 use super::undo::Undo;
-use super::{Change, FAILURES, IN_A_ROW, Judged, LastAnswer, Met, TOGETHER, Trouble};
+use super::{Change, FAILURES, IN_A_ROW, Judged, LastAnswer, Met, Served, TOGETHER, Trouble};
 use crate::client::ClientId;
 use crate::key::{BaseUrl, Fingerprint};
 use crate::session::SessionId;
@@ -16,6 +17,8 @@ pub(super) struct Sighting {
     pub(super) trouble: Trouble,
     /// The key that met it.
     pub(super) key: Fingerprint,
+    /// The keys of its account.
+    pub(super) account: Vec<Fingerprint>,
     /// The leases of the first and the last refusal.
     pub(super) first: u64,
     pub(super) last: u64,
@@ -43,6 +46,10 @@ pub(super) struct Host {
     pub(super) trouble: Trouble,
     pub(super) since: u64,
     pub(super) last: LastAnswer,
+    /// The keys of the accounts that have met it, while the breaker is not closed.
+    pub(super) met: Vec<Fingerprint>,
+    /// What turned out to be accounts' own.
+    own: OwnTrouble,
 }
 
 impl Host {
@@ -58,6 +65,8 @@ impl Host {
             trouble: met.trouble,
             since: met.number,
             last: LastAnswer::of(met.outcome),
+            met: Vec::new(),
+            own: OwnTrouble::default(),
         }
     }
 
@@ -70,7 +79,7 @@ impl Host {
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        self.breaker.is_closed() && self.sightings.is_empty() && self.failures == 0
+        self.breaker.is_closed() && self.sightings.is_empty() && self.failures == 0 && self.own.is_empty()
     }
 
     pub(super) fn forget(&mut self, now: Time) {
@@ -78,9 +87,14 @@ impl Host {
         if !is_near(self.failed_at, now, IN_A_ROW) {
             self.failures = 0;
         }
+        self.own.forget(now);
     }
 
-    pub(super) fn works(&mut self, number: u64, proven: bool) -> Option<Change> {
+    pub(super) fn works(&mut self, served: &Served<'_>, now: Time) -> Option<Change> {
+        let &Served { account, number, proven } = served;
+        if proven {
+            self.own.served(account);
+        }
         self.sightings.retain(|seen| {
             let disproved = proven || seen.trouble == Trouble::Failure;
             !disproved || seen.last >= number
@@ -93,7 +107,14 @@ impl Host {
         if !disproves {
             self.undecided(number);
         }
-        (disproves && !self.breaker.is_closed() && number > self.since).then(|| self.close())
+        if !disproves || self.breaker.is_closed() || number <= self.since {
+            return None;
+        }
+        let met_it = account.iter().any(|key| self.met.contains(key));
+        if proven && !met_it && self.trouble.may_be_own() {
+            self.own.learn(&self.met, self.trouble, now);
+        }
+        Some(self.close())
     }
 
     pub(super) fn undecided(&mut self, number: u64) {
@@ -104,6 +125,7 @@ impl Host {
 
     fn close(&mut self) -> Change {
         self.breaker.close();
+        self.met.clear();
         Change::Closed { host: self.at.authority_text() }
     }
 
@@ -127,6 +149,7 @@ impl Host {
         let mut change = None;
         if !self.breaker.is_closed() && same {
             self.last = LastAnswer::of(met.outcome);
+            self.met_by(met.account);
             if self.breaker.is_probe(met.number) {
                 self.breaker.probe_failed(now, random);
                 self.trouble = met.trouble;
@@ -147,8 +170,12 @@ impl Host {
             self.failed_at = now;
         }
         self.see(met, now);
-        let together =
-            self.sightings.iter().any(|seen| seen.trouble == met.trouble && !met.account.contains(&seen.key));
+        let is_own = self.own.is_of(met.account, met.trouble);
+        let together = self.sightings.iter().any(|seen| {
+            seen.trouble == met.trouble
+                && !met.account.contains(&seen.key)
+                && !(is_own && self.own.is_of(&seen.account, met.trouble))
+        });
         let in_a_row = met.trouble == Trouble::Failure && self.failures >= FAILURES;
         if !together && !in_a_row {
             return Judged { changes: change.into_iter().collect(), ..Judged::default() };
@@ -161,6 +188,7 @@ impl Host {
             self.since = seen.iter().map(|seen| seen.first).min().unwrap_or(met.number).min(since);
             self.last = LastAnswer::of(met.outcome);
             self.failures = 0;
+            seen.iter().for_each(|seen| self.met_by(&seen.account));
             change = Some(Change::Opened { host: self.at.authority_text(), until, trouble: met.trouble });
         }
         // The newest first: each is taken back to what it found.
@@ -171,6 +199,12 @@ impl Host {
             judged.moved.extend(seen.moved.into_iter().rev());
         }
         judged
+    }
+
+    fn met_by(&mut self, account: &[Fingerprint]) {
+        let new = account.iter().filter(|key| !self.met.contains(key)).copied();
+        let new: Vec<Fingerprint> = new.collect();
+        self.met.extend(new);
     }
 
     fn see(&mut self, met: &Met<'_>, now: Time) {
@@ -187,6 +221,7 @@ impl Host {
             None => self.sightings.push(Sighting {
                 trouble: met.trouble,
                 key: met.key,
+                account: met.account.to_vec(),
                 first: met.number,
                 last: met.number,
                 began: now,

@@ -13,12 +13,17 @@
 //!
 //! It closes when an answer to a request that was leased after the trouble began shows that the upstream works.
 //!
+//! Two accounts may still be bad at once. So the request that decides is one of an account that has not met the
+//! trouble, where there is such a one. When that is served, the trouble is the others' own: from then on what they meet
+//! together counts against each of them, until they are served themselves.
+//!
 //! The gate judges client programs, so that the same refusal of two accounts may be one client's own fault: the breaker
 //! that it opens stops that client alone. Where the gate is shut for everybody, every client finds out for itself, at
 //! the price of two refusals that touch no key; a request of any client that is served closes all of them.
 
 mod breaker;
 mod host;
+mod own;
 mod undo;
 
 use std::time::Duration;
@@ -68,6 +73,14 @@ impl Trouble {
             Self::Membership => "membership",
             Self::Throughput => "throughput",
             Self::Failure => "failure",
+        }
+    }
+
+    /// Whether accounts can meet it each for itself: a membership lapses, a limit of an unknown wording is reached.
+    fn may_be_own(self) -> bool {
+        match self {
+            Self::Membership | Self::Throughput => true,
+            Self::Gate | Self::Failure => false,
         }
     }
 }
@@ -189,6 +202,16 @@ impl Met<'_> {
     }
 }
 
+/// An answer that shows the upstream at work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served<'a> {
+    /// The keys that share the account of the one that was used, itself included.
+    pub(super) account: &'a [Fingerprint],
+    pub(super) number: u64,
+    /// It did the very thing that it is there for.
+    pub(super) proven: bool,
+}
+
 /// What trouble turned out to be.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
@@ -228,6 +251,19 @@ impl Outages {
     /// Until when no request of this client may go there.
     pub(super) fn bars(&self, at: &BaseUrl, client: Option<ClientId>, now: Time) -> Option<Time> {
         self.concerning(at, client).filter_map(|host| host.breaker.bars(now)).max()
+    }
+
+    /// The keys whose accounts have met what opened a breaker whose next request decides, where that may be their own.
+    pub(super) fn met(
+        &self,
+        at: &BaseUrl,
+        client: Option<ClientId>,
+        now: Time,
+    ) -> impl Iterator<Item = Fingerprint> {
+        let deciding = self
+            .concerning(at, client)
+            .filter(move |host| host.trouble.may_be_own() && host.breaker.is_open_to_one(now));
+        deciding.flat_map(|host| host.met.iter().copied())
     }
 
     /// What a request that may not go there is told.
@@ -276,11 +312,17 @@ impl Outages {
     }
 
     /// An answer showed that the upstream works. One to a request from before the trouble says nothing about it.
-    pub(super) fn works(&mut self, at: &BaseUrl, number: u64, proven: bool) -> Vec<Change> {
+    pub(super) fn works(&mut self, at: &BaseUrl, served: &Served<'_>, now: Time) -> Vec<Change> {
         let here = self.hosts.iter_mut().filter(|host| host.is(at));
-        let changes = here.filter_map(|host| host.works(number, proven)).collect();
+        let changes = here.filter_map(|host| host.works(served, now)).collect();
         self.hosts.retain(|host| !host.is_quiet());
         changes
+    }
+
+    /// A request there is being answered well, and has not been served yet: no failure, but no proof of anything else.
+    pub(super) fn head_came(&mut self, at: &BaseUrl, number: u64) {
+        let failing = self.hosts.iter_mut().filter(|host| host.is(at) && host.trouble == Trouble::Failure);
+        failing.for_each(|host| host.undecided(number));
     }
 
     /// An attempt ended and said nothing.

@@ -134,6 +134,7 @@ fn what_is_taken_back_brings_the_sessions_home() {
         }
         assert_eq!(["alpha", "beta", "gamma"].map(|label| bench.view(label).sessions), [1, 1, 0]);
         bench.pass(2);
+        assert_eq!(bench.asks(1), at("gamma", LentOut), "an account that has not met it decides");
         assert_eq!(bench.asks(1), at("alpha", Stayed), "{outcome:?}");
         assert_eq!(bench.asks(2), at("beta", Stayed), "{outcome:?}");
     }
@@ -148,6 +149,7 @@ fn a_home_that_cannot_serve_for_another_reason_calls_nobody_back() {
     bench.left("alpha", 0.0);
     assert_eq!(bench.ask(1, &unpaid()), at("beta", Stayed));
     bench.pass(2);
+    assert_eq!(bench.asks(1), at("gamma", LentOut), "an account that has not met it decides");
     assert_eq!(bench.asks(1), at("beta", Stayed));
 }
 

@@ -15,6 +15,22 @@ fn any_402_blocks_the_account_for_the_setting() {
 }
 
 #[test]
+fn the_first_output_of_the_deciding_request_opens_the_key() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.one_account(&["alpha", "beta"]);
+    bench.meet("alpha", &unpaid());
+    bench.pass(HOUR);
+    let mut decides = bench.lease();
+    assert!(decides.probe && bench.try_lease().is_err(), "the others wait for it");
+    let label = decides.key.label.clone();
+    assert_eq!(bench.pool.answered(&mut decides, bench.now), [Effect::Unblocked { label }]);
+    bench.pass(SECOND);
+    assert!(!bench.lease().probe, "its stream may last for minutes");
+    bench.end(decides, &Outcome::ClientLeft);
+    assert!(!bench.lease().probe, "what was proven stays so");
+}
+
+#[test]
 fn a_payment_block_without_a_time_waits_for_a_recheck_or_a_person() {
     let rules = Rules { payment_block: None, ..failover() };
     let mut bench = Bench::new(rules, &["alpha"]);

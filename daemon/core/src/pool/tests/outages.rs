@@ -409,15 +409,95 @@ fn the_answer_closes_it_and_not_the_end_of_the_body() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
     let mut old = bench.lease();
     bench.break_down(&down());
-    bench.pool.upstream_answered(&mut old);
+    bench.pool.answered(&mut old, bench.now);
     assert_eq!(bench.breaker(), BreakerState::Open, "that one began before the trouble");
     bench.wait();
     let mut probe = bench.lease();
-    let effects = bench.pool.upstream_answered(&mut probe);
+    let effects = bench.pool.answered(&mut probe, bench.now);
     assert_eq!(effects, [Effect::UpstreamUp { host: "api.kimi.com".into() }]);
     bench.break_down(&down());
     bench.end(probe, &Outcome::Completed);
     assert_eq!(bench.breaker(), BreakerState::Open, "it has told what it knew");
+}
+
+#[test]
+fn two_bad_accounts_do_not_shut_out_a_third_one() {
+    for auto in [false, true] {
+        for (outcome, state) in [(unpaid(), KeyState::Blocked), (limited(), KeyState::Cooling)] {
+            let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+            bench.pool.set_auto(auto);
+            bench.break_down(&outcome);
+            bench.wait();
+            let decides = bench.lease_of("gamma");
+            bench.end(decides, &Outcome::Completed);
+            assert_eq!(bench.breaker(), BreakerState::Closed);
+            for label in ["alpha", "beta"] {
+                bench.meet(label, &outcome);
+                assert_eq!(bench.view(label).state, state, "{label}: what it meets is its own");
+                assert_eq!(bench.breaker(), BreakerState::Closed);
+            }
+            let serves = bench.lease_of("gamma");
+            bench.end(serves, &Outcome::Completed);
+        }
+    }
+}
+
+#[test]
+fn who_is_served_again_is_no_suspect_any_more() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+    bench.break_down(&unpaid());
+    bench.wait();
+    let decides = bench.lease_of("gamma");
+    bench.end(decides, &Outcome::Completed);
+    bench.meet("alpha", &Outcome::Completed);
+    bench.pass(60);
+    bench.break_down(&unpaid());
+    for label in ["alpha", "beta", "gamma"] {
+        assert_eq!(bench.view(label).state, KeyState::Ready, "{label}");
+    }
+}
+
+#[test]
+fn suspects_are_cleared_with_the_third_account_that_meets_it() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+    bench.break_down(&unpaid());
+    bench.wait();
+    let decides = bench.lease_of("gamma");
+    bench.end(decides, &Outcome::Completed);
+    bench.pass(60);
+    for label in ["alpha", "beta", "gamma"] {
+        bench.meet(label, &unpaid());
+    }
+    assert_eq!(bench.breaker(), BreakerState::Open, "it is everybody's now");
+    for label in ["alpha", "beta", "gamma"] {
+        assert_eq!(bench.view(label).state, KeyState::Ready, "{label}");
+    }
+}
+
+#[test]
+fn when_all_accounts_have_met_it_any_of_them_decides() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.break_down(&unpaid());
+    bench.wait();
+    let decides = bench.lease();
+    bench.end(decides, &Outcome::Completed);
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+}
+
+#[test]
+fn a_good_head_lets_the_next_one_decide_too() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.break_down(&down());
+    bench.wait();
+    let thinks = bench.lease();
+    bench.pass(2);
+    assert!(bench.try_lease().is_err(), "one decides");
+    bench.pool.head_came(&thinks);
+    let next = bench.lease();
+    assert!(bench.try_lease().is_err(), "and not two in one second");
+    bench.end(thinks, &Outcome::Completed);
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+    bench.end(next, &Outcome::Completed);
 }
 
 #[test]
