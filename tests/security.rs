@@ -342,8 +342,7 @@ async fn open_permissions_are_tightened_or_named() {
         let expected = if tightened { (0o600, 0o700) } else { (0o644, 0o755) };
         assert_eq!((mode(&file), mode(&daemon.home.auths_dir())), expected);
         let event = if tightened { "permissions_hardened" } else { "insecure_permissions" };
-        let log = daemon.state_path("logs/kmi.log");
-        eventually(event, || async { fs::read_to_string(&log).ok().filter(|l| l.contains(event)) }).await;
+        daemon.log_with(event).await;
     }
 }
 

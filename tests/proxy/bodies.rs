@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use kmi_tests::harness::daemon::key_of;
-use kmi_tests::harness::{Daemon, End, Request, Setup, process};
+use kmi_tests::harness::{End, Request, Setup, process};
 use kmi_tests::upstream::{ANY, Ending, Gate, Reply, Upstream};
+
+use super::two_keys;
 
 /// Bytes that differ everywhere, so that a lost or doubled piece shows.
 fn noise(length: usize) -> Bytes {
@@ -17,10 +19,6 @@ fn noise(length: usize) -> Bytes {
     }
     bytes.truncate(length);
     bytes.into()
-}
-
-async fn two_keys(upstream: &Upstream) -> Daemon {
-    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
 }
 
 #[tokio::test]

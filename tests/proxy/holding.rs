@@ -4,9 +4,11 @@
 use std::io::Write;
 
 use kmi_tests::harness::daemon::key_of;
-use kmi_tests::harness::{Daemon, End, Request, Setup};
+use kmi_tests::harness::{End, Request, Setup};
 use kmi_tests::upstream::{ANY, Ended, Ending, Feed, Reply, Upstream, api};
 use serde_json::{Value, json};
+
+use super::two_keys;
 
 const QUOTA: &str = "You've reached your usage limit for this billing cycle.";
 
@@ -54,10 +56,6 @@ impl Case {
     fn whole(&self) -> String {
         self.events.concat()
     }
-}
-
-async fn two_keys(upstream: &Upstream) -> Daemon {
-    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
 }
 
 /// Outcome and status of each attempt.

@@ -25,3 +25,11 @@ mod rotation;
 mod streaming;
 mod tokens;
 mod truncation;
+
+use kmi_tests::harness::{Daemon, Setup};
+use kmi_tests::upstream::Upstream;
+
+/// A daemon with the keys `alpha` and `beta`, the second of which may serve where the first fails.
+async fn two_keys(upstream: &Upstream) -> Daemon {
+    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
+}
