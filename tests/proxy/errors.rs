@@ -5,6 +5,8 @@ use kmi_tests::harness::{Answer, Daemon, Request, Setup};
 use kmi_tests::upstream::{ANY, Ending, Reply, Upstream, api};
 use serde_json::json;
 
+use super::gzip;
+
 /// What one refusal of the first key must lead to.
 #[derive(Debug, Clone, Copy)]
 enum Expect {
@@ -306,13 +308,10 @@ async fn a_prompt_echoed_in_an_error_touches_no_key() {
 
 #[tokio::test]
 async fn compressed_errors_are_understood_and_pass_as_they_are() {
-    use std::io::Write;
     let upstream = Upstream::start().await;
     let packed = |text: &str| {
         let body = json!({"error": {"message": text, "type": "invalid_authentication_error"}}).to_string();
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(body.as_bytes()).unwrap();
-        encoder.finish().unwrap()
+        gzip(&body)
     };
     let reply = |text: &str| Reply::status(401).field("content-encoding", "gzip").send(packed(text));
     let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
