@@ -214,9 +214,5 @@ async fn files_that_cannot_be_written_do_not_stop_the_proxy() {
         std::fs::read_to_string(&trace).ok().filter(|lines| lines.ends_with('\n'))
     })
     .await;
-    eventually("the count of lost lines", || async {
-        let log = std::fs::read_to_string(daemon.state_path("logs/kmi.log")).unwrap();
-        log.contains("log_lines_lost").then_some(())
-    })
-    .await;
+    daemon.log_with("log_lines_lost").await;
 }

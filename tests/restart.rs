@@ -249,8 +249,7 @@ async fn what_a_killed_predecessor_had_under_way_is_let_go() {
     let mut daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
     let never = Gate::closed();
     let open = streams(&daemon, &upstream, &never).await;
-    daemon.rpc("daemon.restart", json!({})).await.unwrap();
-    let old = daemon.followed().await;
+    let old = daemon.restarted().await;
     let in_flight = || async {
         let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
         status["accounts"][0]["in_flight"].as_u64().unwrap()
@@ -272,8 +271,7 @@ async fn stopping_the_new_one_ends_the_old_one_too() {
     let mut daemon = setup.start().await;
     let never = Gate::closed();
     let open = streams(&daemon, &upstream, &never).await;
-    daemon.rpc("daemon.restart", json!({})).await.unwrap();
-    daemon.followed().await;
+    daemon.restarted().await;
     let ran = daemon.kmi(&["proxy-stop", "-y"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     daemon.those_before_ended().await;
@@ -287,14 +285,10 @@ async fn a_stop_lets_the_requests_of_both_end() {
     let mut daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
     let gate = Gate::closed();
     let open = streams(&daemon, &upstream, &gate).await;
-    daemon.rpc("daemon.restart", json!({})).await.unwrap();
-    daemon.followed().await;
+    daemon.restarted().await;
     daemon.signal(Signal::TERM);
-    let (said, holder) = (daemon.state_path("logs/kmi.log"), daemon.pid());
-    eventually("the new one to drain", || async {
-        std::fs::read_to_string(&said).unwrap().contains("kmid_stopping").then_some(())
-    })
-    .await;
+    let holder = daemon.pid();
+    daemon.log_with("kmid_stopping").await;
     gate.open();
     for (mut stream, head) in open {
         let answer = stream.rest(head).await;
@@ -315,8 +309,7 @@ async fn a_forced_stop_ends_both_at_once() {
         Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_DRAIN_SECONDS", "600").start().await;
     let never = Gate::closed();
     let open = streams(&daemon, &upstream, &never).await;
-    daemon.rpc("daemon.restart", json!({})).await.unwrap();
-    daemon.followed().await;
+    daemon.restarted().await;
     let ran = daemon.kmi(&["proxy-stop", "--force"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     daemon.those_before_ended().await;

@@ -57,6 +57,7 @@ async fn the_file_holds_only_the_name_and_requests_go_out_with_the_key() {
     assert_eq!(daemon.send(Request::get("/models")).await.key(), Some("alpha"));
     // The stand-in's own folder is where it belongs.
     let found = containing(daemon.home.path(), &key_of("alpha"));
+    assert!(!found.is_empty());
     assert!(found.iter().all(|path| path.starts_with(daemon.home.path().join("bin/keyring"))), "{found:?}");
     // The same key again is noticed, also without asking the daemon.
     let again = cli::run(

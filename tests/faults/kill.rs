@@ -7,13 +7,17 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use kmi_tests::harness::files::{rotated_lines, tree};
+use kmi_tests::harness::wait::stays_quiet;
 use kmi_tests::harness::{Connection, Request, Setup};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Daemons side by side, and how often each is killed.
 const DAEMONS: u64 = 4;
@@ -22,8 +26,8 @@ const KILLS: usize = 25;
 const LATEST: Duration = Duration::from_millis(2200);
 /// What may be lost.
 const LOSS: Duration = Duration::from_secs(1);
-/// Between two requests of a connection, so that a hundred rounds fit into a minute.
-const PAUSE: Duration = Duration::from_millis(4);
+/// A connection asks so often at most, so that a hundred rounds fit into a minute.
+const PACE: Duration = Duration::from_millis(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[allow(clippy::print_stderr, reason = "the seed is what repeats a failure")]
@@ -49,19 +53,16 @@ async fn rounds(mut rng: fastrand::Rng, seed: u64) -> u64 {
         let at = Duration::from_millis(rng.u64(..=u64::try_from(LATEST.as_millis()).unwrap()));
         let stalls = Stalls::watch(daemon.home.path().join("probe"));
         let stop = Arc::new(AtomicBool::new(false));
-        let mut loads = Vec::new();
+        let mut loads = JoinSet::new();
         for _ in 0..2 {
-            loads.push(tokio::spawn(load(daemon.connect().await, Arc::clone(&stop))));
+            loads.spawn(load(daemon.connect().await, Arc::clone(&stop)));
         }
-        tokio::time::sleep(at).await;
+        stays_quiet("the end of a load before the kill", at, loads.join_next()).await;
         let killed = Instant::now();
         daemon.signal(Signal::KILL);
         stop.store(true, Ordering::Relaxed);
         let home = daemon.killed().await;
-        let mut done = Vec::new();
-        for load in loads {
-            done.extend(load.await.unwrap());
-        }
+        let done: Vec<Done> = loads.join_all().await.into_iter().flatten().collect();
         // A machine that is busy with other things adds what it was seen to need for a wake and a write.
         let allowed = LOSS + stalls.end() * 3;
         let safe: Vec<&Done> = done.iter().filter(|done| done.at + allowed < killed).collect();
@@ -96,8 +97,10 @@ struct Done {
 
 /// Requests on one connection until the daemon is gone.
 async fn load(mut connection: Connection, stop: Arc<AtomicBool>) -> Vec<Done> {
-    let mut done = Vec::new();
+    let (mut done, mut pace) = (Vec::new(), interval(PACE));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.load(Ordering::Relaxed) {
+        pace.tick().await;
         connection.send(&Request::get("/models")).await;
         let Ok(head) = connection.any_head().await else { break };
         assert_eq!(head.status, 200);
@@ -106,7 +109,6 @@ async fn load(mut connection: Connection, stop: Arc<AtomicBool>) -> Vec<Done> {
             break;
         }
         done.push(Done { id, at: Instant::now() });
-        tokio::time::sleep(PAUSE).await;
     }
     done
 }
@@ -139,35 +141,36 @@ fn readable_state(state_dir: &Path, place: &str) -> u64 {
 
 /// How long this machine takes at worst to wake a thread and to bring a small file to the disk.
 struct Stalls {
-    worst: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
+    /// Ends the watch when it is dropped.
+    stop: mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Duration>,
 }
 
 impl Stalls {
     fn watch(file: PathBuf) -> Self {
-        let (worst, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (seen, end) = (Arc::clone(&worst), Arc::clone(&stop));
+        const NAP: Duration = Duration::from_millis(50);
+        let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            const NAP: Duration = Duration::from_millis(50);
-            while !end.load(Ordering::Relaxed) {
+            let mut worst = Duration::ZERO;
+            loop {
                 let begun = Instant::now();
-                std::thread::sleep(NAP);
+                let is_over = stopped.recv_timeout(NAP) != Err(RecvTimeoutError::Timeout);
                 let written = fs::File::create(&file).and_then(|mut file| {
                     std::io::Write::write_all(&mut file, &[b'x'; 2048])?;
                     file.sync_all()
                 });
                 written.unwrap();
-                let took = begun.elapsed().saturating_sub(NAP).as_millis();
-                seen.fetch_max(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+                worst = worst.max(begun.elapsed().saturating_sub(NAP));
+                if is_over {
+                    return worst;
+                }
             }
         });
-        Self { worst, stop, thread }
+        Self { stop, thread }
     }
 
     fn end(self) -> Duration {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-        Duration::from_millis(self.worst.load(Ordering::Relaxed))
+        drop(self.stop);
+        self.thread.join().unwrap()
     }
 }

@@ -1,12 +1,13 @@
 //! Sessions and their keys (KMI_SESSION_AFFINITY), in auto mode.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Daemon, Request, Setup};
 use kmi_tests::upstream::{Reply, Upstream};
 use serde_json::{Value, json};
+
+use super::gzip;
 
 async fn auto(setup: Setup) -> Daemon {
     let daemon = setup.may_switch().start().await;
@@ -183,13 +184,10 @@ async fn what_cannot_be_read_has_no_session() {
     let setup = Setup::live(&upstream).keys(&["a", "b", "c"]).env("KMI_PROXY_REPLAY_MB", "1");
     let daemon = auto(setup).await;
     let plain = json!({"messages": [], "prompt_cache_key": "s"}).to_string();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(plain.as_bytes()).unwrap();
-    let packed = encoder.finish().unwrap();
     let post = || Request::new("POST", "/chat/completions");
     // Each goes to the next key: compressed, said to be, too large to collect, no JSON.
     let requests = [
-        post().field("content-encoding", "gzip").body(packed),
+        post().field("content-encoding", "gzip").body(gzip(&plain)),
         post().field("content-encoding", "br").body(plain.clone()),
         post().body(large("prompt_cache_key", &json!("s"))),
         post().body(plain.replace('}', "")),

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use kmi_tests::harness::daemon::key_of;
-use kmi_tests::harness::{Daemon, End, Request, Setup, process};
-use kmi_tests::upstream::{ANY, Ending, Reply, Upstream};
+use kmi_tests::harness::{End, Request, Setup, process};
+use kmi_tests::upstream::{ANY, Ending, Gate, Reply, Upstream};
+
+use super::two_keys;
 
 /// Bytes that differ everywhere, so that a lost or doubled piece shows.
 fn noise(length: usize) -> Bytes {
@@ -17,10 +19,6 @@ fn noise(length: usize) -> Bytes {
     }
     bytes.truncate(length);
     bytes.into()
-}
-
-async fn two_keys(upstream: &Upstream) -> Daemon {
-    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
 }
 
 #[tokio::test]
@@ -120,6 +118,41 @@ async fn past_the_total_bodies_stream_as_well() {
     for seen in upstream.at("/files") {
         assert!(seen.body().unwrap() == request.framed_body());
     }
+}
+
+/// What was read of a body that is too large to keep stays in memory until the upstream has begun to answer.
+#[tokio::test]
+async fn what_was_read_of_a_passing_body_counts_until_the_answer_begins() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+    let setup = setup.env("KMI_PROXY_REPLAY_MB", "1").env("KMI_PROXY_REPLAY_TOTAL_MB", "1");
+    let daemon = setup.start().await;
+    let (head, end) = (Gate::closed(), Gate::closed());
+    let reply = Reply::status(200).head_after(&head).send("begun,").wait(&end).send("ended");
+    upstream.next(ANY, "/files", reply);
+    let mut passing = daemon.connect().await;
+    // Of a length that is not announced as much is read as may be kept.
+    passing.send(&Request::new("POST", "/files").body(noise(3 << 20)).chunked()).await;
+    let seen = upstream.nth("/files", 1).await;
+    upstream.body(&seen).await;
+    // Only a body that is kept can go to another key, and this one takes the whole of the total.
+    let other = async || {
+        let refused = Reply::openai_error(
+            404,
+            "resource_not_found_error",
+            "Not found the model k3 or Permission denied",
+        );
+        upstream.next(&key_of("alpha"), "/chat/completions", refused);
+        daemon.send(Request::new("POST", "/chat/completions").body(noise(1 << 20))).await
+    };
+    let answer = other().await;
+    assert_eq!((answer.status, answer.key()), (404, Some("alpha")), "{}", answer.text());
+    head.open();
+    let begun = passing.head().await;
+    let answer = other().await;
+    assert_eq!((answer.status, answer.key()), (200, Some("beta")), "{}", answer.text());
+    end.open();
+    assert_eq!(passing.rest(begun).await.text(), "begun,ended");
 }
 
 #[tokio::test]

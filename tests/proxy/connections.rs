@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::wait::within;
-use kmi_tests::harness::{Daemon, Request, Setup};
+use kmi_tests::harness::{Request, Setup};
 use kmi_tests::upstream::{ANY, Ended, Ending, Gate, Reply, Upstream, api};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
@@ -12,14 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-async fn daemon(upstream: &Upstream) -> Daemon {
-    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
-}
+use super::two_keys;
 
 #[tokio::test]
 async fn a_reused_connection_that_closes_first_is_replaced_once() {
     let upstream = Upstream::start().await;
-    let daemon = daemon(&upstream).await;
+    let daemon = two_keys(&upstream).await;
     daemon.quotas_read().await;
     let mut connection = daemon.connect().await;
     for (n, ending) in [Ending::CloseBeforeHead, Ending::ResetBeforeHead].into_iter().enumerate() {
@@ -43,7 +41,7 @@ async fn a_reused_connection_that_closes_first_is_replaced_once() {
 #[tokio::test]
 async fn a_fresh_connection_that_closes_is_a_fault() {
     let upstream = Upstream::start().await;
-    let daemon = daemon(&upstream).await;
+    let daemon = two_keys(&upstream).await;
     for ending in [Ending::CloseBeforeHead, Ending::ResetBeforeHead] {
         // Whatever connection it takes, and the replacement as well.
         upstream.always(ANY, "/me", move |_| Reply::none(ending));
@@ -57,7 +55,7 @@ async fn a_fresh_connection_that_closes_is_a_fault() {
 #[tokio::test]
 async fn what_is_not_http_is_a_fault() {
     let upstream = Upstream::start().await;
-    let daemon = daemon(&upstream).await;
+    let daemon = two_keys(&upstream).await;
     upstream.next(ANY, "/me", Reply::status(200).raw_before_head("SSH-2.0-nonsense\r\n\r\n"));
     let answer = daemon.send(Request::get("/me")).await;
     assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
@@ -113,7 +111,7 @@ async fn silence_ends_by_the_idle_timeout() {
 #[tokio::test]
 async fn redirects_are_passed_on_and_not_followed() {
     let upstream = Upstream::start().await;
-    let daemon = daemon(&upstream).await;
+    let daemon = two_keys(&upstream).await;
     for status in [301, 302, 307, 308] {
         let location = format!("https://localhost:{}/elsewhere", upstream.address().port());
         upstream.next(ANY, "/models", Reply::status(status).field("location", &location));

@@ -2,8 +2,10 @@
 
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Answer, Daemon, Request, Setup};
-use kmi_tests::upstream::{ANY, Reply, Upstream, api};
+use kmi_tests::upstream::{ANY, Ending, Reply, Upstream, api};
 use serde_json::json;
+
+use super::gzip;
 
 /// What one refusal of the first key must lead to.
 #[derive(Debug, Clone, Copy)]
@@ -228,23 +230,47 @@ async fn an_upstreams_fault_is_tried_again_when_that_is_on() {
     assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha"), key_of("alpha"), key_of("alpha")]);
 }
 
+/// The first two keys at one host, the last at another, which is the same machine by another name.
+fn at_two_hosts(upstream: &Upstream, [first, second, elsewhere]: [&str; 3]) -> Setup {
+    let other_url = upstream.base_url().replace("localhost", "127.0.0.1");
+    let other = format!("KMI_API_KEY={}\nKMI_UPSTREAM_BASE_URL={other_url}\n", key_of(elsewhere));
+    Setup::live(upstream)
+        .keys(&[first, second])
+        .file(&format!(".kmi/_auths/{elsewhere}.env"), other)
+        .may_switch()
+        .env("KMI_PROXY_RETRY_BASE_MS", "1")
+}
+
 #[tokio::test]
 async fn a_host_that_fails_is_left_for_another_one() {
     let upstream = Upstream::start().await;
     upstream.next(ANY, "/chat/completions", Reply::openai_error(503, "server_error", "Unavailable"));
-    // The same machine by another name.
-    let elsewhere = upstream.base_url().replace("localhost", "127.0.0.1");
-    let other = format!("KMI_API_KEY={}\nKMI_UPSTREAM_BASE_URL={elsewhere}\n", key_of("beta"));
-    let daemon = Setup::live(&upstream)
-        .keys(&["alpha", "gamma"])
-        .file(".kmi/_auths/beta.env", other)
-        .may_switch()
-        .env("KMI_PROXY_RETRY_MAX", "1")
-        .env("KMI_PROXY_RETRY_BASE_MS", "1")
-        .start()
-        .await;
+    let setup = at_two_hosts(&upstream, ["alpha", "gamma", "beta"]);
+    let daemon = setup.env("KMI_PROXY_RETRY_MAX", "1").start().await;
     assert_eq!(ask(&daemon).await.status, 200);
     assert_eq!(upstream.keys_at("/chat/completions"), [key_of("alpha"), key_of("beta")]);
+}
+
+#[tokio::test]
+async fn a_key_that_refused_is_not_asked_again_when_its_host_fails() {
+    let upstream = Upstream::start().await;
+    let refused =
+        Reply::openai_error(404, "resource_not_found_error", "Not found the model k3 or Permission denied");
+    upstream.next(&key_of("alpha"), "/chat/completions", refused);
+    // Both hosts fail after that, whatever connection is taken, and so every key that may be asked again is.
+    for label in ["beta", "gamma"] {
+        upstream.always(&key_of(label), "/chat/completions", |_| Reply::none(Ending::ResetBeforeHead));
+    }
+    let setup = at_two_hosts(&upstream, ["alpha", "beta", "gamma"]);
+    let daemon = setup.env("KMI_PROXY_RETRY_MAX", "3").start().await;
+    daemon.quotas_read().await;
+    let answer = ask(&daemon).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    let trace = &daemon.traces(1).await[0];
+    let attempts = trace["attempts"].as_array().unwrap();
+    let asked: Vec<&str> = attempts.iter().map(|attempt| attempt["key_label"].as_str().unwrap()).collect();
+    assert_eq!(asked, ["alpha", "beta", "gamma", "beta", "gamma"], "{trace}");
+    assert_eq!(daemon.key("alpha").await["state"], "ready", "it was not left for being in a pause");
 }
 
 #[tokio::test]
@@ -282,13 +308,10 @@ async fn a_prompt_echoed_in_an_error_touches_no_key() {
 
 #[tokio::test]
 async fn compressed_errors_are_understood_and_pass_as_they_are() {
-    use std::io::Write;
     let upstream = Upstream::start().await;
     let packed = |text: &str| {
         let body = json!({"error": {"message": text, "type": "invalid_authentication_error"}}).to_string();
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(body.as_bytes()).unwrap();
-        encoder.finish().unwrap()
+        gzip(&body)
     };
     let reply = |text: &str| Reply::status(401).field("content-encoding", "gzip").send(packed(text));
     let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;

@@ -4,9 +4,11 @@
 use std::io::Write;
 
 use kmi_tests::harness::daemon::key_of;
-use kmi_tests::harness::{Daemon, End, Request, Setup};
+use kmi_tests::harness::{End, Request, Setup};
 use kmi_tests::upstream::{ANY, Ended, Ending, Feed, Reply, Upstream, api};
 use serde_json::{Value, json};
+
+use super::{gzip, two_keys};
 
 const QUOTA: &str = "You've reached your usage limit for this billing cycle.";
 
@@ -54,10 +56,6 @@ impl Case {
     fn whole(&self) -> String {
         self.events.concat()
     }
-}
-
-async fn two_keys(upstream: &Upstream) -> Daemon {
-    Setup::live(upstream).keys(&["alpha", "beta"]).may_switch().start().await
 }
 
 /// Outcome and status of each attempt.
@@ -249,11 +247,7 @@ async fn a_client_that_leaves_while_its_stream_is_held_aborts_it() {
 
 fn pack(encoding: &str, text: &str) -> Vec<u8> {
     match encoding {
-        "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(text.as_bytes()).unwrap();
-            encoder.finish().unwrap()
-        }
+        "gzip" => gzip(text),
         "br" => {
             let mut out = Vec::new();
             let mut encoder = brotli::CompressorWriter::new(&mut out, 4096, 5, 22);

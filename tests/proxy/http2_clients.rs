@@ -128,8 +128,7 @@ async fn a_handover_sends_clients_away_and_lets_their_streams_end() {
     upstream.nth("/models", 1).await;
     let (mut send, connection) = http2(daemon.proxy(), &authority).await;
     assert_eq!(answer(&mut send, chat(TOKEN, "{}")).await.0.status, 200);
-    daemon.rpc("daemon.restart", serde_json::json!({})).await.unwrap();
-    daemon.followed().await;
+    daemon.restarted().await;
     // NO_ERROR, on a connection that is busy; one that is not ends.
     assert_eq!(goaway(&mut stream).await, Some(0));
     let ended = within("the end of the other connection", connection).await.unwrap();

@@ -165,11 +165,7 @@ async fn an_outage_of_sixty_seconds_with_fifty_clients_costs_no_key_and_leaves_t
         assert!(upstream.keys_at("/chat/completions").contains(&key_of(label)), "{label} serves");
     }
     for event in ["upstream_breaker_open", "upstream_breaker_closed"] {
-        eventually(event, || async {
-            let log = std::fs::read_to_string(daemon.state_path("logs/kmi.log")).unwrap_or_default();
-            log.contains(event).then_some(())
-        })
-        .await;
+        daemon.log_with(event).await;
     }
 }
 

@@ -25,14 +25,6 @@ fn models(token: &str) -> Request {
     Request::get("/models").field("Host", "kmi.example").field("x-api-key", token)
 }
 
-/// The log, once it has this.
-async fn log_with(daemon: &Daemon, text: &str) -> String {
-    eventually(format!("{text} in the log"), || async {
-        std::fs::read_to_string(daemon.state_path("logs/kmi.log")).ok().filter(|log| log.contains(text))
-    })
-    .await
-}
-
 fn loopback() -> IpAddr {
     std::net::Ipv4Addr::LOCALHOST.into()
 }
@@ -68,7 +60,7 @@ async fn guesses_from_afar_wait_for_their_turn_unseen_and_this_machine_is_not_ke
     }
     let unseen = statuses.iter().filter(|status| **status == 429).count();
     assert!(unseen >= 20 && statuses.iter().all(|status| matches!(status, 401 | 429)), "{statuses:?}");
-    let log = log_with(&daemon, &format!("\"peer\":\"{own}\"")).await;
+    let log = daemon.log_with(&format!("\"peer\":\"{own}\"")).await;
     assert!(log.lines().filter(|line| line.contains("proxy_unauthorized")).count() <= 3, "{log}");
     assert_eq!(upstream.at("/models").len(), 2);
 }
@@ -116,7 +108,7 @@ async fn what_ends_tls_in_front_is_near() {
     let mut afar = Connection::open(at(own, &daemon)).await;
     afar.send(&models(TOKEN)).await;
     assert!(afar.any_head().await.is_err());
-    log_with(&daemon, "\"why\":\"plain_text\"").await;
+    daemon.log_with("\"why\":\"plain_text\"").await;
     assert_eq!(upstream.at("/models").len(), 1);
 }
 

@@ -1,13 +1,11 @@
 //! An event stream that ends without its terminal event is a broken one, however cleanly it ends: clients would take
 //! the truncated text for the whole answer.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use kmi_tests::harness::{Daemon, End, Request, Setup};
 use kmi_tests::upstream::{ANY, Ending, Feed, Reply, Upstream, api};
 use serde_json::json;
+
+use super::gzip;
 
 /// Events without their last one.
 fn cut(mut events: Vec<String>) -> String {
@@ -168,12 +166,6 @@ async fn a_compressed_stream_stays_compressed_and_completes() {
     );
     assert_eq!(daemon.send(Request::chat_stream()).await.end, End::Proper);
     assert_eq!(outcome(&daemon, 2).await, "completed");
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[tokio::test]

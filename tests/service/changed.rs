@@ -4,8 +4,6 @@ use kmi_tests::harness::Request;
 use kmi_tests::harness::user_manager::UserManager;
 use serde_json::{Value, json};
 
-use super::alone;
-
 fn write(manager: &UserManager, more: &str) {
     let settings = format!("KMI_PROXY_LISTEN={}\nKMI_PAYMENT_BLOCK_SECONDS=1\n{more}", manager.proxy());
     manager.home.write(".kmi/.env", settings);
@@ -19,7 +17,6 @@ async fn doctor(manager: &UserManager) -> Vec<Value> {
 
 #[tokio::test]
 async fn an_address_that_moved_needs_an_install_and_no_restart() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let pid = manager.pid().await;
@@ -58,7 +55,6 @@ async fn an_address_that_moved_needs_an_install_and_no_restart() {
 
 #[tokio::test]
 async fn an_address_that_the_unit_was_given_by_hand_fits() {
-    let _alone = alone().await;
     let Some(mut manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let moved = "127.0.0.2:23460";
@@ -85,7 +81,6 @@ async fn an_address_that_the_unit_was_given_by_hand_fits() {
 
 #[tokio::test]
 async fn settings_that_cannot_be_used_are_named_by_every_command() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     write(&manager, "KMI_PROXY_DRAIN_SECONDS=soon\n");
@@ -135,7 +130,6 @@ async fn settings_that_cannot_be_used_are_named_by_every_command() {
 
 #[tokio::test]
 async fn the_memory_that_the_service_may_take_follows_the_setting() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     write(&manager, "KMI_PROXY_REPLAY_TOTAL_MB=1000\n");
     manager.kmi_does(&["service", "install"]).await;
@@ -155,7 +149,6 @@ async fn the_memory_that_the_service_may_take_follows_the_setting() {
 
 #[tokio::test]
 async fn a_service_that_ends_before_it_answers_says_how() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     manager.systemctl(&["stop", "kmid.service"]).await;

@@ -7,8 +7,6 @@ use kmi_tests::harness::user_manager::UserManager;
 use kmi_tests::harness::{Request, Setup, cli};
 use serde_json::json;
 
-use super::alone;
-
 const UNITS: [&str; 3] = ["kmid-control.socket", "kmid.service", "kmid.socket"];
 
 fn files(folder: &Path) -> Vec<String> {
@@ -27,7 +25,6 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn installed_it_serves_and_uninstalled_it_leaves_nothing() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     let missing = manager.kmi(&["service", "status"]).await;
     assert_eq!(missing.code, 3, "{missing:?}");
@@ -85,7 +82,6 @@ async fn installed_it_serves_and_uninstalled_it_leaves_nothing() {
 
 #[tokio::test]
 async fn a_file_that_somebody_changed_is_not_replaced_unasked() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let unit = manager.units().join("kmid.service");
@@ -114,7 +110,6 @@ async fn a_file_that_somebody_changed_is_not_replaced_unasked() {
 
 #[tokio::test]
 async fn a_kmid_that_nobody_manages_makes_way() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["proxy"]).await;
     let before = manager.status().await["daemon"]["pid"].clone();
@@ -130,7 +125,6 @@ async fn a_kmid_that_nobody_manages_makes_way() {
 
 #[tokio::test]
 async fn a_start_makes_way_as_an_install_does() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     for command in ["start", "restart"] {
@@ -157,7 +151,6 @@ async fn a_start_makes_way_as_an_install_does() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_said_and_nothing_is_left_waiting() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     let _taken = std::net::TcpListener::bind(manager.proxy()).unwrap();
     let refused = manager.kmi(&["service", "install"]).await;
@@ -232,7 +225,6 @@ async fn as_a_package(manager: &UserManager) {
 
 #[tokio::test]
 async fn the_service_of_a_package_is_switched_off_and_its_files_stay() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     as_a_package(&manager).await;
@@ -263,7 +255,6 @@ async fn the_service_of_a_package_is_switched_off_and_its_files_stay() {
 
 #[tokio::test]
 async fn a_service_of_another_state_directory_is_not_replaced_unasked() {
-    let _alone = alone().await;
     let Some(mut manager) = UserManager::start().await else { return };
     let first = manager.kmi_does(&["--json", "service", "install"]).await.json()["pid"].clone();
     let other = manager.home.path().join("other");

@@ -10,8 +10,6 @@ use kmi_tests::harness::{Connection, End, Request};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
 use serde_json::json;
 
-use super::alone;
-
 /// What systemd says of the service.
 async fn said(manager: &UserManager) -> [String; 4] {
     let mut said = Vec::new();
@@ -48,7 +46,6 @@ fn drop_in(manager: &UserManager, text: &str) {
 
 #[tokio::test]
 async fn the_new_process_is_the_service() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     drop_in(&manager, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=0\n");
     manager.kmi_does(&["service", "install"]).await;
@@ -88,7 +85,6 @@ async fn the_new_process_is_the_service() {
 
 #[tokio::test]
 async fn a_new_process_that_crashes_is_started_again() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     drop_in(&manager, "RestartSec=0\n");
     manager.kmi_does(&["service", "install"]).await;
@@ -118,7 +114,6 @@ fn replace(path: &Path, with: &[u8]) {
 
 #[tokio::test]
 async fn a_start_that_fails_leaves_the_service_as_it_was() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     let kmi = copied(&manager);
     let kmid = kmi.with_file_name("kmid");
@@ -143,7 +138,6 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
 
 #[tokio::test]
 async fn a_socket_that_systemd_holds_does_not_move() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     for by_a_successor in [false, true] {
@@ -165,7 +159,6 @@ async fn a_socket_that_systemd_holds_does_not_move() {
 
 #[tokio::test]
 async fn a_stop_lets_the_old_process_finish() {
-    let _alone = alone().await;
     let upstream = Upstream::start().await;
     let Some(manager) = UserManager::start().await else { return };
     let settings = format!(

@@ -12,15 +12,12 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::alone;
-
 async fn activity(manager: &UserManager) -> String {
     manager.property("kmid.service", "ActiveState").await
 }
 
 #[tokio::test]
 async fn the_first_request_starts_it_and_looking_does_not() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     manager.systemctl(&["stop", "kmid.service"]).await;
@@ -65,7 +62,6 @@ async fn the_first_request_starts_it_and_looking_does_not() {
 
 #[tokio::test]
 async fn after_a_crash_it_runs_again_and_nobody_is_refused() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let first = manager.pid().await;
@@ -88,7 +84,6 @@ async fn after_a_crash_it_runs_again_and_nobody_is_refused() {
 
 #[tokio::test]
 async fn a_hung_daemon_is_killed_by_the_watchdog() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.home.write(
         ".config/systemd/user/kmid.service.d/test.conf",
@@ -111,7 +106,6 @@ async fn a_hung_daemon_is_killed_by_the_watchdog() {
 
 #[tokio::test]
 async fn a_reload_changes_settings_and_keeps_the_process() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     manager.kmi_does(&["service", "install"]).await;
     let pid = manager.pid().await;
@@ -136,7 +130,6 @@ const RATE: u32 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_under_load_refuse_and_cut_nobody() {
-    let _alone = alone().await;
     let Some(manager) = UserManager::start().await else { return };
     // Accounts enough that nobody has to wait for a slot: who waits when kmid drains is sent away, by design.
     for label in ["bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"] {

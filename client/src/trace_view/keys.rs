@@ -2,11 +2,11 @@
 
 use kmi_proto::methods::keys::Window;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 
-use super::columns::{Part, chosen, rest};
+use super::columns::{Columns, Part};
 use super::draw::{piece, style};
 use super::model::{KeyRow, PARTS};
 use crate::output::View;
@@ -68,8 +68,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, rows: &[KeyRow<'_>], stale
     let plan = Plan::new(view, &shown, table.width);
     let faint = if stale { style(view, Paint::Faint) } else { style(view, Paint::Plain) };
     let lines = shown.iter().map(|row| plan.row(view, row, highest).style(faint));
-    let head = Row::new(plan.heads()).style(style(view, Paint::Faint));
-    frame.render_widget(Table::new(lines, plan.widths()).header(head), table);
+    let head = Row::new(plan.columns.heads()).style(style(view, Paint::Faint));
+    frame.render_widget(Table::new(lines, plan.columns.widths()).header(head), table);
 }
 
 /// Less is worse. A key that a person switched off is in no trouble.
@@ -98,8 +98,7 @@ const LEFT: usize = 6;
 
 /// The layout for so many columns.
 struct Plan {
-    parts: [Part; 7],
-    is_chosen: Vec<bool>,
+    columns: Columns,
     /// Columns of a quota bar.
     bar: usize,
 }
@@ -112,7 +111,7 @@ impl Plan {
             Part { head, least: least.max(wanted), rank }
         };
         let state = STATES.iter().map(|state| width(&view.word("state", state))).max().unwrap_or(0);
-        let mut parts = [
+        let parts = vec![
             part(tr!(messages, "column-key"), LABEL[0], 0),
             part(tr!(messages, "column-share"), 5, 2),
             part(tr!(messages, "column-rate"), 4, 5),
@@ -121,28 +120,16 @@ impl Plan {
             part(tr!(messages, "column-minute"), PARTS as u16, 6),
             part(tr!(messages, "column-left"), WINDOW[0], 1),
         ];
-        let is_chosen = chosen(&parts, room);
-        let rest = rest(&parts, &is_chosen, room);
+        let mut columns = Columns::fit(parts, room);
+        let rest = columns.rest(room);
         // Labels come before bars of full length, but not before the figures.
         let label = rows.iter().map(|row| width(&clean(&row.key.label)) + 1).max().unwrap_or(0);
         let label = u16::try_from(label).unwrap_or(u16::MAX).clamp(LABEL[0], LABEL[1]);
         let more = (label - LABEL[0]).min(rest.saturating_sub(WINDOW[1] - WINDOW[0]));
-        parts[KEY].least += more;
-        parts[LEFT].least += rest - more;
-        let bar = bar_for(rows, usize::from(parts[LEFT].least));
-        Self { parts, is_chosen, bar }
-    }
-
-    fn chosen<T>(&self, each: impl IntoIterator<Item = T>) -> Vec<T> {
-        each.into_iter().zip(&self.is_chosen).filter(|(_, chosen)| **chosen).map(|(one, _)| one).collect()
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.chosen(self.parts.iter().map(|part| part.head.clone()))
-    }
-
-    fn widths(&self) -> Vec<Constraint> {
-        self.chosen(self.parts.iter().map(|part| Constraint::Length(part.least)))
+        columns.widen(KEY, more);
+        columns.widen(LEFT, rest - more);
+        let bar = bar_for(rows, usize::from(columns.width(LEFT)));
+        Self { columns, bar }
     }
 
     fn row(&self, view: &View<'_>, row: &KeyRow<'_>, highest: u64) -> Row<'static> {
@@ -154,8 +141,8 @@ impl Plan {
         };
         let mark = if key.active { "▸" } else { " " };
         // Without a column for the state the label has its colour.
-        let paint = if self.is_chosen[STATE] { Paint::Strong } else { state };
-        let label = format!("{mark}{}", cut(&key.label, usize::from(self.parts[KEY].least - 1)));
+        let paint = if self.columns.has(STATE) { Paint::Strong } else { state };
+        let label = format!("{mark}{}", cut(&key.label, usize::from(self.columns.width(KEY) - 1)));
         let cells = [
             Line::from(piece(view, Span::new(paint, label))),
             Line::from(format!("{:>3.0} %", row.share)),
@@ -165,15 +152,15 @@ impl Plan {
             Line::from(spark(&row.parts, highest)),
             self.left(view, row),
         ];
-        Row::new(self.chosen(cells))
+        Row::new(self.columns.of(cells))
     }
 
     /// Windows that fit whole, the worst before the others; without a column for the state it stands here if it is bad.
     fn left(&self, view: &View<'_>, row: &KeyRow<'_>) -> Line<'static> {
         let key = row.key;
-        let mut room = usize::from(self.parts[LEFT].least);
+        let mut room = usize::from(self.columns.width(LEFT));
         let mut pieces = Vec::new();
-        if !self.is_chosen[STATE] && key.state != "ready" {
+        if !self.columns.has(STATE) && key.state != "ready" {
             let word = cut(&view.word("state", &key.state), room).into_owned();
             room = room.saturating_sub(width(&word) + GAP);
             pieces.push(piece(view, Span::new(Paint::of_state(&key.state), word)));

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 
-use super::columns::{Part, chosen, rest};
+use super::columns::{Columns, Part};
 use super::draw::{piece, style};
 use super::model::{Model, Shown};
 use crate::output::View;
@@ -47,8 +47,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &View
         let row = plan.row(view, shown);
         if place == Some(number) { row.style(Style::new().add_modifier(Modifier::REVERSED)) } else { row }
     });
-    let head = Row::new(plan.heads()).style(style(view, Paint::Faint));
-    frame.render_widget(Table::new(rows, plan.widths()).header(head).block(block), area);
+    let head = Row::new(plan.columns.heads()).style(style(view, Paint::Faint));
+    frame.render_widget(Table::new(rows, plan.columns.widths()).header(head).block(block), area);
 }
 
 /// Places of columns: time, key, status, took, first byte, tokens, request.
@@ -58,8 +58,7 @@ const REQUEST: usize = 6;
 
 /// The layout for so many columns.
 struct Plan {
-    parts: [Part; 7],
-    is_chosen: Vec<bool>,
+    columns: Columns,
     /// Whether tokens are shown to the hundred.
     exact: bool,
 }
@@ -70,7 +69,7 @@ impl Plan {
         let exact = room >= WIDE;
         let narrow = room < NARROW;
         let part = |head: String, least, rank| Part { head, least, rank };
-        let mut parts = [
+        let parts = vec![
             part(tr!(messages, "column-time"), 8, 0),
             part(tr!(messages, "column-key"), if narrow { 7 } else { 8 }, 2),
             part(tr!(messages, "column-status"), if narrow { 3 } else { 6 }, 1),
@@ -79,28 +78,13 @@ impl Plan {
             part(tr!(messages, "column-tokens"), if exact { 17 } else { 14 }, 6),
             part(tr!(messages, "column-endpoint"), 9, 3),
         ];
-        let is_chosen = chosen(&parts, room);
-        let rest = rest(&parts, &is_chosen, room);
-        let label = (LABEL - parts[KEY].least).min((parts[REQUEST].least + rest).saturating_sub(ENDPOINT));
-        parts[KEY].least += label;
-        parts[REQUEST].least += rest - label;
-        Self { parts, is_chosen, exact }
-    }
-
-    fn chosen<T>(&self, each: impl IntoIterator<Item = T>) -> Vec<T> {
-        each.into_iter().zip(&self.is_chosen).filter(|(_, chosen)| **chosen).map(|(one, _)| one).collect()
-    }
-
-    /// A heading without room is left out: a status shows what it is.
-    fn heads(&self) -> Vec<String> {
-        let head = |part: &Part| {
-            if width(&part.head) <= part.least.into() { part.head.clone() } else { String::new() }
-        };
-        self.chosen(self.parts.iter().map(head))
-    }
-
-    fn widths(&self) -> Vec<Constraint> {
-        self.chosen(self.parts.iter().map(|part| Constraint::Length(part.least)))
+        let mut columns = Columns::fit(parts, room);
+        let rest = columns.rest(room);
+        let label =
+            (LABEL - columns.width(KEY)).min((columns.width(REQUEST) + rest).saturating_sub(ENDPOINT));
+        columns.widen(KEY, label);
+        columns.widen(REQUEST, rest - label);
+        Self { columns, exact }
     }
 
     fn row(&self, view: &View<'_>, shown: &Rc<Shown>) -> Row<'static> {
@@ -112,21 +96,21 @@ impl Plan {
             _ => Paint::of_status(entry.status),
         };
         let label = entry.key_label.as_deref().unwrap_or("-");
-        let took = usize::from(self.parts[TOOK].least);
+        let took = usize::from(self.columns.width(TOOK));
         let tokens = entry.tokens.map_or_else(String::new, |tokens| {
             [tokens.input, tokens.cached, tokens.output].map(|count| short(count, self.exact)).join("/")
         });
         let first_byte = entry.ttfb_ms.map_or_else(String::new, |ms| format!("{:>8}", view.millis(ms)));
         let spans = [
             Span::new(Paint::Faint, view.trace_clock(&entry.ts)),
-            Span::new(Paint::Strong, cut(label, usize::from(self.parts[KEY].least))),
+            Span::new(Paint::Strong, cut(label, usize::from(self.columns.width(KEY)))),
             Span::new(paint, status),
             Span::plain(format!("{:>took$}", view.millis(entry.latency_ms))),
             Span::plain(first_byte),
             Span::plain(tokens),
             Span::plain(self.what(view, shown)),
         ];
-        Row::new(self.chosen(spans).into_iter().map(|span| Line::from(piece(view, span))))
+        Row::new(self.columns.of(spans).into_iter().map(|span| Line::from(piece(view, span))))
     }
 
     /// What was asked and how it ended. Without room for all the method goes, and what was asked comes first: the status
@@ -138,7 +122,7 @@ impl Plan {
             several => format!("×{several} "),
         };
         let outcome = (entry.outcome != "completed").then(|| view.word("outcome", &entry.outcome));
-        let room = usize::from(self.parts[REQUEST].least);
+        let room = usize::from(self.columns.width(REQUEST));
         let before = outcome.as_ref().map_or_else(String::new, |outcome| format!("{outcome}: "));
         let whole = format!("{tries}{before}{} {}", entry.method, entry.endpoint);
         let whole = clean(&whole);

@@ -2,17 +2,35 @@
 //! stands still. How it behaves against a living daemon is tested in `tests/cli/trace_screen.rs` of the workspace.
 #![cfg(debug_assertions)]
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fixed::{self, NOW};
-use crate::kmi::{Home, output};
+use crate::kmi::{Home, start};
 use crate::require::or_skip;
 
+/// Long enough for a loaded machine; a test that waits so long for the terminal has failed.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How tmux begins a line about what a program wrote.
+const OUTPUT: &str = "%output ";
+
+/// What the screen library writes last of a frame, hiding the cursor; tmux gives control characters in octal.
+const END_OF_FRAME: &str = r"\033[?25l";
+
 /// A terminal of its own server, which ends with the value.
+///
+/// Its client is one in control mode (tmux(1), CONTROL MODE): it is told what the program in the terminal writes as it
+/// writes it, and what it asks is answered in between.
 struct Tmux {
-    socket: PathBuf,
+    client: Child,
+    asks: ChildStdin,
+    lines: Receiver<String>,
+    /// Whether what was written so far ends with a whole frame.
+    whole: bool,
     _home: Home,
 }
 
@@ -21,51 +39,77 @@ impl Tmux {
     fn trace(columns: u16, rows: u16, locale: &str) -> Self {
         let home = Home::new();
         fixed::streaming(&home);
-        let socket = home.path().join("tmux.sock");
         // The server takes its environment from its first client, and so the pane has the HOME's.
         let mut command = home.command_of("tmux".as_ref(), ["-S"]);
-        command.arg(&socket).args(["-u", "-f", "/dev/null", "new-session", "-d"]);
+        command.arg(home.path().join("tmux.sock")).args(["-u", "-f", "/dev/null", "-C", "new-session"]);
         command.args(["-x", &columns.to_string(), "-y", &rows.to_string()]);
         command.arg(format!("'{}' trace", env!("CARGO_BIN_EXE_kmi")));
         command.env("_KMI_CLOCK", NOW).env("KMI_TIMEZONE", "Europe/Moscow").env("KMI_LOCALE", locale);
-        let started = output(command.env("LC_ALL", "C.UTF-8"));
-        assert!(started.status.success(), "{started:?}");
-        Self { socket, _home: home }
+        command.env("LC_ALL", "C.UTF-8").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut client = start(&mut command);
+        let (asks, told) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        let (send, lines) = channel();
+        // Ends with the client. A piece of output may end within a character.
+        thread::spawn(move || {
+            let mut lines = BufReader::new(told).split(b'\n').map_while(Result::ok);
+            lines.try_for_each(|line| send.send(String::from_utf8_lossy(&line).into_owned()))
+        });
+        let mut tmux = Self { client, asks, lines, whole: false, _home: home };
+        tmux.answer();
+        tmux
     }
 
-    fn tell(&self, args: &[&str]) -> Output {
-        output(Command::new("tmux").arg("-S").arg(&self.socket).arg("-u").args(args))
+    /// What tmux answers to a command, line by line.
+    fn ask(&mut self, command: &str) -> Vec<String> {
+        writeln!(self.asks, "{command}").unwrap();
+        self.answer()
     }
 
-    fn press(&self, key: &str) {
-        assert!(self.tell(&["send-keys", key]).status.success());
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8(self.tell(&["capture-pane", "-p"]).stdout).unwrap()
-    }
-
-    /// The screen as soon as it shows all of these and stands still: a terminal shows half a frame, too.
-    fn showing(&self, texts: &[&str]) -> String {
-        let started = Instant::now();
-        let mut before = String::new();
+    fn answer(&mut self) -> Vec<String> {
+        while !self.line().starts_with("%begin ") {}
+        let mut answer = Vec::new();
         loop {
-            let screen = self.screen();
-            let closed = screen.lines().all(|line| line.starts_with('└') == line.trim_end().ends_with('┘'));
-            if closed && before == screen && texts.iter().all(|text| screen.contains(text)) {
+            let line = self.line();
+            assert!(!line.starts_with("%error "), "{answer:?}");
+            if line.starts_with("%end ") {
+                return answer;
+            }
+            answer.push(line);
+        }
+    }
+
+    /// The next line, after a look at whether it ends a frame.
+    fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(DEADLINE).expect("tmux says nothing more");
+        if line.starts_with(OUTPUT) {
+            self.whole = line.ends_with(END_OF_FRAME);
+        }
+        line
+    }
+
+    fn press(&mut self, key: &str) {
+        self.ask(&format!("send-keys {key}"));
+    }
+
+    /// The screen as soon as a whole frame shows all of these.
+    fn showing(&mut self, texts: &[&str]) -> String {
+        let started = Instant::now();
+        loop {
+            let screen = self.ask("capture-pane -p").join("\n") + "\n";
+            if self.whole && texts.iter().all(|text| screen.contains(text)) {
                 return screen;
             }
-            assert!(started.elapsed() < Duration::from_secs(30), "waited for {texts:?}: {screen}");
-            before = screen;
-            std::thread::sleep(Duration::from_millis(100));
+            // Frames of an unchanged screen come for ever.
+            assert!(started.elapsed() < DEADLINE, "waited for {texts:?}: {screen}");
+            while !self.line().starts_with(OUTPUT) {}
         }
     }
 }
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        self.tell(&["send-keys", "q"]);
-        self.tell(&["kill-server"]);
+        let _ = writeln!(self.asks, "send-keys q\nkill-server");
+        let _ = self.client.wait();
     }
 }
 
@@ -89,8 +133,8 @@ fn a_whole_screen() {
         (40, 24, "en", "● live"),
         (40, 24, "ru", "● идёт"),
     ] {
-        let tmux = Tmux::trace(columns, rows, locale);
-        let screen = tmux.showing(&[live, "рабоч", "/models"]);
+        let mut tmux = Tmux::trace(columns, rows, locale);
+        let screen = tmux.showing(&[live, "рабоч", "11:59:55"]);
         screens.push(format!("== {columns} columns, {locale}\n{screen}"));
         tmux.press("Enter");
         let open = if locale == "en" { "Request" } else { "Запрос" };

@@ -8,6 +8,7 @@ mod place;
 mod reload;
 mod restart;
 mod service;
+mod stop;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,10 +30,11 @@ use tokio_util::task::TaskTracker;
 use self::keys::KeyRoom;
 use self::restart::{PREDECESSOR, Restart, copies, under_way};
 use self::service::{Pulses, Report};
+pub use self::stop::Closing;
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
-use crate::handover::{Files, Handle, Predecessor, Relay, RestartError, Succeeded, ToPredecessor};
+use crate::handover::{Files, Handle, Predecessor, RestartError, Succeeded, ToPredecessor};
 use crate::inherited::{Held, Inherited};
 use crate::instance::Instance;
 use crate::keys::Watcher;
@@ -57,8 +59,6 @@ use crate::{clock, command, service_manager};
 
 /// Commands that wait at most.
 const COMMANDS: usize = 16;
-/// From the end of the last request to that of the process; as in the units' stop timeouts.
-const LAST_WRITES: Duration = Duration::from_secs(10);
 /// Commands carried out at the same time.
 const COMMANDS_AT_ONCE: usize = 4;
 
@@ -147,23 +147,6 @@ pub struct App {
     /// Processes that still finish requests from before this one.
     behind: Arc<AtomicU32>,
     to_predecessor: ToPredecessor,
-}
-
-/// What has to be closed last, in this order.
-#[derive(Debug)]
-pub struct Closing {
-    logging: Logging,
-    relay: Option<Relay>,
-}
-
-impl Closing {
-    /// Writes out the log, or tells the successor the rest of it. Blocks; events after this are lost.
-    pub fn close(self) {
-        self.logging.close();
-        if let Some(relay) = self.relay {
-            relay.close();
-        }
-    }
 }
 
 impl App {
@@ -400,67 +383,7 @@ impl App {
             Err(error) => (None, Err(error)),
         };
         answers.shutdown().await;
-        (Closing { logging: self.end().await, relay }, result)
-    }
-
-    /// Lets requests in flight finish, also those of a predecessor, until the deadline, a second signal or a forced stop;
-    /// for no `longest` at all the deadline is KMI_PROXY_DRAIN_SECONDS.
-    async fn drain(&mut self, longest: Option<Duration>) {
-        let drain = self.settings.load().proxy_drain;
-        let deadline = longest.map_or(drain, |longest| longest.min(drain));
-        tracing::info!(
-            in_flight = self.state.requests().in_flight,
-            seconds = deadline.as_secs(),
-            "kmid_stopping"
-        );
-        let in_flight = self.state.requests().in_flight;
-        self.ending.drain.cancel();
-        self.to_predecessor.stopping.cancel();
-        // While a copy is open, the system goes on accepting.
-        self.listeners.clear();
-        self.control_share.close();
-        self.state.end_waiting();
-        let status = format!("stopping; requests in flight: {in_flight}");
-        service_manager::stopping(status, deadline + LAST_WRITES).await;
-        let mut hurry = deadline.is_zero();
-        let mut out_of_time = std::pin::pin!(tokio::time::sleep(deadline));
-        let (mut proxy, mut predecessor) = (true, self.behind.load(Ordering::Relaxed) > 0);
-        while !hurry {
-            if !proxy && !predecessor {
-                return;
-            }
-            tokio::select! {
-                Ended(name) = self.supervisor.watch() => match &*name {
-                    "proxy" => proxy = false,
-                    PREDECESSOR => predecessor = false,
-                    // No other one was told to end.
-                    _ => return,
-                },
-                () = &mut out_of_time => hurry = true,
-                signal = self.signals.next() => hurry = signal != Signal::Reload,
-                Some(command) = self.commands.recv() => hurry = matches!(command, Command::Stop { force: true }),
-            }
-        }
-        self.ending.abort.cancel();
-        self.to_predecessor.aborting.cancel();
-    }
-
-    async fn end(self) -> Logging {
-        self.ending.drain.cancel();
-        self.ending.abort.cancel();
-        self.cancel.cancel();
-        self.supervisor.finish().await;
-        let settings_file = self.settings_file;
-        // Waits for its thread.
-        let _ = tokio::task::spawn_blocking(|| drop(settings_file)).await;
-        self.upstream_tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.upstream_tasks.wait()).await;
-        let state = self.state;
-        state.say_late_lost();
-        // Waits for the disk, which nothing else needs any more.
-        let _ = tokio::task::spawn_blocking(move || state.close()).await;
-        tracing::info!("kmid_stopped");
-        self.logging
+        (self.end(relay).await, result)
     }
 }
 

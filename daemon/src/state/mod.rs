@@ -1,6 +1,7 @@
 //! The only door to the pool.
 
 pub mod atomic_file;
+mod changes;
 pub mod counted;
 mod issues;
 mod late;
@@ -25,20 +26,20 @@ use kmid_core::kimi::error::ErrorText;
 use kmid_core::kimi::quota::Quota;
 use kmid_core::outcome::Outcome;
 use kmid_core::pool::snapshot::Snapshot;
-use kmid_core::pool::view::{KeyState, KeyView, PoolView};
-use kmid_core::pool::{self, Decision, Demand, Effect, Mode, Pool, RotateError, Rules};
+use kmid_core::pool::view::PoolView;
+use kmid_core::pool::{self, Decision, Demand, Effect, Mode, Pool, Rules};
 use kmid_core::said::Said;
 use kmid_core::time::Time;
-use kmid_core::{say, show_as_said};
 use tokio::sync::Notify;
 
+pub use self::changes::{Refused, Rotation};
 use self::counted::Counted;
 use self::issues::Issues;
 pub use self::issues::Origin;
 pub use self::late::{Late, LateFile, Left};
 pub use self::lease::Lease;
 pub use self::queue::{NoLease, Patience, Waited};
-use self::store::{SaveError, Store};
+use self::store::Store;
 pub use self::totals::RequestTotals;
 use self::trace::TraceRecord;
 use self::unknown::Unknown;
@@ -71,71 +72,6 @@ pub struct State {
     /// After a restart, in the new process.
     adopted: late::Adopted,
 }
-
-/// What a rotation did.
-#[derive(Debug, Clone)]
-pub struct Rotation {
-    /// The key that is active now, with its secret, for the clients' config files.
-    pub active: Arc<Key>,
-    /// Label of the key that was.
-    pub previous: Option<Arc<str>>,
-    /// Whether they differ.
-    pub rotated: bool,
-    /// A stable word.
-    pub reason: &'static str,
-    /// What else to know, for example that the chosen key is cooling.
-    pub warnings: Vec<Said>,
-}
-
-/// Why a change was refused.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Refused {
-    /// No key has this label.
-    UnknownLabel {
-        /// As asked.
-        label: String,
-        /// All labels.
-        known: String,
-    },
-    /// There are no keys.
-    NoKeys,
-    /// The key is switched off in its file.
-    Disabled {
-        /// As asked.
-        label: String,
-    },
-    /// KMI_AUTO_ROTATE_ALLOWED=0
-    NotAllowed,
-    /// No key could serve.
-    NoneServes {
-        /// Every key's state.
-        states: Vec<Said>,
-    },
-    /// Another process takes over.
-    Leaving,
-    /// The state file could not be written.
-    NotSaved(SaveError),
-}
-
-impl Refused {
-    /// For people.
-    #[must_use]
-    pub fn said(&self) -> Said {
-        match self {
-            Self::UnknownLabel { label, known } => {
-                say!(unknown_label, label = label.as_str(), known = known.as_str())
-            }
-            Self::NoKeys => say!(no_keys),
-            Self::Disabled { label } => say!(key_disabled, label = label.as_str()),
-            Self::NotAllowed => say!(rotation_not_allowed),
-            Self::NoneServes { states } => say!(none_serves, states = states.clone()),
-            Self::Leaving => say!(leaving),
-            Self::NotSaved(error) => say!(not_saved, why = error.said()),
-        }
-    }
-}
-
-show_as_said!(Refused);
 
 impl State {
     /// Starts with what `snapshot` remembers; `state_file` is written from now on, and the history in the folder
@@ -412,70 +348,9 @@ impl State {
         issues
     }
 
-    /// Switches to the best key or to the named one; on disk before it returns.
-    ///
-    /// # Errors
-    /// When there is nothing to switch to.
-    pub async fn rotate(&self, to: Option<&str>) -> Result<Rotation, Refused> {
-        self.not_leaving()?;
-        let rotated =
-            self.change(|pool| pool.rotate(to, clock::now()).map_err(|error| refused(error, to, pool)))?;
-        self.save().await?;
-        let warnings = if rotated.state.serves() {
-            Vec::new()
-        } else {
-            vec![say!(key_may_not_serve, key = &*rotated.active.label, state = said_state(rotated.state))]
-        };
-        Ok(Rotation {
-            rotated: rotated.previous.as_ref() != Some(&rotated.active.label),
-            active: rotated.active,
-            previous: rotated.previous,
-            reason: rotated.reason,
-            warnings,
-        })
-    }
-
-    /// Turns automatic rotation on or off; on disk before it returns.
-    ///
-    /// # Errors
-    /// When it is not allowed.
-    pub async fn set_auto(&self, enabled: bool) -> Result<(), Refused> {
-        self.not_leaving()?;
-        if !self.change(|pool| pool.set_auto(enabled)) {
-            return Err(Refused::NotAllowed);
-        }
-        self.save().await
-    }
-
-    /// Clears blocks and cooldowns of one key or all; on disk before it returns. Returns the labels cleared.
-    ///
-    /// # Errors
-    /// When no key has that label.
-    pub async fn unblock(&self, label: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
-        self.not_leaving()?;
-        let cleared = self.change(|pool| {
-            if let Some(label) = label
-                && pool.key(label).is_none()
-            {
-                return Err(refused(RotateError::UnknownLabel, Some(label), pool));
-            }
-            Ok(pool.unblock(label, clock::now()))
-        })?;
-        self.save().await?;
-        Ok(cleared)
-    }
-
-    fn not_leaving(&self) -> Result<(), Refused> {
-        if self.leaving.is_on() { Err(Refused::Leaving) } else { Ok(()) }
-    }
-
     /// Writes the state anew, though nothing changed: its file may be gone.
     pub fn save_soon(&self) {
         self.store.changed();
-    }
-
-    async fn save(&self) -> Result<(), Refused> {
-        self.store.save_now().await.map_err(Refused::NotSaved)
     }
 
     /// Writes out what is still in memory. Blocks: call it where that is allowed.
@@ -490,41 +365,4 @@ impl State {
 
 fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn refused(error: RotateError, to: Option<&str>, pool: &Pool) -> Refused {
-    let label = to.unwrap_or_default().to_owned();
-    match error {
-        RotateError::NoKeys => Refused::NoKeys,
-        RotateError::UnknownLabel => {
-            let known: Vec<&str> = pool.keys().map(|key| &*key.label).collect();
-            Refused::UnknownLabel { label, known: known.join(", ") }
-        }
-        RotateError::Disabled => Refused::Disabled { label },
-        RotateError::NoneServes => {
-            let view = pool.view(clock::now());
-            let one = |key: &KeyView| {
-                let (label, state) = (&*key.label, said_state(key.state));
-                match key.until {
-                    Some(until) => say!(key_is_until, key = label, state = state, until = until.to_string()),
-                    None if key.state == KeyState::Disabled => say!(key_is, key = label, state = state),
-                    None => {
-                        let reason = key.reason.unwrap_or("-");
-                        say!(key_is_because, key = label, state = state, reason = reason)
-                    }
-                }
-            };
-            Refused::NoneServes { states: view.keys.iter().map(one).collect() }
-        }
-    }
-}
-
-fn said_state(state: KeyState) -> Said {
-    match state {
-        KeyState::Ready => say!(state_ready),
-        KeyState::Warn => say!(state_warn),
-        KeyState::Cooling => say!(state_cooling),
-        KeyState::Blocked => say!(state_blocked),
-        KeyState::Disabled => say!(state_disabled),
-    }
 }

@@ -52,7 +52,7 @@ async fn idle(daemon: &Daemon, options: &Options, report: &mut Report) {
         daemon.state_path("state.json").exists().then_some(())
     })
     .await;
-    // The start goes on behind it: quotas are read, logs are flushed.
+    // The start goes on behind it: quotas are read, logs are flushed. That it is over shows in the CPU time of a second.
     for _ in 0..10 {
         let cpu = process::cpu(daemon.pid());
         tokio::time::sleep(Duration::from_secs(1)).await;

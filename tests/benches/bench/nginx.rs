@@ -1,13 +1,14 @@
 //! nginx with the same work: the key swapped, keep-alive, TLS to the upstream, no buffering of responses, one worker.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use kmi_tests::harness::process;
+use kmi_tests::harness::wait::eventually;
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use super::target::{PROXY_PATH, Target};
 use super::upstream;
@@ -21,7 +22,7 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Starts it; `None` where it is not installed.
-    pub(crate) fn start(upstream: &upstream::Process) -> Option<(Target, Self)> {
+    pub(crate) async fn start(upstream: &upstream::Process) -> Option<(Target, Self)> {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().display();
         fs::write(dir.path().join("ca.pem"), &upstream.ca_pem).unwrap();
@@ -65,25 +66,20 @@ impl Nginx {
         command.arg("-p").arg(dir.path()).arg("-c").arg(&path).arg("-e").arg(dir.path().join("error.log"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()?;
         let mut nginx = Self { child, _dir: dir };
-        let pids = nginx.workers(address);
+        let pids = nginx.workers(address).await;
         Some((Target { name: "nginx", address, path: PROXY_PATH, tls: None, pids }, nginx))
     }
 
-    /// Waits for the port and the worker.
-    fn workers(&mut self, address: SocketAddr) -> Vec<u32> {
-        let started = Instant::now();
-        loop {
+    /// Waits for the port and the worker: nginx does not say when it listens.
+    async fn workers(&mut self, address: SocketAddr) -> Vec<u32> {
+        eventually("nginx to answer", || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("nginx ended with {status}");
             }
             let workers = process::children(self.child.id());
-            if workers.len() == 1 && TcpStream::connect(address).is_ok() {
-                return workers;
-            }
-            assert!(started.elapsed() < Duration::from_secs(10), "nginx does not answer at {address}");
-            // It does not say when it listens: a pause between two looks, not a wait for time to pass.
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            async move { (workers.len() == 1 && TcpStream::connect(address).await.is_ok()).then_some(workers) }
+        })
+        .await
     }
 }
 

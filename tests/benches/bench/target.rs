@@ -75,7 +75,7 @@ impl Targets {
                     .await,
             );
         }
-        let nginx = if options.nginx { Nginx::start(upstream) } else { None };
+        let nginx = if options.nginx { Nginx::start(upstream).await } else { None };
         if options.nginx && nginx.is_none() {
             eprintln!("nginx is not installed: no ratios");
         }

@@ -225,6 +225,16 @@ impl Daemon {
         self.signal(Signal::HUP);
     }
 
+    /// Restarts it: the value stands for the new process from here on. Returns the id of the old one, which may still
+    /// finish requests.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub async fn restarted(&mut self) -> u32 {
+        self.rpc("daemon.restart", json!({})).await.unwrap();
+        self.followed().await
+    }
+
     /// After a restart: the value stands for the new process from here on. Returns the id of the old one.
     ///
     /// # Panics
@@ -359,6 +369,15 @@ impl Daemon {
             let entries: Vec<Value> =
                 lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
             (entries.len() >= n).then_some(entries)
+        })
+        .await
+    }
+
+    /// The log, once it has this.
+    pub async fn log_with(&self, text: &str) -> String {
+        let path = self.state_path("logs/kmi.log");
+        eventually(format!("{text} in the log"), || async {
+            fs::read_to_string(&path).ok().filter(|log| log.contains(text))
         })
         .await
     }

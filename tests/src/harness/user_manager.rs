@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::binaries::binaries;
 use super::cli::{self, Ran};
@@ -30,10 +31,15 @@ pub struct UserManager {
     child: Child,
     inside: u32,
     proxy: SocketAddr,
+    _alone: MutexGuard<'static, ()>,
 }
 
+/// One at a time: they are heavy, and tests wait for their restarts.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 impl UserManager {
-    /// Starts one in a new HOME. `None` where that cannot be done, which fails where everything is required.
+    /// Starts one in a new HOME, once there is no other. `None` where that cannot be done, which fails where everything is
+    /// required.
     ///
     /// # Panics
     /// When it does not come up.
@@ -48,6 +54,7 @@ impl UserManager {
             let _ = or_skip(false, &format!("{why}, so nothing ran under systemd --user"));
             return None;
         }
+        let alone = ALONE.lock().await;
         let proxy = free_address();
         let mut home = Home::new();
         home.unset("KMI_PROXY_LISTEN");
@@ -66,7 +73,7 @@ impl UserManager {
         // The tool runs unshare, and that the first process of the new namespaces.
         let unshare = process::children(child.id());
         let inside = unshare.iter().flat_map(|pid| process::children(*pid)).next().unwrap();
-        Some(Self { home, child, inside, proxy })
+        Some(Self { home, child, inside, proxy, _alone: alone })
     }
 
     /// Where the proxy is to listen.
