@@ -61,6 +61,44 @@ async fn the_same_refusal_of_two_accounts_costs_no_key_and_no_third_one() {
 }
 
 #[tokio::test]
+async fn two_lapsed_memberships_do_not_shut_out_a_third_account() {
+    let upstream = Upstream::start().await;
+    for label in ["alpha", "beta"] {
+        upstream.always(&key_of(label), "/chat/completions", |_| {
+            Reply::openai_error(402, "", "We are unable to verify your membership benefits at this time.")
+        });
+    }
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    assert_eq!(daemon.send(Request::chat()).await.status, 402, "it looks like an outage");
+    let served = || async { Some(daemon.send(Request::chat()).await).filter(|answer| answer.status == 200) };
+    let answer = eventually("the pause is over, and the third account decides", served).await;
+    assert_eq!(answer.fields.get("x-kmi-key"), Some("gamma"));
+    assert_eq!(breaker(&daemon).await["breaker"], "closed");
+    assert_eq!(upstream.keys_at("/chat/completions"), ["alpha", "beta", "gamma"].map(key_of));
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.fields.get("x-kmi-key")), (200, Some("gamma")));
+    // Only the active key, beta by now, is asked before the one that serves.
+    assert_eq!(states(&daemon).await, ["ready", "blocked", "ready"], "now it is its own");
+}
+
+#[tokio::test]
+async fn retries_of_one_request_are_no_outage() {
+    let upstream = Upstream::start().await;
+    upstream
+        .always(ANY, "/chat/completions", |_| Reply::openai_error(500, "server_error", "I cannot do that"));
+    let setup = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch();
+    let setup = setup.env("KMI_PROXY_RETRY_MAX", "2").env("KMI_PROXY_RETRY_BASE_MS", "1");
+    let daemon = setup.start().await;
+    daemon.quotas_read().await;
+    daemon.rpc("rotation.auto", json!({"enabled": true})).await.unwrap();
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.by_kmid()), (500, false), "{}", answer.text());
+    assert_eq!(upstream.keys_at("/chat/completions"), ["alpha"; 3].map(key_of));
+    assert_eq!(breaker(&daemon).await["breaker"], "closed");
+}
+
+#[tokio::test]
 async fn two_keys_of_one_account_are_not_two_accounts() {
     let upstream = Upstream::start().await;
     for label in ["alpha", "beta"] {
