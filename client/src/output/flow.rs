@@ -67,7 +67,7 @@ fn newline(text: &mut String, indent: usize) {
 
 /// Breaks a text between words into a first line of `first` columns and others of `rest`. A word that is longer
 /// than a line stays whole: paths and addresses are there to be copied, and so is a command between backticks.
-fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     if width(text) <= first {
         return vec![text.to_owned()];
     }
@@ -87,7 +87,7 @@ fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
 }
 
 /// What stands between blanks, but as one a text between backticks, a number with its unit, a date with its time.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let paired = text.matches('`').count().is_multiple_of(2);
     let mut words: Vec<String> = Vec::new();
     let mut before = "";
