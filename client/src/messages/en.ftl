@@ -462,6 +462,7 @@ connect-disconnected = { $client } is as it was, byte for byte: { $path }
 connect-taken-back = { $client } was edited meanwhile; only what kmi had written was taken back: { $path }
 connect-not-connected = { $client } was not connected by kmi: { $path }
 connect-left-alone = { $client } was left alone: { $path }
+connect-line = line { $line }:
 connect-original = original: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 keeps the clients' config files as they are
 connect-forbidden-next = set KMI_WRITE_CONFIG=1, then `kmi proxy-restart`; `--dry-run` shows what would change

@@ -490,6 +490,7 @@ connect-disconnected = { $client } снова как был, байт в бай�
 connect-taken-back = { $client } за это время изменили; убрано только то, что записал kmi: { $path }
 connect-not-connected = { $client } не подключён через kmi: { $path }
 connect-left-alone = { $client } не изменён: { $path }
+connect-line = строка { $line }:
 connect-original = исходный файл: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов
 connect-forbidden-next = задайте KMI_WRITE_CONFIG=1, затем `kmi proxy-restart`; `--dry-run` покажет, что изменилось бы
