@@ -78,7 +78,7 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
         steps: &steps,
         url: &status.proxy.url,
         pid: status.daemon.pid,
-        ends_at_log_out: matches!(manager, Manager::Systemd(_)),
+        ends_at_log_out: manager.ends_at_log_out(),
     };
     app.print(&render(&app.view(), &done))?;
     warn_left_behind(app, &manager, &plan);
