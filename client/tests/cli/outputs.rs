@@ -362,6 +362,30 @@ fn what_shells_show_is_in_the_persons_language() {
 }
 
 #[test]
+fn behind_kimi_nothing_of_kmis_own_is_offered() {
+    let home = Home::of_length(HOME_COLUMNS);
+    let offered = |words: &[&str]| {
+        let mut command = home.command_of(&home.link(), ["--", "kmi"].iter().chain(words));
+        Run::of(output(command.env("_KMI_COMPLETE", "fish"))).code(0).out
+    };
+    for words in
+        [["kimi", "--"].as_slice(), &["kimi", ""], &["kimi", "--json", "-"], &["--json", "kimi", "--j"]]
+    {
+        assert_eq!(offered(words), "", "{words:?}");
+    }
+    // Elsewhere they are, also where a client is only spoken of.
+    for words in [
+        ["status", "--j"].as_slice(),
+        &["--j"],
+        &["connect", "kimi-code", "--j"],
+        &["--socket", "kimi", "--j"],
+    ] {
+        assert!(offered(words).contains("--json"), "{words:?}");
+    }
+    assert!(offered(&["kim"]).contains("kimi"));
+}
+
+#[test]
 fn what_shells_read_is_the_same_in_every_look() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let line = format!("{FOR_SHELLS} {shell}");
