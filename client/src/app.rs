@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::exit::{Exit, Failure, Outcome, write_stderr, write_stdout};
 use crate::output::View;
-use crate::output::json;
 use crate::output::locale::Messages;
 use crate::output::style::Look;
+use crate::output::{flow, json};
 use crate::settings::Loaded;
 use crate::tr;
 
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) messages: Messages,
     /// How stdout is written.
     pub(crate) look: Look,
+    /// How stderr is.
+    errors: Look,
     /// JSON instead of words.
     pub(crate) json: bool,
     /// Whether stdout is a terminal.
@@ -55,6 +57,7 @@ impl App {
         Self {
             messages: Messages::new(settings.locale),
             look,
+            errors: Look::new(io::stderr().is_terminal(), columns, true, true),
             json: global.json,
             terminal,
             socket_flag: global.socket.clone(),
@@ -93,12 +96,17 @@ impl App {
 
     /// A remark beside the output.
     pub(crate) fn note(&self, text: &str) {
-        write_stderr(&format!("{text}\n"));
+        self.tell(text);
     }
 
     /// A warning beside the output.
     pub(crate) fn warn(&self, text: &str) {
-        write_stderr(&format!("{}\n", tr!(self.messages, "warning-line", what = text)));
+        self.tell(&tr!(self.messages, "warning-line", what = text));
+    }
+
+    /// Writes lines to stderr, broken between words where its terminal ends.
+    pub(crate) fn tell(&self, text: &str) {
+        write_stderr(&flow::lines(self.errors, text));
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
-use handover::for_the_client;
+use handover::{completing, for_the_client};
 
 use crate::commands::completions::labels;
 use crate::commands::keys::args::KeysArgs;
@@ -479,6 +479,11 @@ pub(crate) fn fitted(definition: clap::Command, args: &[OsString]) -> clap::Comm
 /// The whole command line as the help, the shells and the manual pages show it; nothing can be read from it.
 pub(crate) fn shown(say: Say<'_>) -> clap::Command {
     help::translated(Cli::command(), say)
+}
+
+/// The same for a shell that completes this line, `kmi` included.
+pub(crate) fn completed(say: Say<'_>, line: &[OsString]) -> clap::Command {
+    help::translated(completing(Cli::command(), line), say)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn finish(outcome: exit::Outcome, app: Option<&App>) -> ExitCode {
         Err(Stop::ReaderGone) => Exit::Ok.into(),
         Err(Stop::Failure(failure)) => {
             match app {
-                Some(app) => write_stderr(&failure.render(&app.messages)),
+                Some(app) => app.tell(&failure.render(&app.messages)),
                 None => write_stderr(&format!("{}\n", failure.what)),
             }
             failure.exit.into()

@@ -12,6 +12,7 @@ use kmid_config::outside::Outside;
 use kmid_config::resolve::resolve_access;
 use kmid_config::settings::{ClientSettings, Locale, ProxyAccess};
 use kmid_config::show::Row;
+use kmid_config::zone_files;
 use kmid_core::said::Said;
 use kmid_core::say;
 
@@ -72,7 +73,7 @@ fn nothing_known() -> ClientSettings {
         socket: PathBuf::from(".kmi/kmid.sock"),
         no_autostart: true,
         kimi_bin: None,
-        timezone: jiff::tz::TimeZone::system(),
+        timezone: zone_files::local(),
         locale: Locale::En,
         plain: false,
         no_color: false,

@@ -44,7 +44,9 @@ pub(crate) fn answer(arguments: &[OsString]) -> Option<ExitCode> {
     std::env::var_os(VARIABLE)?;
     let folder = std::env::current_dir().ok();
     let messages = Messages::new(settings::load(None, false).settings.locale);
-    let asked = CompleteEnv::with_factory(|| args::shown(&|id| messages.find(id)))
+    // The scripts put the line behind `--`.
+    let line: Vec<OsString> = arguments.iter().skip_while(|word| *word != "--").skip(1).cloned().collect();
+    let asked = CompleteEnv::with_factory(|| args::completed(&|id| messages.find(id), &line))
         .var(VARIABLE)
         .bin("kmi")
         .completer("kmi")

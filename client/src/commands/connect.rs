@@ -3,7 +3,7 @@
 use kmi_proto::client::ClientError;
 use kmi_proto::error::Kind;
 use kmi_proto::method::{Empty, typed};
-use kmi_proto::methods::clients::{ClientChange, ConnectParams, DisconnectParams};
+use kmi_proto::methods::clients::{ClientChange, ConnectParams, DisconnectParams, Value};
 use kmid_core::said::Said;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
 use crate::output::flow;
-use crate::output::style::{Paint, Span, clean};
+use crate::output::style::{Paint, Span, width};
 use crate::{settings, tr};
 
 pub(crate) fn connect(app: &App, args: &ConnectArgs) -> Outcome {
@@ -105,13 +105,7 @@ pub(crate) fn render(view: &View<'_>, change: &ClientChange, dry_run: bool) -> S
         ));
     }
     text.push_str(&flow::spans(view.look, "", 2, &[Span::new(paint, headline)]));
-    for value in &change.changes {
-        let (line, place) = (value.line, clean(&value.place).into_owned());
-        for (sign, paint, value) in [('-', Paint::Bad, &value.from), ('+', Paint::Good, &value.to)] {
-            let span = Span::new(paint, format!("{place} = \"{}\"", clean(value)));
-            text.push_str(&flow::spans(view.look, &format!("{line:>4} {sign} "), 7, &[span]));
-        }
-    }
+    text.push_str(&diff(view, &change.changes));
     if let Some(original) = change.original.as_deref().filter(|_| !dry_run) {
         let line = tr!(messages, "connect-original", path = original);
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Faint, line)]));
@@ -119,6 +113,33 @@ pub(crate) fn render(view: &View<'_>, change: &ClientChange, dry_run: bool) -> S
     for warning in messages.all_said(&change.warnings_said, &change.warnings) {
         let line = tr!(messages, "warning-line", what = warning);
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Warn, line)]));
+    }
+    text
+}
+
+/// A line for each value before and after; where one does not fit, all stand below their places.
+fn diff(view: &View<'_>, changes: &[Value]) -> String {
+    let sides = |value: &Value| [('-', Paint::Bad, value.from.clone()), ('+', Paint::Good, value.to.clone())];
+    let mut lines = Vec::new();
+    for value in changes {
+        for (sign, paint, side) in sides(value) {
+            let text = format!("{} = \"{side}\"", value.place);
+            lines.push((format!("{:>4} {sign} ", value.line), Span::new(paint, text)));
+        }
+    }
+    if lines.iter().all(|(lead, span)| width(lead) + width(&span.text) <= view.look.columns()) {
+        let line =
+            |(lead, span): (String, Span)| format!("{lead}{}\n", view.look.paint(span.paint, &span.text));
+        return lines.into_iter().map(line).collect();
+    }
+    let mut text = String::new();
+    for value in changes {
+        let place = tr!(view.messages, "connect-line", line = value.line.to_string());
+        text.push_str(&flow::spans(view.look, "  ", 2, &[Span::plain(place), Span::plain(&value.place)]));
+        for (sign, paint, side) in sides(value) {
+            let shown = if side.is_empty() { "\"\"".to_owned() } else { side };
+            text.push_str(&flow::spans(view.look, &format!("  {sign} "), 4, &[Span::new(paint, shown)]));
+        }
     }
     text
 }

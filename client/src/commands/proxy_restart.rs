@@ -16,8 +16,6 @@ use crate::commands::proxy_stop::stop;
 use crate::commands::service::{must_fit, restart_by};
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
-use crate::output::flow;
-use crate::output::style::Span;
 use crate::service::{self, Manager};
 use crate::tr;
 
@@ -130,7 +128,7 @@ fn taken_over(app: &App, old: u32) -> Outcome {
     } else {
         let (pid, old) = (pid.to_string(), old.to_string());
         let done = tr!(app.messages, "restart-taken-over", pid = pid, old = old, url = url);
-        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
+        app.print(&app.view().flowing(&done))?;
     }
     Ok(Exit::Ok)
 }
@@ -147,7 +145,7 @@ fn report(app: &App) -> Outcome {
         let pid = status.daemon.pid.to_string();
         let url = status.proxy.url.as_str();
         let done = tr!(app.messages, "restart-done", pid = pid, url = url);
-        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
+        app.print(&app.view().flowing(&done))?;
     }
     Ok(Exit::Ok)
 }

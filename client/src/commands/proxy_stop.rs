@@ -57,7 +57,7 @@ pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
     if app.json {
         app.print_json(&json!({"stopped": true, "pid": status.daemon.pid}))?;
     } else {
-        app.print(&format!("{}\n", tr!(app.messages, "stop-done", pid = status.daemon.pid.to_string())))?;
+        app.print(&app.view().flowing(&tr!(app.messages, "stop-done", pid = status.daemon.pid.to_string())))?;
     }
     Ok(Exit::Ok)
 }
@@ -66,7 +66,7 @@ fn said_asleep(app: &App) -> Outcome {
     if app.json {
         app.print_json(&json!({"stopped": true, "pid": null}))?;
     } else {
-        app.print(&format!("{}\n", tr!(app.messages, "service-stopped")))?;
+        app.print(&app.view().flowing(&tr!(app.messages, "service-stopped")))?;
     }
     Ok(Exit::Ok)
 }

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, width};
-use crate::output::table::{self, Column};
+use crate::output::table::{self, Column, Short};
 use crate::output::time::parse;
 use crate::tr;
 
@@ -140,7 +140,7 @@ fn room_for_bars(view: &View<'_>, columns: &[Column], rows: &[Vec<Span>]) -> Opt
     let widest = |at: usize| {
         let cells = rows.iter().map(|row| width(&row[at].text));
         let widest = cells.chain([width(&columns[at].title)]).max().unwrap_or(0);
-        if columns[at].shrinks { widest.min(NAME) } else { widest }
+        if columns[at].short == Short::Cut { widest.min(NAME) } else { widest }
     };
     // Two blanks follow each column.
     let taken: usize = (0..columns.len()).map(|at| widest(at) + 2).sum();

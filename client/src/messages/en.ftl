@@ -462,6 +462,7 @@ connect-disconnected = { $client } is as it was, byte for byte: { $path }
 connect-taken-back = { $client } was edited meanwhile; only what kmi had written was taken back: { $path }
 connect-not-connected = { $client } was not connected by kmi: { $path }
 connect-left-alone = { $client } was left alone: { $path }
+connect-line = line { $line }:
 connect-original = original: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 keeps the clients' config files as they are
 connect-forbidden-next = set KMI_WRITE_CONFIG=1, then `kmi proxy-restart`; `--dry-run` shows what would change
@@ -713,8 +714,8 @@ service-would-write = would write { $path }:
 service-would-remove = would remove { $path }
 service-would-run = would run { $command }
 service-installed = kmid is a service now: it serves { $url } (pid { $pid }) and starts with your session
-service-linger = it ends when you log out; to keep it running then: loginctl enable-linger
-service-undo = to undo this: kmi service uninstall
+service-linger = it ends when you log out; to keep it running then: `loginctl enable-linger`
+service-undo = to undo this: `kmi service uninstall`
 service-uninstalled = kmid is no service any more; keys, settings and logs are where they were
 service-switched-off = kmid does not start with your session any more, and no request starts it; `kmi service start` does, until you log out
 service-shared = { $path } is there for all users of this machine and stays; it goes with the package that it came with

@@ -490,6 +490,7 @@ connect-disconnected = { $client } снова как был, байт в бай�
 connect-taken-back = { $client } за это время изменили; убрано только то, что записал kmi: { $path }
 connect-not-connected = { $client } не подключён через kmi: { $path }
 connect-left-alone = { $client } не изменён: { $path }
+connect-line = строка { $line }:
 connect-original = исходный файл: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов
 connect-forbidden-next = задайте KMI_WRITE_CONFIG=1, затем `kmi proxy-restart`; `--dry-run` покажет, что изменилось бы
@@ -745,8 +746,8 @@ service-would-write = был бы записан { $path }:
 service-would-remove = был бы удалён { $path }
 service-would-run = было бы выполнено: { $command }
 service-installed = kmid теперь служба: отвечает на { $url } (pid { $pid }) и запускается вместе с сеансом
-service-linger = с выходом из системы она завершится; чтобы работала и тогда: loginctl enable-linger
-service-undo = отменить: kmi service uninstall
+service-linger = с выходом из системы она завершится; чтобы работала и тогда: `loginctl enable-linger`
+service-undo = отменить: `kmi service uninstall`
 service-uninstalled = kmid больше не служба; ключи, настройки и журналы остались на месте
 service-switched-off = kmid больше не запускается ни вместе с сеансом, ни по запросу; до выхода из системы его запустит `kmi service start`
 service-shared = { $path } общий для всех пользователей машины и остаётся; он исчезнет вместе со своим пакетом

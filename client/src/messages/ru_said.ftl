@@ -255,5 +255,13 @@ said-restart-held = { $what } теперь другой, но сокет на п
 said-restart-managed = тот, кто запустил этот kmid, ждёт его конца и примет передачу дел за конец; перезапустите его там: контейнер или службу через её менеджер
 said-restart-bad-settings = с такими настройками работать нельзя, новый kmid не запущен: { $list }
 said-restart-failed = новый kmid не запустился ({ $why }); этот работает дальше
+said-restart-program = { $program }: { $why }
+said-restart-ended-silently = он завершился без объяснений; подробности могут быть в logs/kmi.log и logs/proxy.out
+said-restart-ended-with = он завершился: { $status }
+said-restart-gone = его больше нет
+said-restart-not-ready = за { $seconds } с он не стал готов
+said-restart-given-up = тем временем этому kmid велели остановиться
+said-restart-other-protocol = у него другой протокол
+said-restart-out-of-turn = он говорит не вовремя
 said-restart-not-saved = { $why }; этот kmid работает дальше
 said-config-writing-off = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов; чтобы они записывались, задайте 1

@@ -27,7 +27,7 @@ pub(crate) fn table(view: &View<'_>, decision: &Decision) -> String {
         Column::left(tr!(messages, "column-key")).shrinking(),
         Column::left(tr!(messages, "column-state")),
         Column::left(tr!(messages, "column-left")),
-        Column::left(tr!(messages, "column-why")).shrinking(),
+        Column::left(tr!(messages, "column-why")).wrapping(),
     ];
     let mut place = 0;
     let rows: Vec<Vec<Span>> = decision

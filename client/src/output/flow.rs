@@ -53,6 +53,16 @@ pub(crate) fn spans(look: Look, lead: &str, indent: usize, spans: &[Span]) -> St
     text
 }
 
+/// Lines of plain text, each of which goes on two columns further in than it began.
+pub(crate) fn lines(look: Look, text: &str) -> String {
+    let flowing = |line: &str| {
+        let words = line.trim_start();
+        let indent = line.len() - words.len();
+        spans(look, &line[..indent], indent + 2, &[Span::plain(words)])
+    };
+    text.lines().map(flowing).collect()
+}
+
 /// Where a line begins that wants to begin at `indent`: further out if its first word only fits there.
 fn place(line: &str, indent: usize, room: usize) -> usize {
     let first = words(line).first().map_or(0, |word| width(word));
@@ -67,7 +77,7 @@ fn newline(text: &mut String, indent: usize) {
 
 /// Breaks a text between words into a first line of `first` columns and others of `rest`. A word that is longer
 /// than a line stays whole: paths and addresses are there to be copied, and so is a command between backticks.
-fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     if width(text) <= first {
         return vec![text.to_owned()];
     }
@@ -87,7 +97,7 @@ fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
 }
 
 /// What stands between blanks, but as one a text between backticks, a number with its unit, a date with its time.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let paired = text.matches('`').count().is_multiple_of(2);
     let mut words: Vec<String> = Vec::new();
     let mut before = "";
@@ -182,6 +192,16 @@ mod tests {
     fn breaks_a_long_span_between_words() {
         let parts = [Span::plain("alpha beta gamma delta")];
         assert_eq!(spans(look(14), "", 2, &parts), "alpha beta\n  gamma delta\n");
+    }
+
+    #[test]
+    fn lines_keep_their_indent() {
+        let text = "error: these are wrong:\n  - the first and the second\n\nnext: correct them";
+        assert_eq!(
+            lines(look(18), text),
+            "error: these are\n  wrong:\n  - the first and\n    the second\n\nnext: correct them\n"
+        );
+        assert_eq!(lines(Look { width: None, ..look(18) }, text), format!("{text}\n"));
     }
 
     #[test]

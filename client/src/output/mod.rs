@@ -28,6 +28,11 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
+    /// A sentence, broken between words where the terminal ends.
+    pub(crate) fn flowing(&self, sentence: &str) -> String {
+        flow::spans(self.look, "", 2, &[style::Span::plain(sentence)])
+    }
+
     /// A stable word from the daemon in the person's language; an unknown word stays as it is.
     pub(crate) fn word(&self, family: &str, word: &str) -> String {
         self.messages

@@ -322,6 +322,11 @@ impl Manager {
         matches!(self, Self::Systemd(_))
     }
 
+    /// Whether it ends when this user logs out. Where a systemd does not say that the user lingers, it does.
+    pub(crate) fn ends_at_log_out(&self) -> bool {
+        matches!(self, Self::Systemd(_)) && !systemd::lingers()
+    }
+
     /// What the manager says.
     pub(crate) fn state(&self) -> State {
         let file = self.file();

@@ -254,6 +254,25 @@ pub(crate) fn version() -> Option<u32> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
+/// Asked for the user by number: without one logind tells of itself (loginctl(1), 2026-11).
+#[cfg(unix)]
+pub(super) fn lingers() -> bool {
+    let user = rustix::process::getuid().as_raw().to_string();
+    says_yes(&Step::new("loginctl", ["show-user", &user, "--property=Linger", "--value"]))
+}
+
+/// Elsewhere there is no systemd.
+#[cfg(not(unix))]
+pub(super) fn lingers() -> bool {
+    false
+}
+
+/// A user without a session and without lingering is one that logind does not know.
+#[cfg(unix)]
+fn says_yes(step: &Step) -> bool {
+    step.run().ok().as_ref().and_then(said).is_some_and(|text| text.trim() == "yes")
+}
+
 fn said(output: &Output) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

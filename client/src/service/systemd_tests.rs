@@ -162,3 +162,14 @@ fn what_systemd_says() {
     assert_eq!(parse(&again, None).activity, Activity::Restarting);
     assert_eq!(parse("", None).activity, Activity::Unknown);
 }
+
+#[test]
+#[cfg(unix)]
+fn only_a_yes_says_that_the_user_lingers() {
+    let says = |script| says_yes(&Step::new("sh", ["-c", script]));
+    assert!(says("echo yes"));
+    assert!(!says("echo no"));
+    // Not logged in, and not lingering.
+    assert!(!says("echo yes; exit 1"));
+    assert!(!says_yes(&Step::new("/nonexistent/program", [""; 0])));
+}

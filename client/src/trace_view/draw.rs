@@ -117,7 +117,7 @@ fn lost_words(view: &View<'_>, lost: &Lost) -> String {
     match lost {
         Lost::NotRunning => tr!(messages, "trace-lost-not-running"),
         Lost::Closed => tr!(messages, "trace-lost-closed"),
-        Lost::Broken(why) => tr!(messages, "trace-lost-broken", why = why.as_str()),
+        Lost::Broken(why) => tr!(messages, "trace-lost-broken", why = messages.said(why)),
     }
 }
 

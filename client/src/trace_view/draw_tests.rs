@@ -1,5 +1,6 @@
 use jiff::tz::TimeZone;
 use kmi_proto::methods::requests::TraceAttempt;
+use kmid_core::said::Said;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -121,12 +122,14 @@ fn paused_filtered_and_typing() {
 fn a_lost_daemon_is_said() {
     let mut model = at_work();
     model.update(Update::Missed(3));
-    let losses = [Lost::NotRunning, Lost::Closed, Lost::Broken("\u{1b}[31mno\r\n".into())];
+    let denied = std::io::ErrorKind::PermissionDenied.into();
+    let why = [Said::plain("\u{1b}[31mno\r\n"), Said::of_io(&denied)];
+    let losses = [Lost::NotRunning, Lost::Closed].into_iter().chain(why.map(Lost::Broken));
     let heads = losses.map(|lost| {
         model.update(Update::Lost(lost));
         screens(&model).lines().filter(|line| line.contains('✗')).collect::<Vec<_>>().join("\n")
     });
-    insta::assert_snapshot!(heads.join("\n"));
+    insta::assert_snapshot!(heads.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::Status;
 use kmi_proto::methods::keys::{KeyList, ListParams};
 use kmi_proto::methods::requests::{TailParams, TraceEntry};
+use kmid_core::said::Said;
 
 use crate::connect::{self, Daemon};
 use crate::rehearsal;
@@ -49,8 +50,8 @@ pub(crate) enum Lost {
     NotRunning,
     /// The daemon ended the stream or the connection.
     Closed,
-    /// Anything else, in the words of whoever said it.
-    Broken(String),
+    /// Anything else.
+    Broken(Said),
 }
 
 /// Keys and status of one moment.
@@ -140,7 +141,7 @@ fn open(address: &Path) -> Result<Daemon, Lost> {
     match connect::dial(address) {
         Ok(Some(stream)) => Ok(Client::new(stream)),
         Ok(None) => Err(Lost::NotRunning),
-        Err(error) => Err(Lost::Broken(error.to_string())),
+        Err(error) => Err(Lost::Broken(Said::of_io(&error))),
     }
 }
 
@@ -148,9 +149,11 @@ impl From<ClientError> for Lost {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Closed => Self::Closed,
-            ClientError::Io(error) => Self::Broken(error.to_string()),
-            ClientError::Rpc(error) => Self::Broken(error.message),
-            ClientError::Protocol(why) => Self::Broken(why),
+            ClientError::Io(error) => Self::Broken(Said::of_io(&error)),
+            ClientError::Rpc(error) => {
+                Self::Broken(error.said.map_or_else(|| Said::plain(error.message), |said| *said))
+            }
+            ClientError::Protocol(why) => Self::Broken(Said::plain(why)),
         }
     }
 }

@@ -16,3 +16,4 @@ mod data;
 mod logs;
 mod outputs;
 mod programs;
+mod zones;

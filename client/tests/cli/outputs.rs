@@ -5,6 +5,7 @@
 #![cfg(debug_assertions)]
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -134,7 +135,16 @@ const LOOKS: [Look; 9] = [
 const HOME_COLUMNS: usize = 60;
 
 fn run(line: &str, world: World, look: Look) -> (Home, Run) {
-    let (_, columns, options, locale) = look;
+    let (home, mut command) = prepared(line, world, look);
+    let run = match look.1 {
+        Some(columns) => pty::run(&mut command, columns),
+        None => Run::of(output(&mut command)),
+    };
+    (home, run)
+}
+
+fn prepared(line: &str, world: World, look: Look) -> (Home, Command) {
+    let (_, _, options, locale) = look;
     let home = Home::of_length(HOME_COLUMNS);
     world(&home);
     // Beside the original lies the real kmid, which must not be found.
@@ -148,11 +158,7 @@ fn run(line: &str, world: World, look: Look) -> (Home, Run) {
         home.write("input", KEY);
     }
     command.stdin(std::fs::File::open(input).unwrap());
-    let run = match columns {
-        Some(columns) => pty::run(&mut command, columns),
-        None => Run::of(output(&mut command)),
-    };
-    (home, run)
+    (home, command)
 }
 
 /// One part of a snapshot.
@@ -325,6 +331,23 @@ fn whatever_goes_wrong() {
     });
 }
 
+/// What goes wrong is told where a person looks, and so it fits there.
+#[test]
+fn errors_fit_their_terminal() {
+    for (line, world) in ERRORS {
+        for locale in ["en", "ru"] {
+            let (_home, mut command) = prepared(line, world, ("errors", None, &[], locale));
+            let shown = pty::errors(&mut command, 40);
+            // These are clap's own words.
+            if shown.contains("For more information, try") {
+                continue;
+            }
+            let wide = too_wide(&shown, 40);
+            assert!(wide.is_empty(), "kmi {line}, {locale}: {wide:#?}");
+        }
+    }
+}
+
 /// A command that is new needs a row.
 #[test]
 fn every_command_has_a_row() {
@@ -359,6 +382,30 @@ fn what_shells_show_is_in_the_persons_language() {
             assert!(offered.lines().any(|line| line == shown), "{line}: {offered}");
         }
     }
+}
+
+#[test]
+fn behind_kimi_nothing_of_kmis_own_is_offered() {
+    let home = Home::of_length(HOME_COLUMNS);
+    let offered = |words: &[&str]| {
+        let mut command = home.command_of(&home.link(), ["--", "kmi"].iter().chain(words));
+        Run::of(output(command.env("_KMI_COMPLETE", "fish"))).code(0).out
+    };
+    for words in
+        [["kimi", "--"].as_slice(), &["kimi", ""], &["kimi", "--json", "-"], &["--json", "kimi", "--j"]]
+    {
+        assert_eq!(offered(words), "", "{words:?}");
+    }
+    // Elsewhere they are, also where a client is only spoken of.
+    for words in [
+        ["status", "--j"].as_slice(),
+        &["--j"],
+        &["connect", "kimi-code", "--j"],
+        &["--socket", "kimi", "--j"],
+    ] {
+        assert!(offered(words).contains("--json"), "{words:?}");
+    }
+    assert!(offered(&["kim"]).contains("kimi"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod pipe;
 pub mod resolve;
 pub mod settings;
 pub mod show;
+pub mod zone_files;
 
 pub use env_file::nearest;
 pub use parse::{boolean, zone};

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::env;
 use crate::settings::Locale;
+use crate::zone_files;
 
 /// The environment, the current folder, the user and the local zone. No `Debug`: variables may be secrets.
 #[derive(Clone)]
@@ -55,7 +56,7 @@ impl Outside {
             cwd: std::env::current_dir().ok(),
             home: std::env::home_dir().filter(|home| home.is_absolute()),
             user: user_name(&vars).unwrap_or_else(user_id),
-            local_zone: TimeZone::system(),
+            local_zone: zone_files::local(),
             vars,
         }
     }

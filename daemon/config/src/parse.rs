@@ -11,6 +11,7 @@ use kmid_core::said::Said;
 use kmid_core::say;
 
 use crate::settings::{ListenAddr, Locale, UpstreamHttp};
+use crate::zone_files;
 
 /// What is allowed, as the end of a sentence. It never repeats the value.
 pub(crate) type Parsed<T> = Result<T, Said>;
@@ -152,9 +153,7 @@ pub(crate) fn timezone(local: &TimeZone) -> impl Fn(&str) -> Parsed<TimeZone> {
         }
         let known = match text.as_bytes() {
             [b'+' | b'-', ..] => offset(text),
-            // an absolute path or `..` must not reach the zone database on disk
-            _ if text.split('/').any(|part| part.is_empty() || part.starts_with('.')) => None,
-            _ => TimeZone::get(text).ok(),
+            _ => zone_files::named(text),
         };
         known.ok_or_else(|| say!(use_timezone))
     }

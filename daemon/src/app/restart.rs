@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kmid_config::load;
 use kmid_config::settings::Settings;
+use kmid_core::said::Said;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +113,7 @@ impl App {
         let (launch, outside) = (self.launch.clone(), self.outside.clone());
         let wanted = tokio::task::spawn_blocking(move || load::load(&launch, &outside))
             .await
-            .map_err(|error| RestartError::Failed(error.to_string()))?
+            .map_err(|error| RestartError::Failed(Said::plain(error.to_string())))?
             .map_err(|bad| RestartError::BadSettings(bad.said()))?
             .settings;
         handover::stays_put(&self.settings.load(), &wanted, self.held)?;
@@ -122,7 +123,7 @@ impl App {
         }
         let mut listeners = self.listeners_for(&wanted)?;
         let (control, owns_socket) =
-            self.control_share.give().map_err(|error| RestartError::Failed(error.to_string()))?;
+            self.control_share.give().map_err(|error| RestartError::Failed(Said::of_io(&error)))?;
         listeners.extend(control.map(|control| (inherited::CONTROL, control)));
         Ok(Parts {
             program: handover::program(&self.program),
@@ -149,7 +150,7 @@ impl App {
     /// The sockets that listen where the settings want them; the successor binds the others itself, where it can.
     #[cfg(unix)]
     fn listeners_for(&self, wanted: &Settings) -> Result<Vec<(&'static str, Handle)>, RestartError> {
-        let io_failed = |error: std::io::Error| RestartError::Failed(error.to_string());
+        let io_failed = |error: std::io::Error| RestartError::Failed(Said::of_io(&error));
         let running = self.settings.load();
         let mut copies = Vec::new();
         for (name, handle) in &self.listeners {

@@ -14,6 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use kmid_config::zone_files;
 use kmid_core::pool::view::PoolView;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -52,7 +53,7 @@ pub struct Options<W> {
 impl<W> Options<W> {
     /// The usual pace onto `out`.
     pub fn new(out: W, terminal: bool, colour: bool) -> Self {
-        Self { requests: None, out, terminal, colour, timezone: TimeZone::system(), every: EVERY }
+        Self { requests: None, out, terminal, colour, timezone: zone_files::local(), every: EVERY }
     }
 }
 

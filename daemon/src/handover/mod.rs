@@ -144,7 +144,7 @@ pub enum RestartError {
     /// The settings cannot be used.
     BadSettings(Vec<Said>),
     /// The new process did not come up.
-    Failed(String),
+    Failed(Said),
     /// The last write failed.
     NotSaved(String),
 }
@@ -161,7 +161,7 @@ impl RestartError {
             Self::Held(what) => say!(restart_held, what = *what),
             Self::Managed => say!(restart_managed),
             Self::BadSettings(list) => say!(restart_bad_settings, list = list.clone()),
-            Self::Failed(why) => say!(restart_failed, why = why.as_str()),
+            Self::Failed(why) => say!(restart_failed, why = why),
             Self::NotSaved(why) => say!(restart_not_saved, why = why.as_str()),
         }
     }

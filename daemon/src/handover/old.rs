@@ -10,12 +10,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kmid_core::said::Said;
+use kmid_core::say;
 use kmid_core::session::Home;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::UnixStream;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -45,9 +47,11 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
         (parts, started)
     })
     .await
-    .map_err(|error| RestartError::Failed(error.to_string()))?;
-    let program = parts.program.display();
-    let started = started.map_err(|error| RestartError::Failed(format!("{program}: {error}")))?;
+    .map_err(unfinished)?;
+    let program = parts.program.display().to_string();
+    let started = started.map_err(|error| {
+        RestartError::Failed(say!(restart_program, program = program, why = Said::of_io(&error)))
+    })?;
     let mut left = Left::not_yet(&parts, started);
     let why = match lead(&parts, stream, &mut left).await {
         Ok(succeeded) => return Ok(succeeded),
@@ -62,11 +66,16 @@ pub async fn hand_over(mut parts: Parts) -> Result<Succeeded, RestartError> {
         }
     })
     .await
-    .map_or_else(|error| Err(RestartError::Failed(error.to_string())), Err)
+    .map_or_else(|error| Err(unfinished(error)), Err)
 }
 
 fn io_failed(error: std::io::Error) -> RestartError {
-    RestartError::Failed(error.to_string())
+    RestartError::Failed(Said::of_io(&error))
+}
+
+/// A thread that was to do something ended before.
+fn unfinished(error: JoinError) -> RestartError {
+    RestartError::Failed(Said::plain(error.to_string()))
 }
 
 /// Why there is no successor.
@@ -111,7 +120,7 @@ async fn lead(parts: &Parts, mut stream: BufReader<UnixStream>, left: &mut Left)
     let (leaving, to) = (Arc::clone(state), sender.clone());
     let kept = spawn_blocking(move || leaving.leave(to))
         .await
-        .map_err(|error| RestartError::Failed(error.to_string()))?
+        .map_err(unfinished)?
         .map_err(|error| RestartError::NotSaved(error.to_string()))?;
     let yours = Yours {
         in_flight: kept.in_flight,
@@ -295,10 +304,10 @@ impl Deadline {
     ) -> Result<T, RestartError> {
         let done = tokio::select! {
             biased;
-            () = give_up.cancelled() => Err("this kmid was told to stop meanwhile".to_owned()),
+            () = give_up.cancelled() => Err(say!(restart_given_up)),
             done = timeout_at(self.at, work) => match done {
-                Ok(done) => done.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("it was not ready after {} s", self.patience.as_secs_f64())),
+                Ok(done) => done.map_err(|error| Said::of_io(&error)),
+                Err(_) => Err(say!(restart_not_ready, seconds = self.patience.as_secs_f64().to_string())),
             },
         };
         done.map_err(RestartError::Failed)
@@ -320,7 +329,7 @@ impl Deadline {
             match serde_json::from_slice(&line) {
                 Ok(FromNew::Started { pid }) => stands_alone(started, pid).await,
                 Ok(said) => return Ok(said),
-                Err(_) => return Err(RestartError::Failed("it speaks another protocol".to_owned()).into()),
+                Err(_) => return Err(RestartError::Failed(say!(restart_other_protocol)).into()),
             }
         }
     }
@@ -328,12 +337,12 @@ impl Deadline {
 
 fn unexpected(message: &FromNew) -> RestartError {
     RestartError::Failed(match message {
-        FromNew::Failed { why } => why.clone(),
+        FromNew::Failed { why } => Said::plain(why.as_str()),
         FromNew::Started { .. }
         | FromNew::Prepared { .. }
         | FromNew::Serving
         | FromNew::Stopping
-        | FromNew::Aborting => "it speaks out of turn".to_owned(),
+        | FromNew::Aborting => say!(restart_out_of_turn),
     })
 }
 

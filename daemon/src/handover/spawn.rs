@@ -9,6 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use kmid_core::said::Said;
+use kmid_core::say;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Parts, program};
@@ -50,17 +52,16 @@ impl Started {
     }
 
     /// How it ended by itself. Blocks.
-    pub(super) fn ended(&mut self) -> String {
+    pub(super) fn ended(&mut self) -> Said {
         // Its end of the conversation is closed; a process that does that and goes on is of no use.
         if let Some(pid) = self.alone.take() {
             let _ = kill_process(pid, Signal::KILL);
-            return "it ended without a word; logs/kmi.log and logs/proxy.out may say more".to_owned();
+            return say!(restart_ended_silently);
         }
         match self.end_child() {
-            None => "it is gone".to_owned(),
-            Some(status) => {
-                status.map_or_else(|error| error.to_string(), |status| format!("it ended with {status}"))
-            }
+            None => say!(restart_gone),
+            Some(Ok(status)) => say!(restart_ended_with, status = status.to_string()),
+            Some(Err(error)) => Said::of_io(&error),
         }
     }
 

@@ -92,6 +92,8 @@ async fn one_that_hangs_is_ended_and_the_old_one_goes_on() {
             (Arc::clone(&parts.state), parts.files.clone(), Arc::clone(&parts.instance));
         let error = hand_over(parts).await.unwrap_err();
         assert!(error.to_string().contains("it was not ready after 0.2 s"), "{script}: {error}");
+        let RestartError::Failed(why) = error else { panic!("{error}") };
+        assert_eq!(why.code, "restart_not_ready", "a reason has a code, for other languages");
         // It is gone, and not only told to go. Before its first word it may have been too early for that file.
         if let Ok(pid) = std::fs::read_to_string(dir.path().join("pid")) {
             assert!(!Path::new("/proc").join(pid.trim()).exists(), "{script}: {pid} is there");

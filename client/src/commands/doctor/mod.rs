@@ -292,7 +292,9 @@ pub(crate) fn render(view: &View<'_>, checks: &[Check]) -> String {
                 text.push_str(&format!("      {}\n", view.look.paint(line.paint, &line.text)));
             } else {
                 text.push_str(&flow::spans(view.look, "      ", 8, &[line]));
-                if let Some(command) = &check.command {
+                // One that the words name already is not repeated.
+                let named = |command: &&String| fix.contains(&format!("`{command}`"));
+                if let Some(command) = check.command.as_ref().filter(|command| !named(command)) {
                     text.push_str(&format!("        {}\n", view.look.paint(Paint::Strong, command)));
                 }
             }

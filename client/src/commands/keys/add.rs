@@ -259,7 +259,7 @@ fn report(
         } else {
             tr!(app.messages, "keys-refused-kept")
         };
-        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
+        app.print(&app.view().flowing(&done))?;
     }
     Ok(if removed { Exit::Failed } else { Exit::Ok })
 }

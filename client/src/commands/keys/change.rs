@@ -10,8 +10,7 @@ use super::{ask, directory, file, find, listed, path_of, unwritten, wait};
 use crate::app::App;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::flow;
-use crate::output::style::{Span, clean};
+use crate::output::style::clean;
 use crate::tr;
 
 pub(super) fn remove(app: &App, args: &RemoveArgs) -> Outcome {
@@ -46,7 +45,7 @@ pub(super) fn remove(app: &App, args: &RemoveArgs) -> Outcome {
         )?;
     } else {
         let done = tr!(app.messages, "keys-removed", label = clean(&key.label).into_owned(), backup = backup);
-        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
+        app.print(&app.view().flowing(&done))?;
     }
     if let Some(Some(twin)) = &gone {
         app.warn(&tr!(app.messages, "keys-twin", source = clean(&twin.source).into_owned()));
@@ -95,7 +94,7 @@ pub(super) fn switch(app: &App, label: &str, disabled: bool) -> Outcome {
             (false, false) => tr!(app.messages, "keys-switched-on", label = shown),
             (false, true) => tr!(app.messages, "keys-switched-on-already", label = shown),
         };
-        app.print(&flow::spans(app.look, "", 2, &[Span::plain(done)]))?;
+        app.print(&app.view().flowing(&done))?;
     }
     Ok(said_whether_seen(app, seen))
 }

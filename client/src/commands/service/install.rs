@@ -12,6 +12,7 @@ use crate::commands::bad_settings;
 use crate::commands::keys::ask;
 use crate::connect;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output::View;
 use crate::service::marker::{self, Found};
 use crate::service::plan::{self, Plan, PlanError};
 use crate::service::step::Step;
@@ -71,29 +72,51 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Outcome {
         }))?;
         return Ok(Exit::Ok);
     }
-    let messages = &app.messages;
-    let mut text = String::new();
-    for file in &files {
-        text.push_str(&format!(
-            "{}\n",
-            tr!(messages, "service-wrote", path = file.path.display().to_string())
-        ));
-    }
-    for path in &kept {
-        text.push_str(&format!("{}\n", tr!(messages, "service-kept", path = path.display().to_string())));
-    }
-    for step in &steps {
-        text.push_str(&format!("{}\n", tr!(messages, "service-ran", command = step.to_string())));
-    }
-    let (url, pid) = (status.proxy.url.as_str(), status.daemon.pid.to_string());
-    text.push_str(&format!("{}\n", tr!(messages, "service-installed", url = url, pid = pid)));
-    if let Manager::Systemd(_) = manager {
-        text.push_str(&format!("{}\n", tr!(messages, "service-linger")));
-    }
-    text.push_str(&format!("{}\n", tr!(messages, "service-undo")));
-    app.print(&text)?;
+    let done = Done {
+        files: files.iter().map(|file| file.path.as_path()).collect(),
+        kept: &kept,
+        steps: &steps,
+        url: &status.proxy.url,
+        pid: status.daemon.pid,
+        ends_at_log_out: manager.ends_at_log_out(),
+    };
+    app.print(&render(&app.view(), &done))?;
     warn_left_behind(app, &manager, &plan);
     Ok(Exit::Ok)
+}
+
+/// What an install did.
+#[derive(Debug)]
+struct Done<'a> {
+    files: Vec<&'a Path>,
+    kept: &'a [PathBuf],
+    steps: &'a [Step],
+    url: &'a str,
+    pid: u32,
+    ends_at_log_out: bool,
+}
+
+fn render(view: &View<'_>, done: &Done<'_>) -> String {
+    let messages = view.messages;
+    let shown = |path: &Path| path.display().to_string();
+    let mut text = String::new();
+    for path in &done.files {
+        text.push_str(&view.flowing(&tr!(messages, "service-wrote", path = shown(path))));
+    }
+    for path in done.kept {
+        text.push_str(&view.flowing(&tr!(messages, "service-kept", path = shown(path))));
+    }
+    for step in done.steps {
+        // A command stays a line, to be copied.
+        text.push_str(&format!("{}\n", tr!(messages, "service-ran", command = step.to_string())));
+    }
+    let (url, pid) = (done.url, done.pid.to_string());
+    text.push_str(&view.flowing(&tr!(messages, "service-installed", url = url, pid = pid)));
+    if done.ends_at_log_out {
+        text.push_str(&view.flowing(&tr!(messages, "service-linger")));
+    }
+    text.push_str(&view.flowing(&tr!(messages, "service-undo")));
+    text
 }
 
 fn plan(app: &App, manager: &Manager) -> Outcome<Plan> {
@@ -243,4 +266,32 @@ pub(super) fn would_run(app: &App, steps: &[Step]) -> String {
         .iter()
         .map(|step| format!("{}\n", tr!(app.messages, "service-would-run", command = step.to_string())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn what_was_done_and_how_long_it_lasts() {
+        let steps = [Step::new(
+            "systemctl",
+            ["--user", "start", "kmid-control.socket", "kmid.socket", "kmid.service"],
+        )];
+        let kept = [PathBuf::from("/home/me/.config/systemd/user/kmid.service.before-kmi")];
+        let done = |ends_at_log_out| Done {
+            files: vec![Path::new("/home/me/.config/systemd/user/kmid.service")],
+            kept: &kept,
+            steps: &steps,
+            url: "http://127.0.0.1:54123/kmi-rotor/v1",
+            pid: 4711,
+            ends_at_log_out,
+        };
+        insta::assert_snapshot!(fixtures::looks(|view| render(view, &done(true))));
+        let lasting = fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            render(view, &done(false))
+        });
+        assert!(!lasting.contains("log out"), "{lasting}");
+    }
 }

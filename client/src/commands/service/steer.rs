@@ -34,7 +34,7 @@ pub(super) fn stop(app: &App) -> Outcome {
     if app.json {
         app.print_json(&json!({"stopped": true, "manager": manager.name()}))?;
     } else {
-        app.print(&format!("{}\n", tr!(app.messages, "service-stopped")))?;
+        app.print(&stopped(&app.view()))?;
     }
     Ok(Exit::Ok)
 }
@@ -92,9 +92,17 @@ fn done(app: &App, manager: &Manager, what: &str, status: &Status) -> Outcome {
     if app.json {
         app.print_json(&json!({what: true, "manager": manager.name(), "pid": pid, "url": url}))?;
     } else {
-        app.print(&format!("{}\n", tr!(app.messages, "service-serves", url = url, pid = pid.to_string())))?;
+        app.print(&serves(&app.view(), url, pid))?;
     }
     Ok(Exit::Ok)
+}
+
+fn stopped(view: &View<'_>) -> String {
+    view.flowing(&tr!(view.messages, "service-stopped"))
+}
+
+fn serves(view: &View<'_>, url: &str, pid: u32) -> String {
+    view.flowing(&tr!(view.messages, "service-serves", url = url, pid = pid.to_string()))
 }
 
 pub(super) fn status(app: &App) -> Outcome {

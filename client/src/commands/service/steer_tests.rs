@@ -39,3 +39,10 @@ fn waiting_failed_and_another_daemon() {
             .join("--\n")
     }));
 }
+
+#[test]
+fn sentences_fit_the_terminal() {
+    insta::assert_snapshot!(fixtures::looks(|view| {
+        [stopped(view), serves(view, "http://127.0.0.1:54123/kmi-rotor/v1", 4711)].concat()
+    }));
+}

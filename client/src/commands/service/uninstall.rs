@@ -66,15 +66,19 @@ pub(super) fn uninstall(app: &App, args: &InstallArgs) -> Outcome {
         text.push_str(&format!("{}\n", tr!(messages, "service-ran", command = step.to_string())));
     }
     for path in &files {
-        text.push_str(&format!("{}\n", tr!(messages, "service-removed", path = path.display().to_string())));
+        text.push_str(&app.view().flowing(&tr!(
+            messages,
+            "service-removed",
+            path = path.display().to_string()
+        )));
     }
     for path in &kept {
-        text.push_str(&format!("{}\n", tr!(messages, "service-kept", path = path.display().to_string())));
+        text.push_str(&app.view().flowing(&tr!(messages, "service-kept", path = path.display().to_string())));
     }
     match &shared {
-        None => text.push_str(&format!("{}\n", tr!(messages, "service-uninstalled"))),
+        None => text.push_str(&app.view().flowing(&tr!(messages, "service-uninstalled"))),
         Some(_) if enabled => {}
-        Some(_) => text.push_str(&format!("{}\n", tr!(messages, "service-switched-off"))),
+        Some(_) => text.push_str(&app.view().flowing(&tr!(messages, "service-switched-off"))),
     }
     app.print(&text)?;
     say_shared(app, shared.as_deref());
@@ -101,7 +105,7 @@ fn show(app: &App, manager: &Manager, files: &[PathBuf], shared: Option<&Path>, 
     let mut text = would_run(app, steps);
     for path in files {
         let path = path.display().to_string();
-        text.push_str(&format!("{}\n", tr!(app.messages, "service-would-remove", path = path)));
+        text.push_str(&app.view().flowing(&tr!(app.messages, "service-would-remove", path = path)));
     }
     app.print(&text)?;
     say_shared(app, shared);
