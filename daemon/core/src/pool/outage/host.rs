@@ -46,7 +46,7 @@ pub(super) struct Host {
     pub(super) trouble: Trouble,
     pub(super) since: u64,
     pub(super) last: LastAnswer,
-    /// The keys of the accounts that have met it, while the breaker is not closed.
+    /// The keys of the accounts that have met it, or were to decide and could not, while the breaker is not closed.
     pub(super) met: Vec<Fingerprint>,
     /// What turned out to be accounts' own.
     own: OwnTrouble,
@@ -104,8 +104,10 @@ impl Host {
         }
         // `/models` and refusals of the request come through a shut gate, too.
         let disproves = proven || self.trouble == Trouble::Failure;
-        if !disproves {
-            self.undecided(number);
+        if !disproves && self.breaker.is_probe(number) {
+            self.breaker.probe_undecided();
+            // Asked again and again, it would keep the others from deciding.
+            self.met_by(account);
         }
         if !disproves || self.breaker.is_closed() || number <= self.since {
             return None;

@@ -475,6 +475,20 @@ fn suspects_are_cleared_with_the_third_account_that_meets_it() {
 }
 
 #[test]
+fn an_account_that_cannot_tell_leaves_it_to_the_others() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+    bench.break_down(&unpaid());
+    bench.wait();
+    let asked = bench.lease_of("gamma");
+    bench.end(asked, &refused(404, Row::ModelNotFound));
+    assert_eq!(bench.breaker(), BreakerState::Open, "that says nothing of memberships");
+    bench.wait();
+    let decides = bench.lease_of("beta");
+    bench.end(decides, &Outcome::Completed);
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+}
+
+#[test]
 fn when_all_accounts_have_met_it_any_of_them_decides() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
     bench.break_down(&unpaid());
