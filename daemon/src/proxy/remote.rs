@@ -1,4 +1,4 @@
-//! Connections beyond plain HTTP from this machine: their sockets, and HTTP/2 with its limits.
+//! Connections beyond plain HTTP from this machine: HTTP/2 with its limits, and its end.
 
 use std::convert::Infallible;
 use std::pin::Pin;
