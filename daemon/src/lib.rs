@@ -25,6 +25,7 @@ pub mod logging;
 pub mod metrics;
 pub mod open_files;
 pub mod own_process;
+mod peer_watch;
 pub mod private;
 pub mod proxy;
 pub mod pulse;

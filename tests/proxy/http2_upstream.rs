@@ -52,6 +52,8 @@ async fn a_request_whose_stream_was_reset_is_not_sent_again() {
 async fn a_hung_stream_ends_while_others_keep_the_connection_busy() {
     let upstream = upstream().await;
     let daemon = setup(&upstream).env("KMI_PROXY_IDLE_TIMEOUT_SECONDS", "1").start().await;
+    // Else its connection and that of the first request could both be new.
+    daemon.quotas_read().await;
     let (feed, pieces) = Feed::new();
     upstream.next(ANY, "/files", Reply::status(200).feed(pieces));
     let mut busy = daemon.connect().await;

@@ -271,13 +271,59 @@ async fn one_key_that_is_refused_for_being_too_many_waits_for_its_own_slot() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_full_from_elsewhere_is_told_honestly_in_the_end() {
+async fn an_account_that_is_full_from_elsewhere_costs_no_turn() {
     let upstream = upstream_with_cap(10).await;
     let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_FAILOVER_MAX", "2");
     let daemon = started(setup.env("KMI_PROXY_RETRY_BASE_MS", "1")).await;
     let busy = "You have reached your concurrent request limit.";
     upstream.always(ANY, CHAT, move |_| Reply::openai_error(403, "permission_error", busy));
-    let answer = daemon.send(Request::chat()).await;
-    assert_eq!((answer.status, answer.by_kmid()), (403, false));
-    assert_eq!(upstream.at(CHAT).len(), 3);
+    upstream.always(ANY, "/messages", move |_| Reply::anthropic_error(403, "permission_error", busy));
+    for (request, endpoint) in [(Request::chat(), CHAT), (Request::message_stream(), "/messages")] {
+        let answer = daemon.send(request).await;
+        // Clients take any 403 for the end, and ask again after a 429.
+        assert_eq!((answer.status, answer.by_kmid(), &*answer.error_type()), (429, true, "rate_limit_error"));
+        assert_eq!(answer.fields.get("retry-after"), Some("5"));
+        let said = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("alpha has too many requests in flight"), "{said}");
+        assert_eq!(upstream.at(endpoint).len(), 3);
+    }
+    for trace in daemon.traces(2).await {
+        assert_eq!((&trace["status"], &trace["error_code"]), (&json!(429), &json!("keys_busy")), "{trace}");
+        let attempts = trace["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 3);
+        for attempt in attempts {
+            assert_eq!(
+                (&attempt["status"], &attempt["outcome"]),
+                (&json!(403), &json!("concurrent_limit")),
+                "what the API said: {trace}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn time_at_the_upstream_is_no_waiting_for_a_key() {
+    let upstream = upstream_with_cap(1).await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_QUEUE_MAX_WAIT_SECONDS", "5");
+    let daemon = started(setup).await;
+    let busy = "You have reached your concurrent request limit.";
+    let (refuse, serve) = (Gate::closed(), Gate::closed());
+    let refusal = Reply::openai_error(403, "permission_error", busy);
+    upstream.next(ANY, CHAT, refusal.head_after(&refuse));
+    upstream.next(ANY, CHAT, Reply::status(200).head_after(&serve));
+    let mut first = sent(&daemon).await;
+    upstream.nth(CHAT, 1).await;
+    // One that waits in vain shows that the first has been at the upstream for as long as anybody may wait.
+    let in_vain = daemon.send(Request::chat()).await;
+    assert_eq!((in_vain.status, in_vain.by_kmid()), (429, true), "{in_vain:?}");
+    let mut next = sent(&daemon).await;
+    waiting(&daemon, 1).await;
+    refuse.open();
+    // The slot goes to the one that waited; the first has waited for nothing so far.
+    upstream.nth(CHAT, 2).await;
+    waiting(&daemon, 1).await;
+    serve.open();
+    assert_eq!(next.answer().await.status, 200);
+    let answer = first.answer().await;
+    assert!(answer.status == 200 && queued(&answer).is_some(), "{answer:?}");
 }

@@ -10,13 +10,16 @@ use kmi_tests::harness::{Connection, End, Request};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
 use serde_json::json;
 
-/// What systemd says of the service.
+/// What systemd says of the service, once the reload has ended that a changed file of settings begins.
 async fn said(manager: &UserManager) -> [String; 4] {
-    let mut said = Vec::new();
-    for name in ["ActiveState", "SubState", "Result", "NRestarts"] {
-        said.push(manager.property("kmid.service", name).await);
-    }
-    said.try_into().unwrap()
+    eventually("kmid not to reload any more", || async {
+        let mut said = Vec::new();
+        for name in ["ActiveState", "SubState", "Result", "NRestarts"] {
+            said.push(manager.property("kmid.service", name).await);
+        }
+        <[String; 4]>::try_from(said).ok().filter(|said| said[0] != "reloading")
+    })
+    .await
 }
 
 const GOOD: [&str; 4] = ["active", "running", "success", "0"];

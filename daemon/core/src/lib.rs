@@ -17,6 +17,7 @@ pub mod policy;
 pub mod pool;
 pub mod queue;
 pub mod rate;
+pub mod recheck_plan;
 pub mod refresh_plan;
 pub mod said;
 pub mod session;

@@ -147,6 +147,8 @@ struct Spent {
     /// may have, or their host failed.
     aside: Vec<Fingerprint>,
     was_full: bool,
+    /// Of KMI_QUEUE_MAX_WAIT_SECONDS. Time at the upstream is no waiting.
+    queued: Duration,
     last: Option<(Box<Failure>, Arc<str>)>,
 }
 
@@ -182,10 +184,11 @@ impl Exchange {
 
     async fn attempts(&mut self) -> Answer {
         let mut spent = Spent::default();
-        let patience =
-            Patience { until: Instant::now() + self.settings.queue_max_wait, most: self.settings.queue_max };
         loop {
+            let left = self.settings.queue_max_wait.saturating_sub(spent.queued);
+            let patience = Patience { until: Instant::now() + left, most: self.settings.queue_max };
             let Waited { lease, queued } = self.lease(&mut spent, patience).await;
+            spent.queued += queued.unwrap_or_default();
             self.journal.waited(queued);
             let mut lease = match lease {
                 Ok(lease) => lease,
@@ -220,7 +223,7 @@ impl Exchange {
                     let fingerprint = lease.key().fingerprint;
                     lease.end(&failed.outcome);
                     if !self.tries_again(&mut spent, failed.verdict.retry, fingerprint).await {
-                        return Answer::Failed(failed, label);
+                        return self.last_failure(failed, label);
                     }
                     spent.last = Some((failed, label));
                     continue;
@@ -349,6 +352,17 @@ impl Exchange {
         tokio::time::sleep(full.mul_f64(fastrand::f64())).await;
     }
 
+    /// No other attempt follows. An account that has as many in flight as it may comes free by itself, but clients give
+    /// up a turn at any 403 [kimi-upstream.md, 2026-11]: they get an answer after which they ask again.
+    fn last_failure(&self, failed: Box<Failure>, label: Arc<str>) -> Answer {
+        if failed.verdict.retry != Retry::WhenFree {
+            return Answer::Failed(failed, label);
+        }
+        let reply = Reply::account_full(&label);
+        tracing::warn!(request_id = %self.journal.request_id, why = reply.code, "no_keys_available");
+        Answer::Own(reply)
+    }
+
     /// No key is left: an answer of the upstream stands if the keys themselves are fine, else kmid says which key
     /// is in what state.
     fn no_key(&mut self, why: &NoLease, last: Option<(Box<Failure>, Arc<str>)>) -> Answer {
@@ -358,6 +372,8 @@ impl Exchange {
             }
             NoLease::Ending => true,
         };
+        // What the keys look like now says more than that one of them was full before.
+        let last = last.filter(|(failed, _)| failed.verdict.retry != Retry::WhenFree);
         match last {
             Some((failed, label)) if keys_are_fine(&label) || failed.verdict.retry == Retry::Later => {
                 Answer::Failed(failed, label)

@@ -50,6 +50,7 @@ pub(super) fn response(
     let _ = head_out.set(Instant::now());
     let body = KeepAlive {
         line: Line::Waiting(Box::pin(answer)),
+        passed: false,
         greeted: false,
         tick: Box::pin(sleep(LONGEST_SILENCE)),
     };
@@ -64,6 +65,8 @@ pub(super) fn response(
 /// The body of such a response.
 pub(super) struct KeepAlive {
     line: Line,
+    /// Something of the upstream's stream has gone out: a comment could now stand in the middle of an event.
+    passed: bool,
     /// The first comment goes out with the head.
     greeted: bool,
     tick: Pin<Box<Sleep>>,
@@ -106,14 +109,21 @@ impl KeepAlive {
                     }
                     Poll::Pending => return self.poll_comment(cx),
                 },
-                Line::Passing(body, None) => return Pin::new(body).poll_frame(cx),
-                Line::Passing(body, Some(decoder)) => match Pin::new(body).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => match decoder.decode(frame) {
-                        Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Line::Passing(body, decoder) => match (Pin::new(body).poll_frame(cx), decoder) {
+                    (Poll::Ready(Some(Ok(frame))), Some(decoder)) => match decoder.decode(frame) {
+                        Ok(Some(frame)) => {
+                            self.passed = true;
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
                         Ok(None) => continue,
                         Err(error) => Line::breaking(error),
                     },
-                    other => return other,
+                    // A stream that nobody held has a head long before the model says a word.
+                    (Poll::Pending, _) if !self.passed => return self.poll_comment(cx),
+                    (answer, _) => {
+                        self.passed |= answer.is_ready();
+                        return answer;
+                    }
                 },
                 Line::Breaking { error, flushed } => {
                     if !std::mem::replace(flushed, true) {

@@ -59,6 +59,45 @@ async fn comments_keep_the_line_until_the_stream_comes_and_not_after() {
     assert_eq!((&got[..], broke), (&expected[..], false));
 }
 
+/// What comes of a stream whose head comes after 20 s and whose pieces come after these pauses.
+async fn silent_stream(pieces: Vec<(u64, Bytes)>, decoder: Option<Decoder>) -> (Vec<(u64, Bytes)>, bool) {
+    let (sender, fed) = tokio::sync::mpsc::channel(1);
+    let feed = async move {
+        sleep(Duration::from_secs(20)).await;
+        for (pause, piece) in pieces {
+            sleep(Duration::from_secs(pause)).await;
+            sender.send(piece).await.unwrap();
+        }
+    };
+    let (body, _) = begun(async {
+        sleep(Duration::from_secs(20)).await;
+        Late::Stream(ProxyBody::Fed(fed), decoder)
+    });
+    tokio::join!(all(body), feed).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_keep_a_line_whose_stream_has_a_head_and_no_word_yet() {
+    let comment = Bytes::from_static(COMMENT);
+    let (one, two) = (Bytes::from_static(b"data: {\"a\":"), Bytes::from_static(b"1}\n\n"));
+    let (got, broke) = silent_stream(vec![(50, one.clone()), (100, two.clone())], None).await;
+    let comments = [0, 15, 30, 45, 60].map(|at| (at, comment.clone()));
+    let expected: Vec<_> = comments.into_iter().chain([(70, one), (170, two)]).collect();
+    assert_eq!((got, broke), (expected, false), "and never inside an event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_yet_decoded_has_not_passed() {
+    let packed = Bytes::from(gzip(b"data: {}\n\n"));
+    // The header of gzip holds nothing of the text.
+    let (one, two) = (packed.slice(..10), packed.slice(10..));
+    let decoder = Decoder::of(&headers("gzip")).unwrap();
+    let (got, broke) = silent_stream(vec![(1, one), (29, two)], decoder).await;
+    let comments = [0, 15, 30, 45].map(|at| (at, Bytes::from_static(COMMENT)));
+    let expected: Vec<_> = comments.into_iter().chain([(50, Bytes::from_static(b"data: {}\n\n"))]).collect();
+    assert_eq!((got, broke), (expected, false));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_becomes_an_event_and_a_break() {
     for wire in [Wire::OpenAi, Wire::Anthropic] {

@@ -27,8 +27,9 @@ use super::door::Visitor;
 use super::server_tls::Certificate;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
-use super::{Proxy, exchange, remote};
+use super::{Proxy, exchange};
 use crate::open_files;
+use crate::peer_watch::watch_over;
 use crate::pulse::Pulse;
 
 /// As many as hyper's parser has room for without an allocation.
@@ -278,7 +279,7 @@ impl Connection {
         // Events are small and must not wait for each other.
         let _ = tcp.set_nodelay(true);
         if !self.visitor.is_shared() {
-            remote::watch_over(&tcp, self.settings.proxy_client_idle);
+            watch_over(&tcp, self.settings.proxy_client_idle);
         }
         let Some((tls, tasks)) = tls else { return self.serve_http1(tcp).await };
         // Boxed, so that plain connections hold no room for TLS ones.

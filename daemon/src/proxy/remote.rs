@@ -1,4 +1,4 @@
-//! Connections beyond plain HTTP from this machine: their sockets, and HTTP/2 with its limits.
+//! Connections beyond plain HTTP from this machine: HTTP/2 with its limits, and its end.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -33,26 +33,6 @@ const MOST_LOCAL_RESETS: usize = 128;
 const PING: Duration = Duration::from_secs(30);
 /// A connection that is told to end has so long for it.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// Lets the system end a connection whose other end is gone, or takes nothing of an answer, after `idle`.
-#[cfg(unix)]
-pub(super) fn watch_over(tcp: &TcpStream, idle: Duration) {
-    use rustix::net::sockopt;
-    // Without these a connection lives longer than it must, and nothing else.
-    let _ = sockopt::set_socket_keepalive(tcp, true);
-    #[cfg(target_os = "linux")]
-    {
-        let _ = sockopt::set_tcp_keepidle(tcp, PING);
-        let _ = sockopt::set_tcp_keepintvl(tcp, PING);
-        // Data that is not acknowledged, and data that a closed window keeps here (tcp(7), 2026-11).
-        let _ = sockopt::set_tcp_user_timeout(tcp, u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = idle;
-}
-
-#[cfg(not(unix))]
-pub(super) fn watch_over(_tcp: &TcpStream, _idle: Duration) {}
 
 impl Connection {
     /// Serves HTTP/2 until the client, the drain, a handover or a long time without requests ends it.

@@ -239,6 +239,17 @@ impl Reply {
         }
     }
 
+    /// The API refused a request as one too many for the key's account as often as it could be sent.
+    pub(super) fn account_full(label: &str) -> Self {
+        let message = format!(
+            "The API says that the account of {label} has too many requests in flight, and no other key took this one; \
+             programs that use the account without kmid count, too. Try again soon; `kmi health` says more."
+        );
+        let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "keys_busy", message);
+        reply.retry_after = Some(SOON);
+        reply
+    }
+
     /// As many requests wait for a key as may.
     pub(super) fn queue_full(most: usize) -> Self {
         let message = format!(

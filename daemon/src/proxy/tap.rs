@@ -27,6 +27,9 @@ pub(super) enum ProxyBody {
     Passed(Box<Tap>),
     /// Begun before there was an answer.
     KeptAlive(Box<KeepAlive>),
+    /// What a test gives it, when it does.
+    #[cfg(test)]
+    Fed(tokio::sync::mpsc::Receiver<Bytes>),
 }
 
 /// A response body of the upstream, watched.
@@ -263,6 +266,8 @@ impl Body for ProxyBody {
             Self::Own(chunks) => Poll::Ready(chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)))),
             Self::Passed(tap) => tap.poll(cx),
             Self::KeptAlive(line) => line.poll(cx),
+            #[cfg(test)]
+            Self::Fed(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|data| Ok(Frame::data(data)))),
         }
     }
 
@@ -271,6 +276,8 @@ impl Body for ProxyBody {
             Self::Own(chunks) => chunks.is_empty(),
             Self::Passed(tap) => tap.breaking.is_none() && tap.read.is_empty() && tap.body.is_end_stream(),
             Self::KeptAlive(_) => false,
+            #[cfg(test)]
+            Self::Fed(_) => false,
         }
     }
 
@@ -280,6 +287,8 @@ impl Body for ProxyBody {
             // It does not come to the length that its head announces.
             Self::Passed(tap) if tap.breaking.is_some() => SizeHint::new(),
             Self::KeptAlive(_) => SizeHint::new(),
+            #[cfg(test)]
+            Self::Fed(_) => SizeHint::new(),
             Self::Passed(tap) => {
                 let read = tap.read_bytes();
                 let rest = tap.body.size_hint();

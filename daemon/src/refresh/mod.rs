@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::pool::view::{KeyState, KeyView};
+use kmid_core::recheck_plan::RecheckPlan;
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::say;
 use kmid_core::time::Time;
@@ -121,16 +122,16 @@ impl Refresher {
         let mut plan = RefreshPlan::default();
         let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
         let mut rechecks: JoinSet<()> = JoinSet::new();
-        let mut last_recheck = clock::now();
+        let mut recheck_plan = RecheckPlan::at_start(clock::now(), fastrand::u64(..));
         let mut rechecked = BTreeMap::new();
         loop {
             self.start_due(&mut plan, &mut readings);
-            last_recheck = self.start_rechecks(&mut rechecks, last_recheck, &mut rechecked);
+            self.start_rechecks(&mut rechecks, &mut recheck_plan, &mut rechecked);
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = pulse.beat() => {}
                 () = self.state.refresh_wanted() => {}
-                () = tokio::time::sleep(self.pause(&plan, last_recheck)) => {}
+                () = tokio::time::sleep(self.pause(&plan, &recheck_plan)) => {}
                 Some(done) = readings.join_next() => {
                     match (done, self.pace()) {
                         (Ok((fingerprint, good)), Some(pace)) => {
@@ -148,10 +149,10 @@ impl Refresher {
     }
 
     /// Until the next reading or the next pass over blocked keys, whichever comes first.
-    fn pause(&self, plan: &RefreshPlan, last_recheck: Time) -> Duration {
+    fn pause(&self, plan: &RefreshPlan, rechecks: &RecheckPlan) -> Duration {
         let settings = self.settings.load();
         let reading = settings.usage_cache.and_then(|_| plan.next_due());
-        let recheck = settings.blocklist_recheck.map(|every| last_recheck + every);
+        let recheck = settings.blocklist_recheck.map(|every| rechecks.due(every));
         let next = reading.into_iter().chain(recheck).min();
         next.map_or(LONGEST_SLEEP, |next| next.since(clock::now()).clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
     }
@@ -186,30 +187,27 @@ impl Refresher {
         }
     }
 
-    /// When the last pass began, this one included. Each pass takes the keys that waited longest.
+    /// Each pass takes the keys that waited longest.
     fn start_rechecks(
         self: &Arc<Self>,
         rechecks: &mut JoinSet<()>,
-        last: Time,
+        plan: &mut RecheckPlan,
         rechecked: &mut BTreeMap<Fingerprint, Time>,
-    ) -> Time {
+    ) {
         let settings = self.settings.load();
         let now = clock::now();
-        match settings.blocklist_recheck {
-            Some(every) if now.since(last) >= every => {
-                let mut blocked = self.blocked(|_| true);
-                rechecked.retain(|fingerprint, _| blocked.iter().any(|key| key.fingerprint == *fingerprint));
-                blocked.sort_by_key(|key| rechecked.get(&key.fingerprint).copied());
-                for key in blocked.into_iter().take(settings.blocklist_recheck_max) {
-                    rechecked.insert(key.fingerprint, now);
-                    let this = Arc::clone(self);
-                    rechecks.spawn(async move {
-                        this.recheck_one(&key).await;
-                    });
-                }
-                now
-            }
-            _ => last.min(now),
+        if !plan.take_due(settings.blocklist_recheck, now) {
+            return;
+        }
+        let mut blocked = self.blocked(|_| true);
+        rechecked.retain(|fingerprint, _| blocked.iter().any(|key| key.fingerprint == *fingerprint));
+        blocked.sort_by_key(|key| rechecked.get(&key.fingerprint).copied());
+        for key in blocked.into_iter().take(settings.blocklist_recheck_max) {
+            rechecked.insert(key.fingerprint, now);
+            let this = Arc::clone(self);
+            rechecks.spawn(async move {
+                this.recheck_one(&key).await;
+            });
         }
     }
 }

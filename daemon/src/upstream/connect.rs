@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -26,9 +27,13 @@ use tower_service::Service;
 use super::fault::{BoxError, SendError};
 use super::simulator::Simulator;
 use super::tls;
+use crate::peer_watch::watch_over;
 
 /// The pipe between the proxy and the simulator holds so much.
 const PIPE_BYTES: usize = 64 * 1024;
+/// A connection on which the other end's system acknowledges nothing for so long is over: after a sleep, or a change of
+/// the network, nobody says so. A model may be silent for minutes; its machine still acknowledges.
+const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// Where connections lead.
 pub enum Connector {
@@ -144,7 +149,9 @@ async fn connect_tcp(base: &BaseUrl, proxies: &Matcher) -> Result<TcpStream, Sen
             tunnel.call(target).await.map_err(SendError::of_connect)?
         }
     };
-    Ok(io.into_inner())
+    let tcp = io.into_inner();
+    watch_over(&tcp, LONGEST_UNACKNOWLEDGED);
+    Ok(tcp)
 }
 
 async fn handshake(
@@ -166,7 +173,7 @@ async fn handshake(
 }
 
 impl Stream {
-    fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool) -> Self {
+    pub(super) fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool) -> Self {
         Self { io: Box::new(io), is_http2, moved: Arc::default(), deaf: false }
     }
 
@@ -251,5 +258,25 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_watches_over_a_connection_to_the_api() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://{}/v1", listener.local_addr().unwrap());
+        let proxies = Matcher::builder().build();
+        let tcp = connect_tcp(&BaseUrl::parse(&base).unwrap(), &proxies).await.unwrap();
+        assert!(sockopt::socket_keepalive(&tcp).unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(&tcp).unwrap(), 60_000);
     }
 }

@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kmid_core::key::BaseUrl;
 use kmid_core::outcome::{FaultKind, Phase};
+use kmid_core::time::Time;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,7 +40,9 @@ pub struct Connection {
     pub(crate) authority: HeaderValue,
     pub(super) mute: Arc<Mute>,
     silence: Silence,
-    pub(crate) idle_since: Instant,
+    pub(super) idle_since: Instant,
+    /// The same by the wall clock, which goes on while the machine sleeps.
+    pub(super) idle_from: Time,
     pub(crate) moved: Arc<Moved>,
 }
 
@@ -66,6 +69,7 @@ impl Connection {
             mute: Arc::default(),
             silence: Silence::default(),
             idle_since: Instant::now(),
+            idle_from: Time::default(),
             moved,
         }))
     }

@@ -27,6 +27,7 @@ use self::connection::{Connection, Http2};
 use self::fault::SendError;
 use self::idle::IdleConnections;
 use self::request_body::RequestBody;
+use crate::clock;
 
 /// How often idle connections are looked through for those that stood too long.
 const REAP_EVERY: Duration = Duration::from_secs(30);
@@ -175,12 +176,12 @@ impl Upstream {
     }
 
     fn take_idle(&self, base: &BaseUrl) -> Option<Box<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take(base)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take(base, clock::now())
     }
 
     fn keep(&self, connection: Box<Connection>) {
         if !self.cancel.is_cancelled() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).keep(connection);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).keep(connection, clock::now());
         }
     }
 
@@ -191,7 +192,7 @@ impl Upstream {
                 () = self.cancel.cancelled() => break,
                 () = tokio::time::sleep(REAP_EVERY) => {}
             }
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).reap();
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).reap(clock::now());
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -15,8 +15,8 @@ use crate::key::Fingerprint;
 use crate::kimi::usage::Tokens;
 use crate::time::Time;
 
-/// How long history is kept.
-pub const DAYS_KEPT: i64 = 90;
+/// So many of the last days with requests are kept.
+pub const DAYS_KEPT: usize = 90;
 /// Models that are told apart in an hour: what a client calls a model is not ours to limit.
 pub const MOST_MODELS: usize = 50;
 /// Rows of an hour; what comes on top is counted without its key and model.

@@ -153,7 +153,7 @@ impl Entry {
     /// Whether a reading that is clearly later than the quota refusal shows room.
     pub(super) fn quota_may_be_back(&self, now: Time) -> bool {
         let on = |cooldown: &Option<Cooldown>| cooldown.as_ref().is_some_and(|cooldown| cooldown.is_on(now));
-        let refused = on(&self.cooldown) && self.cooldown.as_ref().is_some_and(|c| c.reason == "quota");
+        let refused = self.refused_for_quota().is_some_and(|cooldown| cooldown.is_on(now));
         let (Some(struck_at), Some((quota, read_at))) = (self.struck_at, &self.reading) else { return false };
         let doubled = 2u32.saturating_pow(self.strikes.saturating_sub(1).min(16));
         let wait = TEST_AFTER.saturating_mul(doubled).min(TEST_AFTER_MOST);
@@ -163,6 +163,11 @@ impl Entry {
             && *read_at >= struck_at + wait
             && *read_at <= now
             && cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM)
+    }
+
+    /// The cooldown that a quota refusal made; it may be over.
+    pub(super) fn refused_for_quota(&self) -> Option<&Cooldown> {
+        self.cooldown.as_ref().filter(|cooldown| cooldown.reason == "quota")
     }
 
     /// Ends a cooldown that a quota refusal made. Whether there was one.

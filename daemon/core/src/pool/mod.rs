@@ -38,6 +38,7 @@ use crate::client::ClientId;
 use crate::key::{Fingerprint, Key};
 use crate::kimi::usage::Tokens;
 use crate::ledger::{Figure, Ledger, Source};
+use crate::outcome::FullWindow;
 use crate::policy::{Candidate, Ranked, Standing};
 use crate::rate::RateWindow;
 use crate::session::{SessionId, Table};
@@ -229,10 +230,17 @@ impl Pool {
             self.known().map(|entry| entry.account_id).collect();
         self.ledger.retain(|account| known.contains(&account));
         for entry in &self.entries {
+            let account = entry.account_id;
             if let Some((quota, read_at)) = &entry.reading
-                && self.ledger.lacks(entry.account_id)
+                && self.ledger.lacks(account)
             {
-                self.ledger.poll(entry.account_id, quota, *read_at);
+                self.ledger.poll(account, quota, *read_at);
+                // A refusal beats the poll after a start, too. Which window it named is not remembered.
+                let members = self.entries.iter().filter(|member| member.account_id == account);
+                for cooldown in members.filter_map(Entry::refused_for_quota) {
+                    let since = cooldown.since.unwrap_or(*read_at);
+                    self.ledger.refused(account, FullWindow::Unknown, cooldown.until, since);
+                }
             }
         }
     }

@@ -113,14 +113,19 @@ impl Files {
         Ok(self.entries()?.iter().filter_map(whole).filter(|day| range.contains(day)).collect())
     }
 
-    /// Drops days that are too old, then the oldest while all together are too large.
+    /// Drops what is older than the last days that are kept, then the oldest while all together are too large.
+    ///
+    /// Days are counted and not reckoned from today: a clock that is far ahead for a moment would cost all of them.
     fn clean(&self, now: Time) -> io::Result<()> {
-        let today = Hour::of(now).day();
         let mut entries = self.entries()?;
+        // What such a clock has left behind stands in no real day's way.
+        let today = Hour::of(now).day();
+        let days: BTreeSet<i64> = entries.iter().map(|entry| entry.day).filter(|day| *day <= today).collect();
+        let oldest = days.iter().rev().nth(DAYS_KEPT - 1).copied();
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         for entry in entries {
-            if entry.day <= today - DAYS_KEPT || total > self.max_total {
+            if oldest.is_some_and(|oldest| entry.day < oldest) || total > self.max_total {
                 fs::remove_file(self.folder.join(&entry.name))?;
                 total -= entry.bytes;
             }

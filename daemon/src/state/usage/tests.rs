@@ -132,6 +132,28 @@ fn ninety_days_and_no_more() {
 }
 
 #[test]
+fn a_clock_that_is_far_ahead_for_a_while_costs_no_day() {
+    const TODAY: i64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = Files::new(dir.path().join("usage"));
+    let mut use_on = |day: i64| {
+        let mut sums = History::default();
+        sums.add(Hour(24 * day), subject("alpha", "k2"), ONE);
+        assert!(files.add(&sums, Hour(24 * day).start()).1.is_ok());
+        files.days(0..=i64::from(i32::MAX)).unwrap().into_iter().collect::<Vec<i64>>()
+    };
+    (TODAY - 50..=TODAY).for_each(|day| drop(use_on(day)));
+    for ahead in [91, 92, 1000, 0, 1] {
+        let days = use_on(TODAY + ahead);
+        assert!((TODAY - 50..=TODAY).all(|day| days.contains(&day)), "{ahead} days ahead: {days:?}");
+    }
+    // The days of the wrong clock take the place of none.
+    let days = (TODAY + 2..TODAY + 90).map(&mut use_on).last().unwrap();
+    let expected: Vec<i64> = (TODAY..TODAY + 90).chain([91, 92, 1000].map(|ahead| TODAY + ahead)).collect();
+    assert_eq!(days, expected);
+}
+
+#[test]
 fn the_oldest_go_when_all_together_are_too_large() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("usage");

@@ -2,7 +2,10 @@
 
 use super::super::snapshot::{BlockRecord, CooldownRecord, KeyRecord};
 use super::*;
+use crate::ledger::Source;
 use crate::outcome::BlockReason;
+use crate::pool::view::FigureView;
+use crate::refresh_plan::Readable;
 
 const STATES: [&str; 6] = ["ready", "warn", "cooling", "dry", "blocked", "half-open"];
 
@@ -78,6 +81,35 @@ fn cooldowns_end_by_their_time_across_a_restart() {
     assert_eq!(bench.view("blocked").reason, Some("half_open"));
     bench.left("dry", 80.0);
     assert_eq!(bench.state("dry"), KeyState::Ready, "and is still one that a reading made");
+}
+
+#[test]
+fn a_quota_refusal_is_known_after_a_restart_whatever_the_poll_says() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    for label in ["alpha", "beta"] {
+        bench.read(label, &quota("account", &[("5h", 60.0, 5 * HOUR), ("7d", 80.0, 3 * DAY)], bench.now));
+    }
+    bench.pass(60);
+    bench.meet("alpha", &refused_for(403, Row::QuotaCycle, 2 * HOUR));
+    let figures = |bench: &Bench, label| {
+        let shown =
+            |view: &FigureView| (view.figure.name.clone(), view.figure.source, view.figure.left_percent);
+        bench.view(label).figures.iter().map(shown).collect::<Vec<_>>()
+    };
+    let refused = [("5h".to_owned(), Source::Error, 0.0), ("7d".to_owned(), Source::Poll, 80.0)];
+    for restarted in [false, true] {
+        if restarted {
+            bench.restart();
+        }
+        for label in ["alpha", "beta"] {
+            assert_eq!(figures(&bench, label), refused, "{label}, restarted: {restarted}");
+            // So it is read as often as before, and the test comes in time.
+            assert!(Readable::of(&bench.view(label)).refused, "{label}, restarted: {restarted}");
+        }
+    }
+    bench.pass(2 * HOUR);
+    bench.restart();
+    assert!(!Readable::of(&bench.view("alpha")).refused, "it is over");
 }
 
 #[test]
