@@ -3,7 +3,7 @@
 mod probe;
 mod reach;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use kmid_core::pool::view::{KeyState, KeyView};
 use kmid_core::recheck_plan::RecheckPlan;
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::say;
-use kmid_core::time::Time;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -105,11 +104,10 @@ impl Refresher {
 
     fn blocked(&self, wanted: impl Fn(&KeyView) -> bool) -> Vec<Arc<Key>> {
         let view = self.state.view();
-        let is_blocked = |key: &&KeyView| key.state == KeyState::Blocked && key.reason != Some("half_open");
         let blocked: BTreeSet<Fingerprint> = view
             .keys
             .iter()
-            .filter(is_blocked)
+            .filter(|key| is_blocked(key))
             .filter(|key| wanted(key))
             .map(|key| key.fingerprint)
             .collect();
@@ -123,10 +121,9 @@ impl Refresher {
         let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
         let mut rechecks: JoinSet<()> = JoinSet::new();
         let mut recheck_plan = RecheckPlan::at_start(clock::now(), fastrand::u64(..));
-        let mut rechecked = BTreeMap::new();
         loop {
             self.start_due(&mut plan, &mut readings);
-            self.start_rechecks(&mut rechecks, &mut recheck_plan, &mut rechecked);
+            self.start_rechecks(&mut rechecks, &mut recheck_plan);
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = pulse.beat() => {}
@@ -187,27 +184,24 @@ impl Refresher {
         }
     }
 
-    /// Each pass takes the keys that waited longest.
-    fn start_rechecks(
-        self: &Arc<Self>,
-        rechecks: &mut JoinSet<()>,
-        plan: &mut RecheckPlan,
-        rechecked: &mut BTreeMap<Fingerprint, Time>,
-    ) {
+    fn start_rechecks(self: &Arc<Self>, rechecks: &mut JoinSet<()>, plan: &mut RecheckPlan) {
         let settings = self.settings.load();
         let now = clock::now();
-        if !plan.take_due(settings.blocklist_recheck, now) {
-            return;
-        }
-        let mut blocked = self.blocked(|_| true);
-        rechecked.retain(|fingerprint, _| blocked.iter().any(|key| key.fingerprint == *fingerprint));
-        blocked.sort_by_key(|key| rechecked.get(&key.fingerprint).copied());
-        for key in blocked.into_iter().take(settings.blocklist_recheck_max) {
-            rechecked.insert(key.fingerprint, now);
+        let view = self.state.view();
+        let blocked = view.keys.iter().filter(|key| is_blocked(key));
+        plan.set_blocked(blocked.map(|key| (key.fingerprint, key.until.is_some())), now, fastrand::u64(..));
+        let (every, most) = (settings.blocklist_recheck, settings.blocklist_recheck_max);
+        let due = plan.take_due(every, most, now, fastrand::u64(..));
+        for key in self.state.keys().into_iter().filter(|key| due.contains(&key.fingerprint)) {
             let this = Arc::clone(self);
             rechecks.spawn(async move {
                 this.recheck_one(&key).await;
             });
         }
     }
+}
+
+/// Blocked, and its next request does not decide.
+fn is_blocked(key: &KeyView) -> bool {
+    key.state == KeyState::Blocked && key.reason != Some("half_open")
 }

@@ -265,6 +265,7 @@ impl State {
                 Effect::Blocked { label, until, reason } => {
                     let until = until.map(|until| until.to_string());
                     tracing::error!(key = %label, until, reason = reason.name(), "proxy_key_blocked");
+                    self.keys_or_quota_wanted.notify_one();
                 }
                 Effect::Unblocked { label } => tracing::info!(key = %label, "proxy_key_unblocked"),
                 Effect::Restored { label } => tracing::warn!(key = %label, "proxy_key_restored"),
@@ -280,7 +281,7 @@ impl State {
         }
     }
 
-    /// Returns when keys changed or a key's quota should be read soon.
+    /// Returns when keys changed, one was blocked, or a key's quota should be read soon.
     pub async fn refresh_wanted(&self) {
         self.keys_or_quota_wanted.notified().await;
     }
