@@ -187,7 +187,8 @@ impl App {
         let remembered = store::load(&state_file, clock::now())?;
         start_issues.extend(remembered.issues);
         let trace = RecordLog::open(state_dir.join("trace").join("trace.jsonl"), settings.trace_files)?;
-        let state = State::start(rules(&settings), remembered.snapshot, &state_file, trace.clone())?;
+        let snapshot = remembered.snapshot.for_mode(settings.dry_run);
+        let state = State::start(rules(&settings), snapshot, &state_file, trace.clone())?;
         state.set_issues(Origin::Start, start_issues);
         state.set_issues(Origin::Settings, loaded.warnings.iter().map(reload::issue).collect());
 

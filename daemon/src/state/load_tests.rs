@@ -6,7 +6,7 @@ use kmid_core::key::{Fingerprint, Secret};
 use kmid_core::kimi::quota::{Quota, Window};
 use kmid_core::kimi::usage::Tokens;
 use kmid_core::outcome::BlockReason;
-use kmid_core::pool::snapshot::{BlockRecord, CooldownRecord, KeyRecord, QuotaRecord};
+use kmid_core::pool::snapshot::{BlockRecord, CooldownRecord, KeyRecord, Memory, QuotaRecord};
 use kmid_core::pool::view::ErrorCounts;
 use proptest::prelude::*;
 
@@ -230,15 +230,22 @@ fn a_snapshot() -> impl Strategy<Value = Snapshot> {
         prop::option::of(a_time()),
         prop::collection::btree_map(fingerprint(), a_record(), 0..4),
         prop::collection::btree_map(".{0,8}", a_record(), 0..3),
+        prop::option::of(any::<bool>()),
     )
-        .prop_map(|(active, auto_rotate, rotation_index, refreshed, keys, by_label)| Snapshot {
-            active_index: None,
-            active,
-            auto_rotate,
-            rotation_index,
-            last_health_refresh: refreshed,
-            keys,
-            by_label: by_label as BTreeMap<_, _>,
+        .prop_map(|(active, auto_rotate, rotation_index, refreshed, keys, by_label, dry_run)| {
+            let by_label: BTreeMap<_, _> = by_label;
+            let other = Memory { keys: keys.clone(), by_label: by_label.clone(), ..Memory::default() };
+            Snapshot {
+                active_index: None,
+                active,
+                auto_rotate,
+                rotation_index,
+                last_health_refresh: refreshed,
+                keys,
+                by_label,
+                dry_run,
+                other_mode: dry_run.map(|_| Box::new(other)),
+            }
         })
 }
 

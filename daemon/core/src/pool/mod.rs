@@ -30,7 +30,7 @@ use self::outage::Outages;
 pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
-use self::snapshot::{KeyRecord, Snapshot};
+use self::snapshot::{KeyRecord, Memory, Snapshot};
 use self::view::{FigureView, KeyView, PoolView};
 pub use self::wait::Outlook;
 use crate::account::AccountId;
@@ -138,6 +138,8 @@ pub struct Pool {
     outages: Outages,
     gone: BTreeMap<Fingerprint, KeyRecord>,
     by_label: BTreeMap<String, KeyRecord>,
+    dry_run: Option<bool>,
+    other_mode: Option<Box<Memory>>,
 }
 
 impl Pool {
@@ -165,6 +167,8 @@ impl Pool {
             outages: Outages::default(),
             gone: snapshot.keys,
             by_label: snapshot.by_label,
+            dry_run: snapshot.dry_run,
+            other_mode: snapshot.other_mode,
         }
     }
 
@@ -285,6 +289,8 @@ impl Pool {
             last_health_refresh: self.last_refresh,
             keys,
             by_label: self.by_label.clone(),
+            dry_run: self.dry_run,
+            other_mode: self.other_mode.clone(),
         }
     }
 

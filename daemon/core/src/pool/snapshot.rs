@@ -34,6 +34,44 @@ pub struct Snapshot {
     /// What a version 1 file remembered by label, taken over by the first key with that label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_label: BTreeMap<String, KeyRecord>,
+    /// Whether what is remembered of the keys comes from dry-run; not known of older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// What was remembered of the keys in the other mode, until that is switched to again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_mode: Option<Box<Memory>>,
+}
+
+impl Snapshot {
+    /// The memory for dry-run or for live use. What the simulator said of a key says nothing about the real one, and
+    /// nothing that is known of the real one may be lost in dry-run.
+    #[must_use]
+    pub fn for_mode(mut self, dry_run: bool) -> Self {
+        if self.dry_run.replace(dry_run).is_none_or(|was| was == dry_run) {
+            return self;
+        }
+        let Memory { last_health_refresh, keys, by_label } =
+            self.other_mode.take().map(|other| *other).unwrap_or_default();
+        self.other_mode = Some(Box::new(Memory {
+            last_health_refresh: std::mem::replace(&mut self.last_health_refresh, last_health_refresh),
+            keys: std::mem::replace(&mut self.keys, keys),
+            by_label: std::mem::replace(&mut self.by_label, by_label),
+        }));
+        self
+    }
+}
+
+/// What is remembered of the keys.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// See [`Snapshot::last_health_refresh`].
+    pub last_health_refresh: Option<Time>,
+    /// See [`Snapshot::keys`].
+    #[serde(default)]
+    pub keys: BTreeMap<Fingerprint, KeyRecord>,
+    /// See [`Snapshot::by_label`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_label: BTreeMap<String, KeyRecord>,
 }
 
 /// One key's memory.
@@ -109,4 +147,41 @@ pub struct QuotaRecord {
     pub read_at: Time,
     /// What it said.
     pub quota: Quota,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(label: &str, dry_run: Option<bool>) -> Snapshot {
+        let record = KeyRecord { label: label.to_owned(), ..KeyRecord::default() };
+        let by_label = BTreeMap::from([(label.to_owned(), record)]);
+        Snapshot { by_label, auto_rotate: true, dry_run, ..Snapshot::default() }
+    }
+
+    fn labels(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.by_label.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn each_mode_has_a_memory_of_its_own() {
+        let mut live = of("dry", Some(true)).for_mode(false);
+        assert_eq!((labels(&live), live.auto_rotate), (vec![], true), "a choice of the person stays");
+        live.by_label = of("live", None).by_label;
+        let live = live.for_mode(false);
+        assert_eq!(labels(&live), ["live"]);
+        let dry = live.clone().for_mode(true);
+        assert_eq!(labels(&dry), ["dry"]);
+        let bytes = serde_json::to_vec(&dry).unwrap();
+        let read: Snapshot = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read, dry);
+        assert_eq!(read.for_mode(false), live);
+    }
+
+    #[test]
+    fn an_older_file_is_of_the_mode_that_reads_it() {
+        for dry_run in [false, true] {
+            assert_eq!(labels(&of("old", None).for_mode(dry_run)), ["old"]);
+        }
+    }
 }
