@@ -141,7 +141,7 @@ impl Pool {
         now: Time,
     ) {
         for (id, home) in moves {
-            if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.state(now).serves()) {
+            if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.serves(now)) {
                 self.sessions.come_back(id, home);
             }
         }

@@ -68,7 +68,7 @@ impl Pool {
                 windows: Windows::new(),
                 size: 1.0,
                 in_flight: entry.in_flight,
-                warn: entry.state(now) == KeyState::Warn,
+                warn: entry.state(&self.ledger, now) == KeyState::Warn,
             };
             if with_windows {
                 let polls_only = entry.quota_may_be_back(now);

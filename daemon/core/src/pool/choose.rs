@@ -251,7 +251,7 @@ impl Pool {
         let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
         let answers_at = self.outages.bars(&self.entries[index].key.base_url, demand.client, now);
         let entry = &mut self.entries[index];
-        let (reason, state_until) = entry.reason(now);
+        let (reason, state_until) = entry.reason(&self.ledger, now);
         let until = match obstacle {
             Obstacle::State => state_until,
             Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
@@ -296,7 +296,7 @@ impl Pool {
         let entry = &self.entries[index];
         RefusedKey {
             label: entry.key.label.clone(),
-            state: entry.state(now),
+            state: entry.state(&self.ledger, now),
             obstacle,
             reason,
             until,

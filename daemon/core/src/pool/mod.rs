@@ -186,6 +186,7 @@ impl Pool {
                 Some(mut entry) => {
                     if entry.key.base_url != key.base_url {
                         entry.moved();
+                        self.ledger.forget(entry.account_id);
                     }
                     if entry.key.revision != key.revision {
                         entry.file_changed();
@@ -229,10 +230,16 @@ impl Pool {
             self.known().map(|entry| entry.account_id).collect();
         self.ledger.retain(|account| known.contains(&account));
         for entry in &self.entries {
-            if let Some((quota, read_at)) = &entry.reading
-                && self.ledger.lacks(entry.account_id)
-            {
-                self.ledger.poll(entry.account_id, quota, *read_at);
+            let account = entry.account_id;
+            if !self.ledger.lacks(account) {
+                continue;
+            }
+            // A key that was away for a while may bring an older reading than the others of its account.
+            let readings = self.entries.iter().filter(|other| other.account_id == account);
+            let latest =
+                readings.filter_map(|other| other.reading.as_ref()).max_by_key(|(_, read_at)| *read_at);
+            if let Some((quota, read_at)) = latest {
+                self.ledger.poll(account, quota, *read_at);
             }
         }
     }
@@ -311,12 +318,12 @@ impl Pool {
         };
         let figures = self.ledger.figures(entry.account_id, now);
         let figures = figures.map(|figure| FigureView { stale: is_stale(&figure), figure }).collect();
-        KeyView { figures, ..entry.view(self.slots_of(index, now), now) }
+        KeyView { figures, ..entry.view(&self.ledger, self.slots_of(index, now), now) }
     }
 
     /// When the accounts that can serve have nothing left together.
     fn empty_at(&self, now: Time) -> Option<Time> {
-        let serving = self.entries.iter().filter(|entry| entry.state(now).serves());
+        let serving = self.entries.iter().filter(|entry| entry.serves(now));
         let accounts: std::collections::BTreeSet<AccountId> = serving.map(|entry| entry.account_id).collect();
         self.ledger.empty_at(accounts.into_iter(), now)
     }
