@@ -157,19 +157,21 @@ impl Entry {
         }
     }
 
-    /// Whether a reading that is clearly later than the quota refusal shows room.
+    /// Whether a reading that is clearly later than the quota refusal shows room: in every window, or outside of them,
+    /// where somebody may have paid for more meanwhile.
     pub(super) fn quota_may_be_back(&self, now: Time) -> bool {
         let on = |cooldown: &Option<Cooldown>| cooldown.as_ref().is_some_and(|cooldown| cooldown.is_on(now));
         let refused = on(&self.cooldown) && self.cooldown.as_ref().is_some_and(|c| c.reason == "quota");
         let (Some(struck_at), Some((quota, read_at))) = (self.struck_at, &self.reading) else { return false };
         let doubled = 2u32.saturating_pow(self.strikes.saturating_sub(1).min(16));
         let wait = TEST_AFTER.saturating_mul(doubled).min(TEST_AFTER_MOST);
+        let room = quota.extra_left || cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM);
         refused
             && self.block.is_none()
             && !on(&self.reading_cooldown)
             && *read_at >= struck_at + wait
             && *read_at <= now
-            && cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM)
+            && room
     }
 
     /// Ends a cooldown that a quota refusal made. Whether there was one.

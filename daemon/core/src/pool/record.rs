@@ -106,12 +106,13 @@ impl Pool {
         match outcome {
             Outcome::Completed if elsewhere => {}
             Outcome::Completed => {
-                if number > entry.struck_after {
-                    entry.strikes = 0;
-                }
                 let account = (number > entry.struck_after).then_some(entry.account_id);
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+                }
+                // A refusal of the account is a strike of all its keys, and so is what ends it.
+                for entry in self.sharers_mut(fingerprint).filter(|entry| number > entry.struck_after) {
+                    entry.strikes = 0;
                 }
                 // Asked first: nearly always there is nothing to raise.
                 if decides || self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {

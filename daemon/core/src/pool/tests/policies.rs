@@ -173,6 +173,28 @@ fn a_reading_without_room_tests_nothing_and_a_restart_forgets_nothing() {
 }
 
 #[test]
+fn quota_that_is_bought_after_a_refusal_is_tested_by_one_request() {
+    let mut bench = refused_week();
+    let charged = |bench: &Bench| Quota {
+        extra_left: true,
+        ..quota("alpha", &[("5h", 90.0, HOUR), ("7d", 0.0, 3 * DAY)], bench.now)
+    };
+    bench.pass(10 * MINUTE);
+    let reading = charged(&bench);
+    bench.read("alpha", &reading);
+    assert!(!probes(&mut bench), "the wallet may have been full beside the refusal");
+    bench.pass(10 * MINUTE);
+    let reading = charged(&bench);
+    bench.read("alpha", &reading);
+    assert!(probes(&mut bench));
+    bench.pool.rotate(Some("alpha"), bench.now).unwrap();
+    let probe = bench.lease_of("alpha");
+    assert!(probe.probe);
+    bench.end(probe, &Outcome::Completed);
+    assert_eq!(bench.state("alpha"), KeyState::Warn, "the window is empty all the same");
+}
+
+#[test]
 fn a_test_counts_for_all_keys_of_the_account() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
     bench.one_account(&["alpha", "beta"]);
