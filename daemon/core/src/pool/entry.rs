@@ -67,7 +67,8 @@ pub(super) struct Block {
 impl Block {
     /// Whether its time is over; a time further off than it is long comes from a wrong clock, see [`Cooldown::is_on`].
     fn is_over(&self, now: Time) -> bool {
-        let longest = self.length.unwrap_or_default().max(cooldown::LONGEST);
+        let longest =
+            self.length.map_or(cooldown::LONGEST, |length| length.saturating_add(cooldown::CLOCK_SLACK));
         self.until.is_some_and(|until| until <= now || until > now + longest)
     }
 }
