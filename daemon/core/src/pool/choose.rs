@@ -123,20 +123,22 @@ impl Pool {
     /// # Errors
     /// When no key can serve, with the state of each.
     pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
+        let before = self.current;
         let (placement, chosen) = self.choose_for(demand, now);
         let Some(index) = chosen else { return Err(self.refusal(demand, now)) };
         let decision = self.explain(chosen, placement, demand, now);
+        if let Some(account) = self.relieved(before, placement, demand, now) {
+            self.take_over(index, account);
+        }
+        let settles = self.settles(demand, placement, now);
         let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
-        Ok(Lease { decision, session, ..self.grant(index, demand.client, now) })
+        Ok(Lease { decision, session, settles, ..self.grant(index, demand.client, now) })
     }
 
     /// The session's own key, or what the mode says.
     fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         self.gathered = false;
         let (placement, kept) = self.place(demand, now);
-        if let Some(left) = self.left_by(demand, placement, now) {
-            return self.choose_anew(left, demand, now);
-        }
         let chosen = kept.or_else(|| match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, demand, now).is_none()),
             Mode::Failover => self.choose_failover(demand, now),
@@ -172,6 +174,7 @@ impl Pool {
             client,
             number: self.leases,
             told: false,
+            settles: false,
         }
     }
 

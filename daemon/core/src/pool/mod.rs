@@ -91,6 +91,8 @@ pub struct Lease {
     pub probe: bool,
     /// Its answer has told already that the upstream works.
     told: bool,
+    /// Where it completes, its session lives from then on.
+    settles: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
     /// Why this key.

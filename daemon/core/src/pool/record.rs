@@ -85,7 +85,7 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Lease { key, client, number, session, tokens, told, .. } = lease;
+        let Lease { key, client, number, session, tokens, told, settles, .. } = lease;
         let (fingerprint, latest) = (key.fingerprint, self.leases);
         let mut effects = Vec::new();
         // Also when the key is gone: what it met is true of its host.
@@ -125,6 +125,9 @@ impl Pool {
                 }
                 if let Some(account) = account {
                     self.ledger.forgive(account);
+                }
+                if let Some(session) = session {
+                    self.session_was_served(session, fingerprint, settles, now);
                 }
             }
             Outcome::Refused { verdict, retry_after, .. } => {

@@ -160,7 +160,7 @@ impl History {
             }
         };
         let counts = mode == Mode::Auto && self.bench.pool.rules.session_affinity;
-        self.homes.check(session.filter(|_| counts), &lease, &before, now);
+        self.homes.check(session.filter(|_| counts), tried, &lease, &before, now);
         let fingerprint = lease.key.fingerprint;
         let view = before.iter().find(|view| view.fingerprint == fingerprint).unwrap();
         let half_open =
@@ -259,7 +259,7 @@ impl History {
         counted.errors.count(outcome);
         counted.probe = counted.probe.filter(|probe| *probe != number);
         let now = self.now();
-        self.homes.refused(&lease, outcome);
+        self.homes.ended(&self.bench.pool, &lease, outcome, now);
         let effects = self.bench.pool.record(lease, outcome, now, random);
         let restored = effects.iter().filter_map(|effect| match effect {
             Effect::Restored { label } => Some(super::key(label).fingerprint),
