@@ -228,9 +228,10 @@ impl State {
         }
     }
 
-    /// Tells that a session's home has refused it, where it has. With the pool locked.
-    pub(super) fn tell_refused(&self, pool: &Pool, session: Option<SessionId>) {
-        self.tell_home(pool, session, |home| home.leaving);
+    /// Tells what the end of a request said of its session's home, where it did: that this has refused it, or that it
+    /// is now the key to which the request was lent. With the pool locked.
+    pub(super) fn tell_judged(&self, pool: &Pool, session: Option<SessionId>, lent_to: Option<Fingerprint>) {
+        self.tell_home(pool, session, |home| home.leaving || Some(home.key) == lent_to);
     }
 
     fn tell_home(&self, pool: &Pool, session: Option<SessionId>, counts: impl Fn(&Home) -> bool) {

@@ -98,9 +98,15 @@ async fn what_ends_late_counts_once_in_the_new_one() {
 
 /// The key of a session's next request.
 async fn served(state: &Arc<State>, name: &str, outcome: &Outcome) -> String {
+    served_after(state, name, &[], outcome).await
+}
+
+/// The same, of a request that has tried these keys.
+async fn served_after(state: &Arc<State>, name: &str, tried: &[Fingerprint], outcome: &Outcome) -> String {
     let patience = Patience { until: tokio::time::Instant::now(), most: 0 };
     let session = Some(SessionId::of(Wire::OpenAi, name));
-    let lease = state.lease_or_wait(&Demand { session, ..Demand::default() }, patience).await.lease.unwrap();
+    let demand = Demand { session, tried, ..Demand::default() };
+    let lease = state.lease_or_wait(&demand, patience).await.lease.unwrap();
     let label = lease.key().label.to_string();
     lease.end(outcome);
     label
@@ -119,7 +125,7 @@ async fn sessions_stay_with_their_keys() {
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let old = auto(dir.path()).await;
     let mut homes = Vec::new();
-    for name in ["one", "two", "three"] {
+    for name in ["one", "two", "three", "five"] {
         homes.push((name, served(&old, name, &Outcome::Completed).await));
     }
     let (left, late) = leave(&old).await;
@@ -134,6 +140,13 @@ async fn sessions_stay_with_their_keys() {
     };
     let refused = Outcome::Refused { status: 404, verdict, retry_after: None };
     served(&old, "one", &refused).await;
+    // And one whose refused request another key has completed by then.
+    let five = homes.remove(3);
+    served(&old, "five", &refused).await;
+    let of = |label: &str| if label == "alpha" { key() } else { another_key() };
+    let tried = [of(&five.1).fingerprint];
+    homes.push(("five", served_after(&old, "five", &tried, &Outcome::Completed).await));
+    assert_ne!(homes.last().unwrap().1, five.1);
 
     let new = auto(elsewhere.path()).await;
     // The round robin of the new one stands elsewhere: without homes some would change their key.
@@ -142,7 +155,10 @@ async fn sessions_stay_with_their_keys() {
     for (name, home) in homes.iter().skip(1).rev() {
         assert_eq!(served(&new, name, &Outcome::Completed).await, *home, "{name}");
     }
-    assert_ne!(served(&new, "one", &Outcome::Completed).await, homes[0].1);
+    let tried = [of(&homes[0].1).fingerprint];
+    let elsewhere = served_after(&new, "one", &tried, &Outcome::Completed).await;
+    assert_ne!(elsewhere, homes[0].1);
+    assert_eq!(served(&new, "one", &Outcome::Completed).await, elsewhere, "the new one knew what refused it");
 }
 
 #[tokio::test]

@@ -176,10 +176,11 @@ impl State {
 
     fn record(&self, lease: pool::Lease, outcome: &Outcome) {
         let (key, tokens, session) = (lease.key.fingerprint, lease.tokens, lease.session);
+        let lent = lease.decision.placement == pool::Placement::LentOut;
         let effects = self.change(|pool| {
             self.leaving.tell(|| Late::Ended { key, outcome: *outcome, tokens });
             let effects = pool.record(lease, outcome, clock::now(), fastrand::u64(..));
-            self.tell_refused(pool, session);
+            self.tell_judged(pool, session, lent.then_some(key));
             self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
             effects
         });

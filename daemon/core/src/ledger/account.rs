@@ -77,6 +77,10 @@ impl Account {
         self.windows.iter().map(move |window| window.figure(tokens, now))
     }
 
+    pub(super) fn worst_percent(&self, now: Time) -> Option<f64> {
+        self.windows.iter().map(|window| window.known(now).percent).min_by(f64::total_cmp)
+    }
+
     pub(super) fn windows(&self, pool_burn: f64, polls_only: bool, now: Time) -> Windows {
         let left = |window: &Window| {
             let known = if polls_only { window.by_polls(now) } else { window.known(now) };

@@ -107,6 +107,11 @@ impl Ledger {
         }
     }
 
+    /// Forgets an account: its key is sent to another host now.
+    pub(crate) fn forget(&mut self, account: AccountId) {
+        self.accounts.remove(&account);
+    }
+
     /// Forgets the accounts that no key belongs to.
     pub(crate) fn retain(&mut self, is_known: impl Fn(AccountId) -> bool) {
         self.accounts.retain(|account, _| is_known(*account));
@@ -121,6 +126,12 @@ impl Ledger {
     /// Every window of an account, as the last reading orders them.
     pub(crate) fn figures(&self, account: AccountId, now: Time) -> impl Iterator<Item = Figure> {
         self.accounts.get(&account).into_iter().flat_map(move |account| account.figures(now))
+    }
+
+    /// The least that any of an account's figures says is left; `None` while nothing was polled of it.
+    #[must_use]
+    pub(crate) fn worst_percent(&self, account: AccountId, now: Time) -> Option<f64> {
+        self.accounts.get(&account)?.worst_percent(now)
     }
 
     /// Weighed tokens an hour over all accounts.

@@ -121,6 +121,15 @@ fn a_refusal_beats_a_good_poll_until_its_time_or_a_served_request() {
 }
 
 #[test]
+fn a_refusal_that_a_clock_ahead_heard_is_none() {
+    let mut ledger = learnt();
+    ledger.refused(account(), FullWindow::Week, at(2 * DAY), at(DAY));
+    assert_eq!(figure(&ledger, "7d", at(DAY)).source, Source::Error);
+    assert_ne!(figure(&ledger, "7d", at(1300)).source, Source::Error);
+    assert_eq!(figure(&ledger, "7d", at(DAY - 30)).source, Source::Error, "a time server's correction");
+}
+
+#[test]
 fn a_refusal_without_a_window_means_the_worst_one() {
     let mut ledger = learnt();
     ledger.refused(account(), FullWindow::Unknown, at(2000), at(1300));

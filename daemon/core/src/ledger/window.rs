@@ -153,8 +153,9 @@ impl Window {
 }
 
 impl Refused {
-    /// A time beyond any window was set by a clock that was wrong.
+    /// One that was heard in the future, or a time beyond any window, was set by a clock that was wrong.
     fn is_on(&self, now: Time) -> bool {
-        self.until > now && self.until <= now + cooldown::LONGEST
+        let from_the_future = self.since > now + cooldown::CLOCK_SLACK;
+        !from_the_future && self.until > now && self.until <= now + cooldown::LONGEST
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::choose::Obstacle;
 use super::{Demand, Mode, Pool};
+use crate::account::AccountId;
 use crate::key::Fingerprint;
 use crate::outcome::{Action, Party, Verdict};
 use crate::session::{Home, SessionId};
@@ -53,52 +54,40 @@ impl Pool {
     pub(super) fn place(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         let Some(id) = self.session_that_counts(demand) else { return (Placement::NoSession, None) };
         let Some(session) = self.sessions.get(id, now) else { return (Placement::New, None) };
-        let Some(home) = self.index_of(session.home).filter(|_| !session.leaving) else {
-            return (Placement::Moved, None);
-        };
+        let Some(home) = self.index_of(session.home) else { return (Placement::Moved, None) };
         match self.obstacle(home, demand, now) {
             None => (Placement::Stayed, Some(home)),
             Some(obstacle) if self.is_lasting(home, obstacle, now) => (Placement::Moved, None),
             Some(_) => {
-                // Where it was lent to before, a part of its context may be in the cache already.
-                let again = session.lent_to.and_then(|key| self.index_of(key));
-                (Placement::LentOut, again.filter(|&i| self.obstacle(i, demand, now).is_none()))
+                let again = session.lent_to.and_then(|key| self.lent_again(key, demand, now));
+                (Placement::LentOut, again)
             }
         }
     }
 
-    /// The home that a session is leaving, though that serves others.
-    pub(super) fn left_by(
-        &self,
-        demand: &Demand<'_>,
-        placement: Placement,
-        now: Time,
-    ) -> Option<Fingerprint> {
-        if placement != Placement::Moved {
+    /// Where a session was lent to before, a part of its context may be in the cache already; but a lower tier serves
+    /// only while no key of a higher one can.
+    fn lent_again(&mut self, key: Fingerprint, demand: &Demand<'_>, now: Time) -> Option<usize> {
+        let again = self.index_of(key)?;
+        let priority = self.entries[again].key.priority;
+        if self.obstacle(again, demand, now).is_some() {
             return None;
         }
-        self.sessions.get(demand.session?, now).filter(|session| session.leaving).map(|session| session.home)
+        for other in 0..self.entries.len() {
+            let is_higher = self.entries[other].key.priority > priority;
+            if is_higher && self.obstacle(other, demand, now).is_none() {
+                return None;
+            }
+        }
+        Some(again)
     }
 
-    /// Another key than the one that a session is leaving. Where no other can serve, it stays for this request, which
-    /// may be for something else than what was refused, and goes on leaving.
-    pub(super) fn choose_anew(
-        &mut self,
-        left: Fingerprint,
-        demand: &Demand<'_>,
-        now: Time,
-    ) -> (Placement, Option<usize>) {
-        let tried: Vec<Fingerprint> = demand.tried.iter().copied().chain([left]).collect();
-        let elsewhere = self.choose_auto(&Demand { tried: &tried, ..*demand }, now);
-        // The one that it leaves was left out: the record of the choice is to show all.
-        self.gathered = false;
-        if elsewhere.is_some() {
-            return (Placement::Moved, elsewhere);
-        }
-        match self.index_of(left).filter(|&home| self.obstacle(home, demand, now).is_none()) {
-            Some(home) => (Placement::Stayed, Some(home)),
-            None => (Placement::Moved, None),
-        }
+    /// Whether a request that was lent out is one that its home has refused for what the key is: where it completes,
+    /// its session lives from then on.
+    pub(super) fn settles(&self, demand: &Demand<'_>, placement: Placement, now: Time) -> bool {
+        let session = demand.session.filter(|_| placement == Placement::LentOut);
+        let session = session.and_then(|id| self.sessions.get(id, now));
+        session.is_some_and(|session| session.leaving && demand.tried.contains(&session.home))
     }
 
     /// Remembers where a session's request went. Returns the session, where it counts.
@@ -125,11 +114,21 @@ impl Pool {
         Some(id)
     }
 
-    /// A session's request was refused for what its key is, as a tier that lacks the model: the key serves others, and
-    /// it will never serve this session.
+    /// A session's request was refused for what its key is, as a tier that lacks the model. Whether the session has to
+    /// leave shows when another key is asked: the model may be one that no key has.
     pub(super) fn session_was_refused(&mut self, id: SessionId, key: Fingerprint, verdict: &Verdict) {
         if verdict.whose == Party::Key && verdict.action == Action::Nothing {
             self.sessions.leave(id, key);
+        }
+    }
+
+    /// A session's request completed. Whatever its home has refused before, it is home where it was served: there, or,
+    /// of the request that was refused, elsewhere.
+    pub(super) fn session_was_served(&mut self, id: SessionId, key: Fingerprint, settles: bool, now: Time) {
+        if !settles {
+            self.sessions.stay(id, key);
+        } else if self.sessions.get(id, now).is_some_and(|session| session.leaving) {
+            self.sessions.settle(id, key, now);
         }
     }
 
@@ -141,7 +140,7 @@ impl Pool {
         now: Time,
     ) {
         for (id, home) in moves {
-            if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.state(now).serves()) {
+            if self.entries.iter().any(|entry| entry.key.fingerprint == home && entry.serves(now)) {
                 self.sessions.come_back(id, home);
             }
         }
@@ -168,6 +167,12 @@ impl Pool {
 
     fn session_that_counts(&self, demand: &Demand<'_>) -> Option<SessionId> {
         demand.session.filter(|_| self.rules.session_affinity && self.mode() == Mode::Auto)
+    }
+
+    /// Whether none of an account's keys can serve, and not for a moment only.
+    pub(super) fn is_out(&self, account: AccountId, now: Time) -> bool {
+        let mut keys = (0..self.entries.len()).filter(|&index| self.entries[index].account_id == account);
+        keys.all(|index| !self.entries[index].can_serve(now) && self.is_lasting(index, Obstacle::State, now))
     }
 
     /// Whether an obstacle outlasts a session's patience: a block, a key that is switched off, an empty quota, a long

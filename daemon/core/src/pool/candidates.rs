@@ -47,8 +47,19 @@ impl Pool {
         self.candidates = candidates;
         self.gathered = true;
         let index = best?.index;
-        self.current = Some(self.entries[index].account_id);
+        let chosen = self.entries[index].account_id;
+        if !self.is_held_up(now) {
+            self.current = Some(chosen);
+        }
         Some(index)
+    }
+
+    /// Whether the account in use only cannot serve for a moment or cannot serve this request, as it is full, at a
+    /// limit or tried: what goes to another one meanwhile is lent, and makes no switch.
+    fn is_held_up(&self, now: Time) -> bool {
+        let Some(current) = self.current else { return false };
+        let is_among = self.candidates.iter().any(|candidate| candidate.account == current);
+        !is_among && !self.is_out(current, now)
     }
 
     /// The keys that nothing keeps from being leased.
@@ -68,7 +79,7 @@ impl Pool {
                 windows: Windows::new(),
                 size: 1.0,
                 in_flight: entry.in_flight,
-                warn: entry.state(now) == KeyState::Warn,
+                warn: entry.state(&self.ledger, now) == KeyState::Warn,
             };
             if with_windows {
                 let polls_only = entry.quota_may_be_back(now);

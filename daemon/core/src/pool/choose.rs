@@ -124,20 +124,22 @@ impl Pool {
     /// # Errors
     /// When no key can serve, with the state of each.
     pub fn lease(&mut self, demand: &Demand<'_>, now: Time) -> Result<Lease, Refusal> {
+        let before = self.current;
         let (placement, chosen) = self.choose_for(demand, now);
         let Some(index) = chosen else { return Err(self.refusal(demand, now)) };
         let decision = self.explain(chosen, placement, demand, now);
+        if let Some(account) = self.relieved(before, placement, demand, now) {
+            self.take_over(index, account);
+        }
+        let settles = self.settles(demand, placement, now);
         let session = self.placed(demand, placement, self.entries[index].key.fingerprint, now);
-        Ok(Lease { decision, session, ..self.grant(index, demand.client, now) })
+        Ok(Lease { decision, session, settles, ..self.grant(index, demand.client, now) })
     }
 
     /// The session's own key, or what the mode says.
     fn choose_for(&mut self, demand: &Demand<'_>, now: Time) -> (Placement, Option<usize>) {
         self.gathered = false;
         let (placement, kept) = self.place(demand, now);
-        if let Some(left) = self.left_by(demand, placement, now) {
-            return self.choose_anew(left, demand, now);
-        }
         let chosen = kept.or_else(|| match self.mode() {
             Mode::Manual => self.active_index().filter(|&i| self.obstacle(i, demand, now).is_none()),
             Mode::Failover => self.choose_failover(demand, now),
@@ -173,6 +175,7 @@ impl Pool {
             client,
             number: self.leases,
             told: false,
+            settles: false,
         }
     }
 
@@ -281,7 +284,7 @@ impl Pool {
         let next_step = self.slots_of(index, now).ramp.map(|(_, next)| next);
         let answers_at = self.outages.bars(&self.entries[index].key.base_url, demand.client, now);
         let entry = &mut self.entries[index];
-        let (reason, state_until) = entry.reason(now);
+        let (reason, state_until) = entry.reason(&self.ledger, now);
         let until = match obstacle {
             Obstacle::State => state_until,
             Obstacle::AtCap | Obstacle::Probing => Some(now + SOON),
@@ -326,7 +329,7 @@ impl Pool {
         let entry = &self.entries[index];
         RefusedKey {
             label: entry.key.label.clone(),
-            state: entry.state(now),
+            state: entry.state(&self.ledger, now),
             obstacle,
             reason,
             until,

@@ -226,7 +226,7 @@ impl Pool {
         Considered {
             label: Arc::clone(&entry.key.label),
             chosen: false,
-            state: entry.state(now),
+            state: entry.state(&self.ledger, now),
             obstacle: obstacle.map(Obstacle::name),
             reason,
             until,

@@ -12,6 +12,7 @@ use crate::cooldown;
 use crate::key::Key;
 use crate::kimi::quota::Quota;
 use crate::kimi::usage::Tokens;
+use crate::ledger::Ledger;
 use crate::outcome::BlockReason;
 use crate::rate::RateWindow;
 use crate::said::Said;
@@ -66,7 +67,8 @@ pub(super) struct Block {
 impl Block {
     /// Whether its time is over; a time further off than it is long comes from a wrong clock, see [`Cooldown::is_on`].
     fn is_over(&self, now: Time) -> bool {
-        let longest = self.length.unwrap_or_default().max(cooldown::LONGEST);
+        let longest =
+            self.length.map_or(cooldown::LONGEST, |length| length.saturating_add(cooldown::CLOCK_SLACK));
         self.until.is_some_and(|until| until <= now || until > now + longest)
     }
 }
@@ -127,18 +129,24 @@ impl Entry {
         }
     }
 
-    pub(super) fn state(&self, now: Time) -> KeyState {
+    /// What its account has left, by the ledger, tells ready from warn: the same figures that people see.
+    pub(super) fn state(&self, ledger: &Ledger, now: Time) -> KeyState {
         if self.key.disabled {
             KeyState::Disabled
         } else if self.block.is_some() {
             KeyState::Blocked
         } else if self.cooling_until(now).is_some() {
             KeyState::Cooling
-        } else if self.worst_percent(now).is_some_and(|left| left < WARN_BELOW_PERCENT) {
+        } else if ledger.worst_percent(self.account_id, now).is_some_and(|left| left < WARN_BELOW_PERCENT) {
             KeyState::Warn
         } else {
             KeyState::Ready
         }
+    }
+
+    /// Whether it is ready or in warn, which spares the look at its windows.
+    pub(super) fn serves(&self, now: Time) -> bool {
+        !self.key.disabled && self.block.is_none() && self.cooling_until(now).is_none()
     }
 
     /// A block whose time is over or that a recheck lifted, or a quota refusal that a later reading contradicts: the
@@ -150,19 +158,21 @@ impl Entry {
         }
     }
 
-    /// Whether a reading that is clearly later than the quota refusal shows room.
+    /// Whether a reading that is clearly later than the quota refusal shows room: in every window, or outside of them,
+    /// where somebody may have paid for more meanwhile.
     pub(super) fn quota_may_be_back(&self, now: Time) -> bool {
         let on = |cooldown: &Option<Cooldown>| cooldown.as_ref().is_some_and(|cooldown| cooldown.is_on(now));
         let refused = self.refused_for_quota().is_some_and(|cooldown| cooldown.is_on(now));
         let (Some(struck_at), Some((quota, read_at))) = (self.struck_at, &self.reading) else { return false };
         let doubled = 2u32.saturating_pow(self.strikes.saturating_sub(1).min(16));
         let wait = TEST_AFTER.saturating_mul(doubled).min(TEST_AFTER_MOST);
+        let room = quota.extra_left || cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM);
         refused
             && self.block.is_none()
             && !on(&self.reading_cooldown)
             && *read_at >= struck_at + wait
             && *read_at <= now
-            && cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM)
+            && room
     }
 
     /// The cooldown that a quota refusal made; it may be over.
@@ -183,7 +193,7 @@ impl Entry {
     pub(super) fn can_serve(&self, now: Time) -> bool {
         let waits = self.cooling_until(now).is_some() && !self.quota_may_be_back(now);
         let half_open = !self.key.disabled && self.is_half_open(now) && !waits;
-        self.state(now).serves() || half_open
+        self.serves(now) || half_open
     }
 
     /// Ends the block; a request that was to decide about it decides nothing any more.
@@ -219,10 +229,6 @@ impl Entry {
             .flatten()
             .filter(|cooldown| cooldown.is_on(now))
             .max_by_key(|cooldown| cooldown.until)
-    }
-
-    pub(super) fn worst_percent(&self, now: Time) -> Option<f64> {
-        self.reading.as_ref().and_then(|(quota, _)| cooldown::worst_percent(quota, now))
     }
 
     pub(super) fn account(&self) -> Option<&str> {
@@ -262,8 +268,8 @@ impl Entry {
         if self.requests == 0 { 0.0 } else { errors as f64 / self.requests as f64 }
     }
 
-    pub(super) fn reason(&self, now: Time) -> (Option<&'static str>, Option<Time>) {
-        match (self.state(now), &self.block) {
+    pub(super) fn reason(&self, ledger: &Ledger, now: Time) -> (Option<&'static str>, Option<Time>) {
+        match (self.state(ledger, now), &self.block) {
             (KeyState::Blocked, Some(_)) if self.is_half_open(now) => {
                 // A refusal that said nothing about the block has only put the deciding request off.
                 (Some(HALF_OPEN), self.cooling_until(now).map(|cooldown| cooldown.until))
@@ -279,13 +285,13 @@ impl Entry {
         }
     }
 
-    pub(super) fn view(&self, slots: AccountSlots, now: Time) -> KeyView {
-        let (reason, until) = self.reason(now);
+    pub(super) fn view(&self, ledger: &Ledger, slots: AccountSlots, now: Time) -> KeyView {
+        let (reason, until) = self.reason(ledger, now);
         KeyView {
             label: self.key.label.clone(),
             fingerprint: self.key.fingerprint,
             masked: self.key.secret.masked(),
-            state: self.state(now),
+            state: self.state(ledger, now),
             reason,
             until,
             email: self.key.email.clone().or_else(|| self.reading.as_ref()?.0.email.clone()),

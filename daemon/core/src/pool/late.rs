@@ -31,6 +31,7 @@ impl Pool {
             key,
             probe: false,
             told: false,
+            settles: false,
             rotation_index,
             decision: Decision::default(),
             tokens: Tokens::default(),

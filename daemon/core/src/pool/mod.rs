@@ -92,6 +92,8 @@ pub struct Lease {
     pub probe: bool,
     /// Its answer has told already that the upstream works.
     told: bool,
+    /// Where it completes, its session lives from then on.
+    settles: bool,
     /// The round-robin position after this lease.
     pub rotation_index: u64,
     /// Why this key.
@@ -191,6 +193,7 @@ impl Pool {
                 Some(mut entry) => {
                     if entry.key.base_url != key.base_url {
                         entry.moved();
+                        self.ledger.forget(entry.account_id);
                     }
                     if entry.key.revision != key.revision {
                         entry.file_changed();
@@ -235,13 +238,17 @@ impl Pool {
         self.ledger.retain(|account| known.contains(&account));
         for entry in &self.entries {
             let account = entry.account_id;
-            if let Some((quota, read_at)) = &entry.reading
-                && self.ledger.lacks(account)
-            {
+            if !self.ledger.lacks(account) {
+                continue;
+            }
+            // A key that was away for a while may bring an older reading than the others of its account.
+            let members = || self.entries.iter().filter(|other| other.account_id == account);
+            let latest =
+                members().filter_map(|other| other.reading.as_ref()).max_by_key(|(_, read_at)| *read_at);
+            if let Some((quota, read_at)) = latest {
                 self.ledger.poll(account, quota, *read_at);
                 // A refusal beats the poll after a start, too. Which window it named is not remembered.
-                let members = self.entries.iter().filter(|member| member.account_id == account);
-                for cooldown in members.filter_map(Entry::refused_for_quota) {
+                for cooldown in members().filter_map(Entry::refused_for_quota) {
                     let since = cooldown.since.unwrap_or(*read_at);
                     self.ledger.refused(account, FullWindow::Unknown, cooldown.until, since);
                 }
@@ -325,12 +332,12 @@ impl Pool {
         };
         let figures = self.ledger.figures(entry.account_id, now);
         let figures = figures.map(|figure| FigureView { stale: is_stale(&figure), figure }).collect();
-        KeyView { figures, ..entry.view(self.slots_of(index, now), now) }
+        KeyView { figures, ..entry.view(&self.ledger, self.slots_of(index, now), now) }
     }
 
     /// When the accounts that can serve have nothing left together.
     fn empty_at(&self, now: Time) -> Option<Time> {
-        let serving = self.entries.iter().filter(|entry| entry.state(now).serves());
+        let serving = self.entries.iter().filter(|entry| entry.serves(now));
         let accounts: std::collections::BTreeSet<AccountId> = serving.map(|entry| entry.account_id).collect();
         self.ledger.empty_at(accounts.into_iter(), now)
     }

@@ -85,7 +85,7 @@ struct Facts<'a> {
 impl Pool {
     /// Ends a lease with what its attempt meant. `random` is any number, for jitter.
     pub fn record(&mut self, lease: Lease, outcome: &Outcome, now: Time, random: u64) -> Vec<Effect> {
-        let Lease { key, client, number, session, tokens, told, .. } = lease;
+        let Lease { key, client, number, session, tokens, told, settles, .. } = lease;
         let (fingerprint, latest) = (key.fingerprint, self.leases);
         let mut effects = Vec::new();
         // Also when the key is gone: what it met is true of its host.
@@ -106,12 +106,13 @@ impl Pool {
         match outcome {
             Outcome::Completed if elsewhere => {}
             Outcome::Completed => {
-                if number > entry.struck_after {
-                    entry.strikes = 0;
-                }
                 let account = (number > entry.struck_after).then_some(entry.account_id);
                 if decides && entry.unblock().is_some() {
                     effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+                }
+                // A refusal of the account is a strike of all its keys, and so is what ends it.
+                for entry in self.sharers_mut(fingerprint).filter(|entry| number > entry.struck_after) {
+                    entry.strikes = 0;
                 }
                 // Asked first: nearly always there is nothing to raise.
                 if decides || self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
@@ -124,6 +125,9 @@ impl Pool {
                 }
                 if let Some(account) = account {
                     self.ledger.forgive(account);
+                }
+                if let Some(session) = session {
+                    self.session_was_served(session, fingerprint, settles, now);
                 }
             }
             Outcome::Refused { verdict, retry_after, .. } => {

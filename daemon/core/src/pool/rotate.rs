@@ -53,7 +53,7 @@ impl Pool {
         self.activate(chosen);
         let entry = &self.entries[chosen];
         let reason = if to.is_some() && current == Some(chosen) { "already_active" } else { reason };
-        Ok(Rotated { active: entry.key.clone(), previous, reason, state: entry.state(now) })
+        Ok(Rotated { active: entry.key.clone(), previous, reason, state: entry.state(&self.ledger, now) })
     }
 
     fn named(&self, label: &str) -> Result<usize, RotateError> {
@@ -87,13 +87,14 @@ impl Pool {
 
     /// Less is better.
     fn compare(&self, a: usize, b: usize, now: Time) -> Ordering {
-        let rank = |index: usize| match self.entries[index].state(now) {
+        let rank = |index: usize| match self.entries[index].state(&self.ledger, now) {
             KeyState::Ready => 0,
             KeyState::Warn => 1,
             KeyState::Cooling | KeyState::Blocked | KeyState::Disabled => 2,
         };
         // Among keys of one state, a key whose quota is unknown comes last.
-        let left = |index: usize| self.entries[index].worst_percent(now).unwrap_or(-1.0);
+        let left =
+            |index: usize| self.ledger.worst_percent(self.entries[index].account_id, now).unwrap_or(-1.0);
         let (entry_a, entry_b) = (&self.entries[a], &self.entries[b]);
         rank(a)
             .cmp(&rank(b))

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::Pool;
+use super::entry::Entry;
+use super::{Demand, Mode, Placement, Pool};
+use crate::account::AccountId;
 use crate::time::Time;
 
 /// The cap of an account whose plan is not known: the smaller of the two values of `parallel.limit` that have been
@@ -29,6 +31,8 @@ pub(super) struct Slots {
     /// The last lease before the cap was lowered: what that or an older one says was known then.
     lowered_after: u64,
     ramp: Ramp,
+    /// The account in whose place it was last taken up, until that one serves again.
+    took_over: Option<AccountId>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,9 +167,13 @@ impl Pool {
         all
     }
 
-    /// An attempt with this key is about to be counted: a ramp that waits for it begins.
+    /// An attempt with this key is about to be counted: a ramp that waits for it begins. Whoever took over from its
+    /// account does so anew next time.
     pub(super) fn begin_ramp(&mut self, index: usize, now: Time) {
-        let fingerprint = self.entries[index].key.fingerprint;
+        let (fingerprint, account) = (self.entries[index].key.fingerprint, self.entries[index].account_id);
+        for entry in self.known_mut() {
+            entry.slots.took_over.take_if(|from| *from == account);
+        }
         if self.sharers(fingerprint).any(|entry| entry.slots.is_armed()) {
             let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
             self.sharers_mut(fingerprint).for_each(|entry| entry.slots.began(in_flight, now));
@@ -181,6 +189,44 @@ impl Pool {
             .is_none_or(|before| self.sharers(fingerprint).any(|entry| entry.key.fingerprint == before));
         if !shared {
             self.sharers_mut(fingerprint).for_each(|entry| entry.slots.arm());
+        }
+    }
+
+    /// In auto mode: the account in whose place a choice was made, where it is out for longer. `before` is the one that
+    /// was in use until then.
+    pub(super) fn relieved(
+        &self,
+        before: Option<AccountId>,
+        placement: Placement,
+        demand: &Demand<'_>,
+        now: Time,
+    ) -> Option<AccountId> {
+        if self.mode() != Mode::Auto {
+            return None;
+        }
+        match placement {
+            Placement::Stayed => None,
+            Placement::Moved => {
+                let session = self.sessions.get(demand.session?, now)?;
+                self.entry(session.home).map(|home| home.account_id)
+            }
+            Placement::New | Placement::LentOut | Placement::NoSession => {
+                before.filter(|account| self.is_out(*account, now))
+            }
+        }
+    }
+
+    /// This key's account serves in the place of another one, and is taken up step by step: all the other's sessions
+    /// may be about to fall upon it. They come over one by one: once is enough.
+    pub(super) fn take_over(&mut self, index: usize, from: AccountId) {
+        let fingerprint = self.entries[index].key.fingerprint;
+        let known = |entry: &Entry| entry.account_id == from || entry.slots.took_over == Some(from);
+        if self.sharers(fingerprint).any(known) {
+            return;
+        }
+        for entry in self.sharers_mut(fingerprint) {
+            entry.slots.arm();
+            entry.slots.took_over = Some(from);
         }
     }
 }

@@ -117,8 +117,9 @@ impl Pool {
         let hosts = &self.outages;
         let answers =
             self.entries.iter().filter_map(|entry| hosts.bars(&entry.key.base_url, None, now)).min();
+        let ledger = &self.ledger;
         let ends = self.entries.iter_mut().flat_map(|entry| {
-            let pause = entry.reason(now).1;
+            let pause = entry.reason(ledger, now).1;
             [pause, entry.rate.blocked_until(limit, now)]
         });
         ends.flatten().chain(step).chain(answers).filter(|time| *time > now).min()

@@ -66,7 +66,7 @@ pub struct Home {
     /// The key that served it last while its home could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lent_to: Option<Fingerprint>,
-    /// Its next request moves it.
+    /// It has refused a request for what the key is: the session moves to the key that completes that request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
     /// When it was last used.

@@ -21,7 +21,7 @@ pub(crate) struct Session {
     pub(crate) home: Fingerprint,
     /// The key that served it last while its home could not.
     pub(crate) lent_to: Option<Fingerprint>,
-    /// Its home has refused it in a way that will not pass: its next request moves it.
+    /// Its home has refused a request for what the key is: it moves to the key that completes that request.
     pub(crate) leaving: bool,
     last_used: Time,
 }
@@ -78,10 +78,17 @@ impl Table {
         self.forget_idle(now);
     }
 
-    /// The next request of a session moves it, if this is still its home.
+    /// A session's home, if this still is it, has refused a request for what the key is.
     pub(crate) fn leave(&mut self, id: SessionId, home: Fingerprint) {
         if let Some(session) = self.sessions.peek_mut(&id).filter(|session| session.home == home) {
             session.leaving = true;
+        }
+    }
+
+    /// A session's home, if this still is it, has completed a request.
+    pub(crate) fn stay(&mut self, id: SessionId, home: Fingerprint) {
+        if let Some(session) = self.sessions.peek_mut(&id).filter(|session| session.home == home) {
+            session.leaving = false;
         }
     }
 

@@ -63,6 +63,11 @@ fn only_the_home_can_be_left() {
     assert!(!table.get(id(1), at(0)).unwrap().leaving);
     table.leave(id(1), key(1));
     assert!(table.get(id(1), at(0)).unwrap().leaving);
+    table.stay(id(1), key(2));
+    assert!(table.get(id(1), at(0)).unwrap().leaving, "what was served elsewhere says nothing");
+    table.stay(id(1), key(1));
+    assert!(!table.get(id(1), at(0)).unwrap().leaving);
+    table.leave(id(1), key(1));
     table.settle(id(1), key(2), at(0));
     assert!(!table.get(id(1), at(0)).unwrap().leaving);
 }

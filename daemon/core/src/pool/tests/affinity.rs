@@ -77,8 +77,6 @@ fn a_lasting_obstacle_moves_for_good() {
         refused(401, Row::InvalidKey),
         refused(403, Row::Banned),
         refused_for(429, Row::TierLimit, 1152),
-        // the key lacks the model: it serves others, and never this session
-        refused(404, Row::ModelNotFound),
     ];
     for outcome in last {
         let mut bench = Bench::auto(failover(), &ABC);
@@ -92,31 +90,98 @@ fn a_lasting_obstacle_moves_for_good() {
     }
 }
 
-#[test]
-fn a_session_that_leaves_a_key_does_not_go_back_to_it() {
-    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
-    assert_eq!(bench.ask(1, &refused(404, Row::ModelNotFound)), at("alpha", New));
-    // Its client gave up then; by turns the next new session would go to alpha.
-    assert_eq!(&*bench.serve(), "beta");
-    let lease = bench.lease_for(1, &[]);
-    assert_eq!((&*lease.key.label, lease.decision.placement), ("beta", Moved));
-    assert_eq!(lease.decision.able(), 2, "alpha serves others");
-    bench.end(lease, &Outcome::Completed);
-    assert_eq!(bench.asks(1), at("beta", Stayed));
+/// A request of a session for a model: it is sent to one key after the other while those refuse it. Who did, in their
+/// order, and who completed it.
+fn asks_for_a_model(bench: &mut Bench, session: u8, who_has_it: &[&str]) -> (String, Option<String>) {
+    let mut tried: Vec<&str> = Vec::new();
+    while tried.len() < ABC.len() {
+        let lease = bench.lease_for(session, &tried);
+        let label = ABC.into_iter().find(|label| *label == &*lease.key.label).unwrap();
+        if who_has_it.contains(&label) {
+            bench.end(lease, &Outcome::Completed);
+            return (tried.join(" "), Some(label.to_owned()));
+        }
+        bench.end(lease, &refused(404, Row::ModelNotFound));
+        tried.push(label);
+    }
+    (tried.join(" "), None)
 }
 
 #[test]
-fn where_only_the_key_that_it_leaves_can_serve_it_stays_for_that_request() {
-    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
-    bench.ask(1, &refused(404, Row::ModelNotFound));
-    bench.left("beta", 0.0);
+fn a_model_that_no_key_has_drives_no_session_from_its_home() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    assert_eq!(bench.asks(1), at("alpha", New));
+    assert_eq!(asks_for_a_model(&mut bench, 1, &[]), ("alpha beta gamma".to_owned(), None));
+    assert_eq!(bench.view("alpha").sessions, 1);
     assert_eq!(bench.asks(1), at("alpha", Stayed));
-    bench.left("alpha", 0.0);
-    let demand = Demand { session: Some(id(1)), ..Demand::default() };
-    assert!(bench.pool.lease(&demand, bench.now).is_err());
-    bench.left("alpha", 50.0);
-    bench.left("beta", 50.0);
-    assert_eq!(bench.asks(1), at("beta", Moved), "it goes on leaving");
+    // What is lent out later for another reason is just lent.
+    bench.ask(1, &refused(403, Row::ConcurrentLimit));
+    let lease = bench.lease_for(1, &["alpha"]);
+    bench.end(lease, &Outcome::Completed);
+    assert_eq!(bench.asks(1), at("alpha", Stayed));
+}
+
+#[test]
+fn a_model_that_its_home_lacks_moves_a_session_to_the_key_that_has_it() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    bench.asks(1);
+    assert_eq!(
+        asks_for_a_model(&mut bench, 1, &["gamma"]),
+        ("alpha beta".to_owned(), Some("gamma".to_owned()))
+    );
+    assert_eq!(["alpha", "beta", "gamma"].map(|label| bench.view(label).sessions), [0, 0, 1]);
+    assert_eq!(
+        asks_for_a_model(&mut bench, 1, &["gamma"]),
+        (String::new(), Some("gamma".to_owned())),
+        "once"
+    );
+    assert_eq!(bench.asks(1), at("gamma", Stayed));
+    // So does its first request.
+    assert_eq!(asks_for_a_model(&mut bench, 2, &["gamma"]).1.as_deref(), Some("gamma"));
+    assert_eq!(bench.asks(2), at("gamma", Stayed));
+}
+
+#[test]
+fn a_request_that_its_home_has_not_refused_moves_nothing() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    let long = bench.lease_for(1, &[]);
+    bench.ask(1, &refused(404, Row::ModelNotFound));
+    // Lent out without having been there; the client of the refused one has given up.
+    bench.left("alpha", 90.0);
+    let one = Quota { parallel_limit: Some(1), ..quota("", &[("5h", 90.0, HOUR)], bench.now) };
+    bench.read("alpha", &one);
+    assert_eq!(bench.asks(1).1, LentOut);
+    bench.end(long, &Outcome::Completed);
+    assert_eq!(bench.asks(1), at("alpha", Stayed));
+}
+
+#[test]
+fn what_moves_nobody_to_a_session_that_has_moved_since() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    bench.asks(1);
+    bench.ask(1, &refused(404, Row::ModelNotFound));
+    let retry = bench.lease_for(1, &["alpha"]);
+    assert_eq!((&*retry.key.label, retry.decision.placement), ("beta", LentOut));
+    bench.ask(1, &dead());
+    assert_eq!(bench.asks(1), at("gamma", Moved));
+    bench.end(retry, &Outcome::Completed);
+    assert_eq!(bench.asks(1), at("gamma", Stayed));
+}
+
+#[test]
+fn where_it_was_lent_before_it_goes_again_only_while_no_higher_tier_can_serve() {
+    let mut bench = Bench::auto(failover(), &ABC);
+    let tiers = [("alpha", 5), ("beta", 5), ("gamma", 0)];
+    let tiers = tiers.map(|(label, priority)| Key { priority, ..key(label) });
+    bench.pool.set_keys(tiers.to_vec(), bench.now);
+    assert_eq!(bench.asks(1), at("alpha", New));
+    for (tried, lent_to) in
+        [(&["alpha", "beta"][..], "gamma"), (&["alpha"], "beta"), (&["alpha", "beta"], "gamma")]
+    {
+        let lease = bench.lease_for(1, tried);
+        assert_eq!((&*lease.key.label, lease.decision.placement), (lent_to, LentOut), "{tried:?}");
+        bench.end(lease, &Outcome::Completed);
+    }
 }
 
 #[test]
@@ -314,14 +379,22 @@ pub(super) struct Homes {
     /// Sessions that were idle for too long at some time, by a clock that may have been set back since: they may be
     /// forgotten.
     doubtful: BTreeSet<SessionId>,
-    /// Sessions that their home will never serve.
+    /// Sessions whose home has refused a request for what the key is, and has completed none since.
     unfit: BTreeMap<SessionId, Fingerprint>,
-    leases: BTreeMap<u64, SessionId>,
+    /// Of each lease its session, and whether the home has refused this very request so.
+    leases: BTreeMap<u64, (SessionId, bool)>,
 }
 
 impl Homes {
     /// What must hold of a lease that a session got. `session` is `None` where sessions do not count.
-    pub(super) fn check(&mut self, session: Option<SessionId>, lease: &Lease, before: &[KeyView], now: Time) {
+    pub(super) fn check(
+        &mut self,
+        session: Option<SessionId>,
+        tried: &[Fingerprint],
+        lease: &Lease,
+        before: &[KeyView],
+        now: Time,
+    ) {
         let Some(session) = session else { return assert_eq!(lease.decision.placement, NoSession) };
         let key = lease.key.fingerprint;
         let fresh = |used: &Time| now.since(*used).max(used.since(now)) < secs(HOUR);
@@ -336,7 +409,7 @@ impl Homes {
             KeyState::Cooling => {
                 view.reason != Some("rate_limited") || view.until.unwrap().since(now) > secs(300)
             }
-        }) || home == self.unfit.get(&session).copied();
+        });
         match lease.decision.placement {
             NoSession => panic!("a session that counts was not placed"),
             New => assert!(home.is_none() || self.doubtful.contains(&session)),
@@ -349,15 +422,21 @@ impl Homes {
                 assert!(home.is_some() && (out_for_good || paused), "{view:?}");
             }
         }
+        let refused = self.unfit.get(&session).is_some_and(|home| tried.contains(home));
+        self.leases.insert(lease.number, (session, refused && lease.decision.placement == LentOut));
         let home = if matches!(lease.decision.placement, New | Moved) { key } else { home.unwrap() };
         if matches!(lease.decision.placement, New | Moved) {
             self.unfit.remove(&session);
         }
+        self.lives(session, home, now);
+    }
+
+    fn lives(&mut self, session: SessionId, home: Fingerprint, now: Time) {
+        let fresh = |used: &Time| now.since(*used).max(used.since(now)) < secs(HOUR);
         let idle = self.homes.iter().filter(|(_, (_, used))| !fresh(used)).map(|(id, _)| *id);
         self.doubtful.extend(idle);
         self.doubtful.remove(&session);
         self.homes.insert(session, (home, now));
-        self.leases.insert(lease.number, session);
     }
 
     /// What a refusal had done to keys was taken back: sessions that had left them for it are home again.
@@ -375,12 +454,28 @@ impl Homes {
     }
 
     /// A lease ends.
-    pub(super) fn refused(&mut self, lease: &Lease, outcome: &Outcome) {
-        let Some(session) = self.leases.remove(&lease.number) else { return };
-        let lacks_model = matches!(outcome, Outcome::Refused { status: 404, .. });
+    pub(super) fn ended(&mut self, pool: &Pool, lease: &Lease, outcome: &Outcome, now: Time) {
+        let Some((session, refused_at_home)) = self.leases.remove(&lease.number) else { return };
         let key = lease.key.fingerprint;
-        if lacks_model && self.homes.get(&session).is_some_and(|(home, _)| *home == key) {
-            self.unfit.insert(session, key);
+        let Some((home, used)) = self.homes.get(&session).copied() else { return };
+        let is_unfit = self.unfit.contains_key(&session);
+        match outcome {
+            Outcome::Refused { status: 404, .. } if home == key => {
+                self.unfit.insert(session, key);
+            }
+            // What another host completes says nothing of the key at this one.
+            Outcome::Completed if pool.entry(key).is_none_or(|it| it.key.base_url != lease.key.base_url) => {}
+            Outcome::Completed if refused_at_home => {
+                let known = now.since(used).max(used.since(now)) < secs(HOUR);
+                if is_unfit && known && !self.doubtful.contains(&session) {
+                    self.unfit.remove(&session);
+                    self.lives(session, key, now);
+                }
+            }
+            Outcome::Completed if home == key => {
+                self.unfit.remove(&session);
+            }
+            _ => {}
         }
     }
 }

@@ -198,6 +198,28 @@ fn refusals_that_were_under_way_are_one_strike() {
 }
 
 #[test]
+fn a_success_of_one_key_forgives_the_strikes_of_all_keys_of_its_account() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.one_account(&["alpha", "beta"]);
+    for _ in 0..12 {
+        let early = bench.lease_of("alpha");
+        bench.meet("alpha", &refused(429, Row::RateLimited));
+        bench.pass(1);
+        bench.end(early, &Outcome::Completed);
+        assert!(
+            bench.pool.entries.iter().all(|entry| entry.strikes == 1),
+            "what was under way forgives nothing"
+        );
+        bench.meet("alpha", &Outcome::Completed);
+        bench.pass(HOUR);
+        bench.one_account(&["alpha"]);
+    }
+    bench.restart();
+    bench.meet("beta", &refused(429, Row::RateLimited));
+    assert_eq!((bench.left_of("beta"), bench.left_of("alpha")), (Some(1), Some(1)));
+}
+
+#[test]
 fn a_success_that_was_under_way_forgives_no_strike() {
     let mut bench = alpha();
     let early = bench.lease();

@@ -211,6 +211,27 @@ fn a_clock_set_back_by_a_day_holds_no_key_for_a_day() {
 }
 
 #[test]
+fn a_block_that_a_clock_ahead_made_holds_no_longer_than_it_is_long() {
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    bench.pass(DAY);
+    bench.meet("alpha", &unpaid());
+    bench.now = noon();
+    for _ in 0..2 {
+        assert_eq!(
+            (bench.state("alpha"), bench.view("alpha").reason),
+            (KeyState::Blocked, Some("half_open"))
+        );
+        bench.restart();
+    }
+    assert!(bench.lease().probe);
+    // Set back by no more than a time server may, it holds.
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    bench.meet("alpha", &unpaid());
+    bench.now = Time::from_millis(bench.now.as_millis() - 30_000);
+    assert_eq!(bench.view("alpha").reason, Some("payment"));
+}
+
+#[test]
 fn a_clock_set_back_a_little_keeps_what_stands() {
     let mut bench = bench();
     bench.now = Time::from_millis(noon().as_millis() - 5000);

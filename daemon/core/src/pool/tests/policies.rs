@@ -66,6 +66,36 @@ fn failover_goes_to_the_policys_choice_and_by_default_to_the_next() {
 }
 
 #[test]
+fn an_account_that_is_full_for_a_moment_stays_the_one_in_use() {
+    let mut bench = Bench::auto(drain(), &["alpha", "beta"]);
+    // An hour apart: too little for a switch.
+    read(&mut bench, "beta", (90.0, 5 * HOUR), (90.0, 25 * HOUR));
+    read(&mut bench, "alpha", (90.0, 5 * HOUR), (90.0, DAY));
+    let alpha = bench.view("alpha").reading.unwrap().0;
+    bench.read("alpha", &Quota { parallel_limit: Some(1), ..alpha });
+    let session = |number| Some(SessionId([number; 8]));
+    let lease = |bench: &mut Bench, number, tried: &[Fingerprint]| {
+        bench.pool.lease(&Demand { tried, session: session(number), ..Demand::default() }, bench.now).unwrap()
+    };
+    let busy = lease(&mut bench, 1, &[]);
+    assert_eq!(&*busy.key.label, "alpha");
+    let lent = lease(&mut bench, 1, &[]);
+    let placed = lease(&mut bench, 2, &[]);
+    let retried = lease(&mut bench, 1, &[key("alpha").fingerprint]);
+    assert!([&lent, &placed, &retried].iter().all(|lease| &*lease.key.label == "beta"));
+    for lease in [busy, lent, placed, retried] {
+        bench.end(lease, &Outcome::Completed);
+    }
+    let next = lease(&mut bench, 3, &[]);
+    assert_eq!(&*next.key.label, "alpha", "it expires first");
+    // One that is out gives the place up.
+    bench.end(next, &refused_for(403, Row::QuotaWeek, HOUR));
+    assert_eq!(&*lease(&mut bench, 3, &[]).key.label, "beta");
+    bench.pass(HOUR);
+    assert_eq!(&*lease(&mut bench, 4, &[]).key.label, "beta");
+}
+
+#[test]
 fn drain_leaves_an_account_that_refuses() {
     let mut bench = Bench::auto(drain(), &["alpha", "beta"]);
     read(&mut bench, "alpha", (90.0, HOUR), (90.0, DAY));
@@ -170,6 +200,28 @@ fn a_reading_without_room_tests_nothing_and_a_restart_forgets_nothing() {
     read(&mut bench, "alpha", (90.0, HOUR), (40.0, 3 * DAY));
     bench.restart();
     assert!(probes(&mut bench));
+}
+
+#[test]
+fn quota_that_is_bought_after_a_refusal_is_tested_by_one_request() {
+    let mut bench = refused_week();
+    let charged = |bench: &Bench| Quota {
+        extra_left: true,
+        ..quota("alpha", &[("5h", 90.0, HOUR), ("7d", 0.0, 3 * DAY)], bench.now)
+    };
+    bench.pass(10 * MINUTE);
+    let reading = charged(&bench);
+    bench.read("alpha", &reading);
+    assert!(!probes(&mut bench), "the wallet may have been full beside the refusal");
+    bench.pass(10 * MINUTE);
+    let reading = charged(&bench);
+    bench.read("alpha", &reading);
+    assert!(probes(&mut bench));
+    bench.pool.rotate(Some("alpha"), bench.now).unwrap();
+    let probe = bench.lease_of("alpha");
+    assert!(probe.probe);
+    bench.end(probe, &Outcome::Completed);
+    assert_eq!(bench.state("alpha"), KeyState::Warn, "the window is empty all the same");
 }
 
 #[test]

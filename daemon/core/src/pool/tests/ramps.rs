@@ -1,6 +1,7 @@
 //! Accounts that are taken up step by step.
 
 use super::*;
+use crate::policy::Policy;
 
 /// How many more attempts the pool grants at this moment.
 fn grants(bench: &mut Bench) -> Vec<Lease> {
@@ -79,6 +80,82 @@ fn after_a_failover() {
     assert!(more.iter().all(|lease| &*lease.key.label == "beta"));
     assert_eq!(more.len(), 2);
     bench.end(first, &Outcome::Completed);
+}
+
+/// In auto mode: alpha, which everything lives at, and beta and gamma, which are idle.
+fn all_at_alpha(policy: Policy) -> Bench {
+    let mut bench = Bench::auto(Rules { policy, ..Rules::default() }, &["alpha", "beta", "gamma"]);
+    for (label, days) in [("alpha", 1), ("beta", 3), ("gamma", 6)] {
+        let reading = quota(label, &[("7d", 90.0, days * DAY)], bench.now);
+        bench.read(label, &reading);
+    }
+    bench
+}
+
+fn lease_for(bench: &mut Bench, session: u8) -> Option<Lease> {
+    let session = Some(SessionId([session; 8]));
+    bench.pool.lease(&Demand { session, ..Demand::default() }, bench.now).ok()
+}
+
+/// Ends all but one lease well, and that one with an empty week.
+fn runs_dry(bench: &mut Bench, mut leases: Vec<Lease>) {
+    assert!(leases.iter().all(|lease| &*lease.key.label == "alpha"));
+    let last = leases.pop().unwrap();
+    leases.into_iter().for_each(|lease| drop(bench.end(lease, &Outcome::Completed)));
+    bench.end(last, &refused(403, Row::QuotaWeek));
+}
+
+#[test]
+fn the_account_that_takes_over_from_one_that_ran_dry_is_ramped_up() {
+    let mut bench = all_at_alpha(Policy::Drain);
+    let leases: Vec<Lease> = (0..10).map(|_| bench.lease()).collect();
+    runs_dry(&mut bench, leases);
+    let _first = bench.lease_of("beta");
+    assert_eq!(bench.view("beta").ramp, Some(1));
+    pass_millis(&mut bench, 250);
+    let _second = bench.lease_of("beta");
+    assert_eq!(bench.view("beta").ramp, Some(2));
+}
+
+#[test]
+fn so_are_those_to_which_its_sessions_move_each_once() {
+    let mut bench = all_at_alpha(Policy::Drain);
+    let leases: Vec<Lease> = (0..10).map(|session| lease_for(&mut bench, session).unwrap()).collect();
+    runs_dry(&mut bench, leases);
+    let moved: Vec<Lease> = (0..9).filter_map(|session| lease_for(&mut bench, session)).collect();
+    let labels: Vec<&str> = moved.iter().map(|lease| &*lease.key.label).collect();
+    assert_eq!(labels, ["beta", "gamma"], "the others wait");
+    pass_millis(&mut bench, 250);
+    let more: Vec<Lease> = (0..9).filter_map(|session| lease_for(&mut bench, session)).collect();
+    assert_eq!(more.len(), 2);
+    // The last one comes when the ramps are over: it begins none.
+    bench.pass(10);
+    let last = lease_for(&mut bench, 9).unwrap();
+    assert_eq!((last.decision.placement, bench.view(&last.key.label).ramp), (Placement::Moved, None));
+    // Alpha serves again, and runs dry again.
+    bench.pool.unblock(None, bench.now);
+    bench.pool.set_keys(keys(&["alpha"]), bench.now);
+    let again = lease_for(&mut bench, 20).unwrap();
+    bench.pool.set_keys(keys(&["alpha", "beta", "gamma"]), bench.now);
+    runs_dry(&mut bench, vec![again]);
+    let next = lease_for(&mut bench, 20).unwrap();
+    assert!(bench.view(&next.key.label).ramp.is_some());
+}
+
+#[test]
+fn neither_a_turn_nor_what_is_lent_begins_a_ramp() {
+    let mut bench = all_at_alpha(Policy::RoundRobin);
+    let turns: Vec<Lease> = (0..30).map(|_| bench.lease()).collect();
+    assert!(["alpha", "beta", "gamma"].iter().all(|label| bench.view(label).ramp.is_none()));
+    for lease in turns {
+        bench.end(lease, &Outcome::Completed);
+    }
+    let mut bench = all_at_alpha(Policy::Drain);
+    let lease = lease_for(&mut bench, 1).unwrap();
+    bench.end(lease, &refused_for(429, Row::RateLimited, 5));
+    let lent = lease_for(&mut bench, 1).unwrap();
+    assert_eq!((&*lent.key.label, lent.decision.placement), ("beta", Placement::LentOut));
+    assert_eq!(bench.view("beta").ramp, None);
 }
 
 #[test]

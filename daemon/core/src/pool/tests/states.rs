@@ -1,6 +1,7 @@
 //! What makes a key ready, warn, cooling, blocked or disabled.
 
 use super::*;
+use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 
 #[test]
@@ -25,6 +26,76 @@ fn under_20_percent_in_the_worst_window_is_warn() {
     let reason = |bench: &Bench| bench.view("alpha").reason;
     bench.left("alpha", 3.0);
     assert_eq!(reason(&bench), Some("low_quota"));
+}
+
+/// A pool of three that has learnt what a token takes of alpha's five hours; by now 12 % of them must be left.
+fn alpha_used_up_since_its_reading() -> Bench {
+    let mut bench = Bench::auto(Rules::default(), &["alpha", "beta", "gamma"]);
+    let uses = |bench: &mut Bench, input: u64| {
+        let mut lease = bench
+            .pool
+            .lease(
+                &Demand { tried: &[key("beta").fingerprint, key("gamma").fingerprint], ..Demand::default() },
+                bench.now,
+            )
+            .unwrap();
+        lease.tokens = Tokens { input, cached: 0, output: 0 };
+        bench.end(lease, &Outcome::Completed);
+    };
+    for (label, percent) in [("alpha", 90.0), ("beta", 50.0), ("gamma", 30.0)] {
+        bench.left(label, percent);
+    }
+    uses(&mut bench, 20_000);
+    bench.pass(MINUTE);
+    bench.left("alpha", 70.0);
+    assert_eq!(bench.state("alpha"), KeyState::Ready);
+    uses(&mut bench, 58_000);
+    bench
+}
+
+#[test]
+fn what_went_through_since_the_reading_counts_as_it_is_shown() {
+    let bench = alpha_used_up_since_its_reading();
+    let view = bench.view("alpha");
+    let figure = &view.figures[0].figure;
+    assert_eq!((figure.left_percent.round(), figure.source), (12.0, crate::ledger::Source::Ledger));
+    assert_eq!((view.state, view.reason), (KeyState::Warn, Some("low_quota")));
+    assert_eq!(bench.state("beta"), KeyState::Ready);
+}
+
+#[test]
+fn a_key_that_was_used_up_since_its_reading_stands_back() {
+    let mut bench = alpha_used_up_since_its_reading();
+    assert_eq!(bench.serve_many(4), "beta gamma beta gamma");
+    bench.pool.set_rules(Rules { allowed: true, include_warn: true, ..Rules::default() });
+    assert!(bench.serve_many(3).contains("alpha"));
+
+    let mut bench = alpha_used_up_since_its_reading();
+    let rotated = bench.pool.rotate(None, bench.now).unwrap();
+    assert_eq!((&*rotated.active.label, rotated.state), ("beta", KeyState::Ready), "beta has the most left");
+}
+
+#[test]
+fn what_was_left_at_another_host_is_not_this_ones() {
+    let mut bench = Bench::new(failover(), &["alpha"]);
+    bench.left("alpha", 3.0);
+    let elsewhere = BaseUrl::parse("https://api.kimi.ai/coding/v1").unwrap();
+    bench.pool.set_keys(vec![Key { base_url: elsewhere, ..key("alpha") }], bench.now);
+    let view = bench.view("alpha");
+    assert_eq!((view.state, view.figures.len(), view.reading), (KeyState::Ready, 0, None));
+}
+
+#[test]
+fn a_key_that_brings_an_older_reading_changes_nothing_of_its_accounts() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
+    bench.one_account(&["alpha", "beta"]);
+    bench.pool.set_keys(keys(&["beta"]), bench.now);
+    bench.pass(MINUTE);
+    let low = quota("account", &[("5h", 3.0, HOUR)], bench.now);
+    bench.read("beta", &low);
+    bench.pool.set_keys(keys(&["alpha", "beta"]), bench.now);
+    bench.restart();
+    assert_eq!((bench.state("alpha"), bench.state("beta")), (KeyState::Warn, KeyState::Warn));
 }
 
 #[test]
