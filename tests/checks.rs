@@ -1,8 +1,10 @@
 //! `.ci/run` on a machine that lacks Rust.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+
+use kmi_tests::harness::programs;
 
 /// What it says on standard error, and what it asked `apt-get` for, where the system offers rustup as `candidate`.
 fn run_without_rust(candidate: &str) -> (Option<i32>, String, String) {
@@ -23,8 +25,7 @@ fn run_without_rust(candidate: &str) -> (Option<i32>, String, String) {
         ("cc", "exit 0".to_owned()),
     ] {
         let path = bin.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{does}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        programs::write(&path, format!("#!/bin/sh\n{does}\n"));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/run");
     let mut command = Command::new(bin.join("bash"));

@@ -1,14 +1,13 @@
 //! `daemon.restart` and `kmi proxy-restart`: one kmid takes over from another.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::wait::eventually;
-use kmi_tests::harness::{Connection, Daemon, End, Request, Setup, cli, process};
+use kmi_tests::harness::{Connection, Daemon, End, Request, Setup, cli, process, programs};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -182,9 +181,7 @@ async fn nothing_is_refused_cut_or_counted_twice() {
 /// A program in the place of kmid, as a broken upgrade would leave one.
 fn replace(daemon: &Daemon, script: &str) {
     let path = daemon.home.path().join("bin/kmid");
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    programs::write(&path, script);
 }
 
 #[tokio::test]
@@ -231,7 +228,7 @@ async fn a_start_that_fails_leaves_the_old_one_serving_and_writing() {
     // The real program again: an upgrade in place.
     let path = daemon.home.path().join("bin/kmid");
     std::fs::remove_file(&path).unwrap();
-    std::fs::copy(&binaries().kmid, &path).unwrap();
+    programs::copy(&binaries().kmid, &path);
     let ran = daemon.kmi(&["proxy-restart"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     daemon.followed().await;

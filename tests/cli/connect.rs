@@ -117,11 +117,9 @@ async fn snippets_for_other_programs() {
 
 #[tokio::test]
 async fn kimi_runs_the_named_program_with_the_persons_model() {
-    use std::os::unix::fs::PermissionsExt;
     let (daemon, _) = started(Setup::dry_run()).await;
     let script = "#!/bin/sh\n# node_modules/@moonshot-ai/kimi-code\nenv | sort\necho \"args: $*\"\nexit 7\n";
-    let fake = daemon.home.write("elsewhere/kimi-of-mine", script);
-    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let fake = daemon.home.program("elsewhere/kimi-of-mine", script);
     let kmi = kmi_tests::harness::binaries::binaries().kmi.display().to_string();
     let run = async |bin: &str| {
         let script = format!("KMI_KIMI_BIN='{bin}' exec '{kmi}' kimi -p hello");
@@ -146,11 +144,9 @@ async fn kimi_runs_the_named_program_with_the_persons_model() {
 
 #[tokio::test]
 async fn kimi_looks_into_the_config_of_kimi_cli() {
-    use std::os::unix::fs::PermissionsExt;
     let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
     let script = "#!/bin/sh\n# imports kimi_cli\nenv | grep ^KIMI_ | sort\n";
-    let fake = daemon.home.write("elsewhere/kimi", script);
-    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let fake = daemon.home.program("elsewhere/kimi", script);
     let kmi = kmi_tests::harness::binaries::binaries().kmi.display().to_string();
     let run = async |config: Option<String>| {
         if let Some(config) = config {

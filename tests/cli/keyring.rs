@@ -33,8 +33,7 @@ esac
 
 /// A HOME whose PATH has the stand-in first.
 fn with_stand_in(setup: Setup) -> Setup {
-    let bin = setup.home().write("bin/secret-tool", STAND_IN);
-    fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
+    let bin = setup.home().program("bin/secret-tool", STAND_IN);
     let bin = bin.parent().unwrap();
     fs::create_dir(bin.join("keyring")).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());

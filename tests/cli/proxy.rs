@@ -89,10 +89,8 @@ async fn stop_drains_and_force_does_not() {
 
 #[tokio::test]
 async fn kimi_runs_the_client_with_the_proxy_wired_in_and_its_exit_status() {
-    use std::os::unix::fs::PermissionsExt;
     let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
-    let fake = daemon.home.write("bin/kimi", "#!/bin/sh\nenv | sort\necho \"args: $*\"\nexit 42\n");
-    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let fake = daemon.home.program("bin/kimi", "#!/bin/sh\nenv | sort\necho \"args: $*\"\nexit 42\n");
     let path = format!("{}:{}", fake.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let kmi = kmi_tests::harness::binaries::binaries().kmi.display().to_string();
     let script = format!("PATH='{path}' exec '{kmi}' kimi --print 'hello there'");

@@ -1,12 +1,11 @@
 //! `kmi service restart`: another process becomes the service, and systemd goes along.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::user_manager::UserManager;
 use kmi_tests::harness::wait::{eventually, within};
-use kmi_tests::harness::{Connection, End, Request};
+use kmi_tests::harness::{Connection, End, Request, programs};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
 use serde_json::json;
 
@@ -102,17 +101,10 @@ async fn a_new_process_that_crashes_is_started_again() {
 /// Both programs in a folder of their own, where one can be replaced. Returns kmi.
 fn copied(manager: &UserManager) -> PathBuf {
     let bin = manager.home.path().join("bin");
-    std::fs::create_dir_all(&bin).unwrap();
     for program in [&binaries().kmi, &binaries().kmid] {
-        std::fs::copy(program, bin.join(program.file_name().unwrap())).unwrap();
+        programs::copy(program, &bin.join(program.file_name().unwrap()));
     }
     bin.join("kmi")
-}
-
-fn replace(path: &Path, with: &[u8]) {
-    std::fs::remove_file(path).unwrap();
-    std::fs::write(path, with).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[tokio::test]
@@ -123,7 +115,7 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
     let installed = manager.run(&kmi, &["service", "install"]).await;
     assert_eq!(installed.code, 0, "{installed:?}");
     let pid = manager.pid().await;
-    replace(&kmid, b"#!/bin/sh\nexit 3\n");
+    programs::write(&kmid, b"#!/bin/sh\nexit 3\n");
     let failed = manager.run(&kmi, &["service", "restart"]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.err.contains("exit status: 3") && failed.err.contains("serves as before"), "{failed:?}");
@@ -131,7 +123,7 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
     is_alone(&manager, pid).await;
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);
 
-    replace(&kmid, &std::fs::read(&binaries().kmid).unwrap());
+    programs::write(&kmid, std::fs::read(&binaries().kmid).unwrap());
     let done = manager.run(&kmi, &["service", "restart"]).await;
     assert_eq!(done.code, 0, "{done:?}");
     let next = manager.pid().await;

@@ -17,9 +17,9 @@ use super::cli::{self, Ran};
 use super::control::{Control, RpcError};
 use super::downstream::{Answer, Connection};
 use super::home::Home;
-use super::process;
 use super::request::Request;
 use super::wait::{eventually, within};
+use super::{process, programs};
 use crate::upstream::Upstream;
 
 /// What a daemon is to be started with.
@@ -97,8 +97,7 @@ impl Setup {
     #[must_use]
     pub fn from_copy(mut self) -> Self {
         let copy = self.home.path().join("bin/kmid");
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(&binaries().kmid, &copy).unwrap();
+        programs::copy(&binaries().kmid, &copy);
         self.program = Some(copy);
         self
     }

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::programs;
+
 /// A HOME with a state directory, a key directory, and an environment.
 #[derive(Debug)]
 pub struct Home {
@@ -92,6 +94,13 @@ impl Home {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A program below the home, `path` as in [`Home::write`]. Returns where it is.
+    pub fn program(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(path);
+        programs::write(&path, content);
         path
     }
 

@@ -10,6 +10,7 @@ pub mod home;
 pub mod machine;
 pub mod needs;
 pub mod process;
+pub mod programs;
 pub mod request;
 pub mod require;
 pub mod tmux;
