@@ -37,7 +37,7 @@ async fn installed_it_serves_and_uninstalled_it_leaves_nothing() {
     let installed = manager.kmi_does(&["service", "install"]).await;
     let proxy = manager.proxy();
     assert!(installed.out.contains(&format!("it serves http://{proxy}/")), "{installed:?}");
-    assert!(installed.out.contains("to undo this: kmi service uninstall"), "{installed:?}");
+    assert!(installed.out.contains("to undo this: `kmi service uninstall`"), "{installed:?}");
     for file in would["files"].as_array().unwrap() {
         let written = std::fs::read_to_string(file["path"].as_str().unwrap()).unwrap();
         assert_eq!(file["content"], written, "what was written is what was shown");
