@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use kmid_config::zone_files;
 use kmid_core::pool::view::PoolView;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::client::Shot;
@@ -28,6 +28,8 @@ use self::table::{Entry, Look};
 const PIPED_REQUESTS: u64 = 20;
 /// From one request's start to the next one's, unless the first takes longer.
 const EVERY: Duration = Duration::from_millis(350);
+/// From Ctrl-C to the end of the request under way, which takes about a quarter of a second.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// A reader that takes nothing for so long does not get the summary.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 /// Where the terminal does not tell its size.
@@ -86,7 +88,8 @@ pub struct Summary {
 }
 
 /// Sends requests to the proxy at `url` (`http://127.0.0.1:PORT/kmi-rotor/v1`) and shows what happens, until the
-/// number of requests is reached or it is cancelled. A request under way when cancelled is given up.
+/// number of requests is reached or it is cancelled. A request under way when cancelled ends, unless that takes
+/// [`LAST_REQUEST`].
 pub async fn run<W: AsyncWrite + Unpin>(
     url: &str,
     view: impl Fn() -> PoolView,
@@ -101,18 +104,23 @@ pub async fn run<W: AsyncWrite + Unpin>(
     let work = async {
         screen.write(&table::intro(url)).await?;
         while most.is_none_or(|most| story.requests < most) {
-            ticks.tick().await;
+            if cancel.run_until_cancelled(ticks.tick()).await.is_none() {
+                return Ok(End::Cancelled);
+            }
             let shot = client::ask(url, story.requests + 1).await;
             let now = view();
             let events = story.tell(&shot, &now);
             screen.show(shot, events, &now, &story).await?;
         }
-        Ok::<_, io::Error>(())
+        Ok::<_, io::Error>(End::Enough)
     };
-    let end = match cancel.run_until_cancelled(work).await {
-        None => End::Cancelled,
-        Some(Ok(())) => End::Enough,
-        Some(Err(_)) => End::OutputClosed,
+    let out_of_time = async {
+        cancel.cancelled().await;
+        sleep(LAST_REQUEST).await;
+    };
+    let end = tokio::select! {
+        end = work => end.unwrap_or(End::OutputClosed),
+        () = out_of_time => End::Cancelled,
     };
     if end != End::OutputClosed {
         let text = table::summary(&story, &view(), &screen.look());

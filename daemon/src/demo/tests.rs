@@ -310,6 +310,35 @@ async fn on_a_terminal_it_goes_on_until_cancelled_and_then_sums_up() {
     assert!(text.contains(" requests in "));
 }
 
+#[tokio::test]
+async fn a_request_under_way_when_it_is_cancelled_is_answered_and_counted() {
+    let proxy = FakeProxy::bind().await;
+    let (url, cancel, mut out) = (proxy.url(), CancellationToken::new(), Vec::new());
+    let running = run(&url, proxy.view(), options(&mut out, false, None), cancel.clone());
+    let cancelled_within_the_third = async {
+        for number in 1..=3 {
+            let (stream, _) = proxy.listener.accept().await.unwrap();
+            let (cancel, proxy) = (cancel.clone(), &proxy);
+            let service = service_fn(move |_| {
+                let cancel = cancel.clone();
+                async move {
+                    if number == 3 {
+                        cancel.cancel();
+                        // Whoever gives up when cancelled has had its turn by then.
+                        tokio::task::yield_now().await;
+                    }
+                    Ok::<_, Infallible>(proxy.answer(number))
+                }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        }
+    };
+    let (summary, ()) = tokio::join!(running, cancelled_within_the_third);
+    assert_eq!((summary.end, summary.requests, summary.answered), (End::Cancelled, 3, 3));
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("#3 ") && text.contains(": 3 answered, 0 failed\n"), "{text}");
+}
+
 /// A pipe whose reader has gone.
 #[tokio::test]
 async fn a_reader_that_goes_away_ends_it_quietly() {
@@ -322,7 +351,7 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 /// A pipe whose reader stops after a byte: cancelling still ends it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_reads_nothing_more_does_not_hold_it() {
     let proxy = FakeProxy::bind().await;
     let (near, mut far) = tokio::io::duplex(64);
