@@ -8,6 +8,7 @@ pub mod story;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::VecDeque;
 use std::io;
@@ -102,7 +103,7 @@ pub async fn run<W: AsyncWrite + Unpin>(
     let mut story = Story::new(&view());
     let mut screen = Screen::new(options);
     let work = async {
-        screen.write(&table::intro(url)).await?;
+        screen.introduce(url).await?;
         while most.is_none_or(|most| story.requests < most) {
             if cancel.run_until_cancelled(ticks.tick()).await.is_none() {
                 return Ok(End::Cancelled);
@@ -142,18 +143,31 @@ struct Screen<W> {
     options: Options<W>,
     entries: VecDeque<Entry>,
     drawn: usize,
+    /// Rows of the introduction, which stays in sight where there is room for both.
+    head: usize,
 }
 
 impl<W: AsyncWrite + Unpin> Screen<W> {
     fn new(options: Options<W>) -> Self {
-        Self { options, entries: VecDeque::new(), drawn: 0 }
+        Self { options, entries: VecDeque::new(), drawn: 0, head: 0 }
     }
 
     fn look(&self) -> Look {
-        let (width, height) = terminal_size::terminal_size()
-            .map_or(USUAL_SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        let (width, height) = match terminal_size::terminal_size() {
+            _ if !self.options.terminal => (usize::MAX, usize::MAX),
+            Some((width, height)) => (usize::from(width.0), usize::from(height.0)),
+            None => USUAL_SIZE,
+        };
         let colour = self.options.terminal && self.options.colour;
-        Look { width, height, colour, timezone: self.options.timezone.clone() }
+        let timezone = self.options.timezone.clone();
+        Look { width, height: height.saturating_sub(self.head), colour, timezone }
+    }
+
+    async fn introduce(&mut self, url: &str) -> io::Result<()> {
+        let look = self.look();
+        let text = table::intro(url, &look);
+        self.head = table::rows(&text, &look);
+        self.write(&text).await
     }
 
     async fn show(
