@@ -90,7 +90,7 @@ pub struct Summary {
 
 /// Sends requests to the proxy at `url` (`http://127.0.0.1:PORT/kmi-rotor/v1`) and shows what happens, until the
 /// number of requests is reached or it is cancelled. A request under way when cancelled ends, unless that takes
-/// [`LAST_REQUEST`].
+/// more than two seconds.
 pub async fn run<W: AsyncWrite + Unpin>(
     url: &str,
     view: impl Fn() -> PoolView,
