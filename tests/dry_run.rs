@@ -129,6 +129,7 @@ async fn ctrl_c_ends_the_demo_with_its_summary() {
     for label in ["alpha", "beta", "gamma"] {
         assert!(rest.contains(label), "the summary names every key: {rest}");
     }
+    assert!(rest.contains(" answered, 0 failed\n"), "the end is no failure: {rest}");
     let left: Vec<_> = std::fs::read_dir(&scratch).unwrap().flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "the demo left files: {left:?}");
 }

@@ -80,8 +80,13 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// End after so many requests (in a pipe: 20 unless told otherwise)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub(crate) requests: Option<u64>,
+}
+
+fn at_least_one(text: &str) -> Result<u64, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("it takes a whole number, 1 or more")
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +123,16 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_sends_at_least_one_request() {
+        for wrong in ["0", "-1", "1.5", "many", ""] {
+            let error = Cli::try_parse_from(["kmid", "demo", "--requests", wrong]).unwrap_err().to_string();
+            assert!(error.contains("it takes a whole number, 1 or more"), "{error}");
+        }
+        let cli = Cli::try_parse_from(["kmid", "demo", "--requests", "1"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Demo(Demo { requests: Some(1) }))));
     }
 
     #[test]

@@ -89,36 +89,57 @@ pub fn start(
 pub async fn show(start: Start, requests: Option<u64>) -> Result<(), AppError> {
     let no_color = start.loaded.settings.no_color;
     let timezone = start.loaded.settings.timezone.clone();
-    let app = App::start(start).await?;
+    let mut app = App::start(start).await?;
     let url = app.proxy_url().to_owned();
-    let state = std::sync::Arc::clone(app.state());
+    let state = Arc::clone(app.state());
+    let load = app.with_own_load();
     let terminal = std::io::stdout().is_terminal();
     let mut options = Options::new(tokio::io::stdout(), terminal, terminal && !no_color);
     options.requests = requests;
     options.timezone = timezone;
-    let ended = CancellationToken::new();
-    // Ctrl-C reaches the daemon's signal handler; it ends the daemon's run, and the load with it.
-    let load = {
-        let ended = ended.clone();
-        let stop = CancellationToken::new();
-        let daemon = app.run(stop.clone());
-        async move {
-            let mut daemon = std::pin::pin!(daemon);
-            let mut load = std::pin::pin!(run(&url, || state.view(), options, ended.clone()));
-            tokio::select! {
-                _ = &mut load => {
-                    stop.cancel();
-                    daemon.await
-                }
-                done = &mut daemon => {
-                    ended.cancel();
-                    load.await;
-                    done
-                }
-            }
-        }
+    let stop = CancellationToken::new();
+    // Ctrl-C reaches the daemon's signal handler, which ends the load before it drains.
+    let serving = async {
+        let ended = app.run(stop.clone()).await;
+        load.stop.cancel();
+        ended
     };
-    let (logging, result) = load.await;
-    logging.close();
+    let loading = async {
+        run(&url, || state.view(), options, load.stop.clone()).await;
+        load.ended.cancel();
+        stop.cancel();
+    };
+    let ((closing, result), ()) = tokio::join!(serving, loading);
+    closing.close();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_daemon_drains_only_when_its_own_load_has_ended() {
+        let folder = DemoFolder::make().unwrap();
+        let (start, _instance) = super::start(&folder, &Outside::capture()).unwrap();
+        let mut app = App::start(start).await.unwrap();
+        let address = app.proxy_url().split('/').nth(2).unwrap().to_owned();
+        let (load, drain, stop) = (app.with_own_load(), app.ending.drain.clone(), CancellationToken::new());
+        let daemon = app.run(stop.clone());
+        let loading = async {
+            stop.cancel();
+            load.stop.cancelled().await;
+            assert!(!drain.is_cancelled(), "it drains while the load still sends");
+            TcpStream::connect(&address).await.unwrap();
+            assert!(!drain.is_cancelled(), "it did not wait");
+            load.ended.cancel();
+        };
+        let ((closing, result), ()) = tokio::join!(daemon, loading);
+        closing.close();
+        result.unwrap();
+        assert!(drain.is_cancelled());
+        TcpStream::connect(&address).await.unwrap_err();
+    }
 }

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::keys::KeyRoom;
 use self::restart::{PREDECESSOR, Restart, copies, under_way};
 use self::service::{Pulses, Report};
-pub use self::stop::Closing;
+pub use self::stop::{Closing, OwnLoad};
 use crate::client_config::Homes;
 use crate::command::Command;
 use crate::control;
@@ -147,6 +147,8 @@ pub struct App {
     /// Processes that still finish requests from before this one.
     behind: Arc<AtomicU32>,
     to_predecessor: ToPredecessor,
+    /// Requests that this process sends to itself.
+    own_load: Option<OwnLoad>,
 }
 
 impl App {
@@ -311,7 +313,13 @@ impl App {
             held,
             behind,
             to_predecessor,
+            own_load: None,
         })
+    }
+
+    /// For a load of this process on its own proxy: the daemon ends it, and waits for its end, before it drains.
+    pub fn with_own_load(&mut self) -> OwnLoad {
+        self.own_load.insert(OwnLoad::default()).clone()
     }
 
     /// What to point a client at.

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::App;
 use super::restart::PREDECESSOR;
 use crate::command::Command;
@@ -22,6 +24,15 @@ pub struct Closing {
     relay: Option<Relay>,
 }
 
+/// Requests that this process sends to its own proxy, as the demo does: refused ones would look like a fault.
+#[derive(Debug, Clone, Default)]
+pub struct OwnLoad {
+    /// No new request from now on.
+    pub stop: CancellationToken,
+    /// The last answer has come.
+    pub ended: CancellationToken,
+}
+
 impl Closing {
     /// Writes out the log, or tells the successor the rest of it. Blocks; events after this are lost.
     pub fn close(self) {
@@ -38,6 +49,11 @@ impl App {
     pub(super) async fn drain(&mut self, longest: Option<Duration>) {
         let drain = self.settings.load().proxy_drain;
         let deadline = longest.map_or(drain, |longest| longest.min(drain));
+        if let Some(load) = &self.own_load {
+            load.stop.cancel();
+            // One that takes longer is treated as anybody's.
+            let _ = tokio::time::timeout(deadline, load.ended.cancelled()).await;
+        }
         tracing::info!(
             in_flight = self.state.requests().in_flight,
             seconds = deadline.as_secs(),

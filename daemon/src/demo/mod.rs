@@ -8,6 +8,7 @@ pub mod story;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 use kmid_config::zone_files;
 use kmid_core::pool::view::PoolView;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::client::Shot;
@@ -28,6 +29,8 @@ use self::table::{Entry, Look};
 const PIPED_REQUESTS: u64 = 20;
 /// From one request's start to the next one's, unless the first takes longer.
 const EVERY: Duration = Duration::from_millis(350);
+/// From Ctrl-C to the end of the request under way, which takes about a quarter of a second.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// A reader that takes nothing for so long does not get the summary.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 /// Where the terminal does not tell its size.
@@ -86,7 +89,8 @@ pub struct Summary {
 }
 
 /// Sends requests to the proxy at `url` (`http://127.0.0.1:PORT/kmi-rotor/v1`) and shows what happens, until the
-/// number of requests is reached or it is cancelled. A request under way when cancelled is given up.
+/// number of requests is reached or it is cancelled. A request under way when cancelled ends, unless that takes
+/// more than two seconds.
 pub async fn run<W: AsyncWrite + Unpin>(
     url: &str,
     view: impl Fn() -> PoolView,
@@ -99,20 +103,25 @@ pub async fn run<W: AsyncWrite + Unpin>(
     let mut story = Story::new(&view());
     let mut screen = Screen::new(options);
     let work = async {
-        screen.write(&table::intro(url)).await?;
+        screen.introduce(url).await?;
         while most.is_none_or(|most| story.requests < most) {
-            ticks.tick().await;
+            if cancel.run_until_cancelled(ticks.tick()).await.is_none() {
+                return Ok(End::Cancelled);
+            }
             let shot = client::ask(url, story.requests + 1).await;
             let now = view();
             let events = story.tell(&shot, &now);
             screen.show(shot, events, &now, &story).await?;
         }
-        Ok::<_, io::Error>(())
+        Ok::<_, io::Error>(End::Enough)
     };
-    let end = match cancel.run_until_cancelled(work).await {
-        None => End::Cancelled,
-        Some(Ok(())) => End::Enough,
-        Some(Err(_)) => End::OutputClosed,
+    let out_of_time = async {
+        cancel.cancelled().await;
+        sleep(LAST_REQUEST).await;
+    };
+    let end = tokio::select! {
+        end = work => end.unwrap_or(End::OutputClosed),
+        () = out_of_time => End::Cancelled,
     };
     if end != End::OutputClosed {
         let text = table::summary(&story, &view(), &screen.look());
@@ -134,18 +143,31 @@ struct Screen<W> {
     options: Options<W>,
     entries: VecDeque<Entry>,
     drawn: usize,
+    /// Rows of the introduction, which stays in sight where there is room for both.
+    head: usize,
 }
 
 impl<W: AsyncWrite + Unpin> Screen<W> {
     fn new(options: Options<W>) -> Self {
-        Self { options, entries: VecDeque::new(), drawn: 0 }
+        Self { options, entries: VecDeque::new(), drawn: 0, head: 0 }
     }
 
     fn look(&self) -> Look {
-        let (width, height) = terminal_size::terminal_size()
-            .map_or(USUAL_SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        let (width, height) = match terminal_size::terminal_size() {
+            _ if !self.options.terminal => (usize::MAX, usize::MAX),
+            Some((width, height)) => (usize::from(width.0), usize::from(height.0)),
+            None => USUAL_SIZE,
+        };
         let colour = self.options.terminal && self.options.colour;
-        Look { width, height, colour, timezone: self.options.timezone.clone() }
+        let timezone = self.options.timezone.clone();
+        Look { width, height: height.saturating_sub(self.head), colour, timezone }
+    }
+
+    async fn introduce(&mut self, url: &str) -> io::Result<()> {
+        let look = self.look();
+        let text = table::intro(url, &look);
+        self.head = table::rows(&text, &look);
+        self.write(&text).await
     }
 
     async fn show(

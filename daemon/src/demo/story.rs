@@ -30,6 +30,8 @@ pub enum Event {
     Back {
         /// The key.
         label: Arc<str>,
+        /// Another key that is active and serves: it goes on.
+        active: Option<Arc<str>>,
     },
     /// A request that another key could not serve was answered by this one.
     TookOver {
@@ -66,6 +68,8 @@ pub struct Story {
     pub answered: u64,
     /// Times that a key stopped serving.
     pub stopped: u64,
+    /// Times that a key which had stopped came back.
+    pub came_back: u64,
     /// Requests that another key took over.
     pub took_over: u64,
     /// By key, in pool order.
@@ -84,6 +88,7 @@ impl Story {
             requests: 0,
             answered: 0,
             stopped: 0,
+            came_back: 0,
             took_over: 0,
             keys: Vec::new(),
             elapsed: Duration::ZERO,
@@ -107,7 +112,14 @@ impl Story {
                     events.push(stopped(key));
                     self.stopped += 1;
                 }
-                (false, true) => events.push(Event::Back { label: Arc::clone(&key.label) }),
+                (false, true) => {
+                    self.came_back += 1;
+                    let active = serving(view).filter(|active| active.label != key.label);
+                    events.push(Event::Back {
+                        label: Arc::clone(&key.label),
+                        active: active.map(|active| Arc::clone(&active.label)),
+                    });
+                }
                 _ => {}
             }
             let failed_meanwhile = sum(&key.errors) > sum(errors);
@@ -158,6 +170,11 @@ impl Story {
     fn remember(&mut self, view: &PoolView) {
         self.before = view.keys.iter().map(|key| (Arc::clone(&key.label), (key.state, key.errors))).collect();
     }
+}
+
+/// The active key, if it can serve.
+pub(super) fn serving(view: &PoolView) -> Option<&KeyView> {
+    view.active_key().filter(|key| key.state.serves())
 }
 
 fn stopped(key: &KeyView) -> Event {

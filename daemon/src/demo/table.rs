@@ -9,7 +9,8 @@ use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::time::Time;
 
 use super::client::Shot;
-use super::story::{Event, KeyTotal, Story};
+use super::story::{Event, KeyTotal, Story, serving};
+use super::text::{cell, fit, harmless, width, wrapped};
 
 /// A line of the table's lower half.
 #[derive(Debug, Clone)]
@@ -23,9 +24,9 @@ pub enum Entry {
 /// How to draw.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// Columns of the terminal.
+    /// Columns of the terminal; without end in a pipe.
     pub width: usize,
-    /// Rows of the terminal.
+    /// Rows of the terminal, without those of the introduction.
     pub height: usize,
     /// Paint states and statuses.
     pub colour: bool,
@@ -63,19 +64,32 @@ impl Look {
     fn room(&self) -> usize {
         self.width.saturating_sub(1).clamp(20, 160)
     }
+
+    /// Sentences outside of the table, broken between words.
+    fn sentences(&self, text: &str) -> String {
+        wrapped(text, self.width.saturating_sub(1).max(20)).join("\n") + "\n"
+    }
 }
 
-/// What stands above the table, once: what this is, and how to try it.
+/// What stands above the table: what this is, and how to try it. Commands stay whole, so that they can be copied.
 #[must_use]
-pub fn intro(url: &str) -> String {
+pub fn intro(url: &str, look: &Look) -> String {
+    let what = "kmid demo: three demo keys, a simulated Kimi API; nothing leaves this machine.";
+    let how = format!("Try the proxy at {url} from another terminal:");
+    let rows = "The answer's x-kmi-key header says which key served. Shown below are the demo's own requests, not \
+                yours. Ctrl-C ends the demo.";
     format!(
-        "kmid demo: three demo keys against a simulated Kimi API. Nothing leaves this machine.\n\
-         The proxy is at {url} - try it from another terminal:\n\n  \
-         curl -i {url}/models\n  \
-         curl -i {url}/chat/completions -H \"content-type: application/json\" \
-         -d \"{{\\\"model\\\":\\\"k3\\\",\\\"messages\\\":[{{\\\"role\\\":\\\"user\\\",\\\"content\\\":\\\"hi\\\"}}]}}\"\n\n\
-         The answer's x-kmi-key header says which key served. Ctrl-C ends the demo.\n\n"
+        "{}{}\n  curl -i {url}/models\n  curl -i {url}/chat/completions -d \"{{}}\"\n\n{}\n",
+        look.sentences(what),
+        look.sentences(&how),
+        look.sentences(rows),
     )
+}
+
+/// Rows of the terminal that a text takes.
+#[must_use]
+pub fn rows(text: &str, look: &Look) -> usize {
+    text.lines().map(|line| width(line).div_ceil(look.width.max(1)).max(1)).sum()
 }
 
 /// The live part: keys above, requests below, the newest last. No line is wider than the terminal.
@@ -90,11 +104,15 @@ pub fn frame(entries: &VecDeque<Entry>, view: &PoolView, story: &Story, look: &L
     lines.push(look.paint(&fit(&Columns::of(look).header(), look.room()), Paint::Dim));
     // The key lines, three lines around the table, and one for the cursor are not the table's.
     let rows = look.height.saturating_sub(lines.len() + 2).clamp(3, 16);
-    let newest = entries.len().saturating_sub(rows);
-    lines.extend(entries.iter().skip(newest).map(|entry| match entry {
-        Entry::Shot(shot) => shot_line(shot, look),
-        Entry::Event(event) => event_line(event, look),
-    }));
+    let mut table: Vec<String> = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Shot(shot) => table.push(shot_line(shot, look)),
+            Entry::Event(event) => table.extend(event_lines(event, look)),
+        }
+    }
+    let newest = table.len().saturating_sub(rows);
+    lines.extend(table.drain(newest..));
     lines
 }
 
@@ -124,8 +142,9 @@ fn key_line(key: &KeyView, active: bool, total: Option<&KeyTotal>, look: &Look) 
         let state = look.paint(&cell(key.state.name(), 8), paint);
         return format!("{mark} {label} {state} {served:>6}");
     }
-    let left = key.reading.as_ref().and_then(|(quota, _)| quota.worst());
-    let left = left.map_or_else(|| "-".to_owned(), |w| format!("{} {:.0} %", w.name, w.percent_left));
+    let worst =
+        key.figures.iter().map(|view| &view.figure).min_by(|a, b| a.left_percent.total_cmp(&b.left_percent));
+    let left = worst.map_or_else(|| "-".to_owned(), |f| format!("{} {:.0} %", f.name, f.left_percent));
     let start = format!("{mark} {label} {served:>6} {tokens:>8}  {} ", cell(&left, 10));
     let state =
         fit(&standing(key.state, key.reason, key.until, look), look.room().saturating_sub(width(&start)));
@@ -208,13 +227,14 @@ fn shot_line(shot: &Shot, look: &Look) -> String {
     look.paint(&fit(&line, look.room()), if shot.answered() { Paint::Plain } else { Paint::Bad })
 }
 
-fn event_line(event: &Event, look: &Look) -> String {
+fn event_lines(event: &Event, look: &Look) -> Vec<String> {
     let paint = match event {
         Event::Stopped { .. } => Paint::Notice,
         Event::Failed { .. } => Paint::Bad,
         Event::Back { .. } | Event::TookOver { .. } => Paint::Good,
     };
-    look.paint(&fit(&format!("     {}", sentence(event, look)), look.room()), paint)
+    let lines = wrapped(&sentence(event, look), look.room().saturating_sub(5));
+    lines.iter().map(|line| look.paint(&fit(&format!("     {line}"), look.room()), paint)).collect()
 }
 
 fn sentence(event: &Event, look: &Look) -> String {
@@ -230,7 +250,10 @@ fn sentence(event: &Event, look: &Look) -> String {
             }
             text
         }
-        Event::Back { label } => format!("{label} is back"),
+        Event::Back { label, active: None } => format!("{label} is back"),
+        Event::Back { label, active: Some(active) } => {
+            format!("{label} is back; {}", stays(active))
+        }
         Event::TookOver { key, from } => format!("{key} took over from {}", from.join(", ")),
         Event::Failed { message } => format!("failed: {message}"),
     }
@@ -285,14 +308,23 @@ pub fn summary(story: &Story, view: &PoolView, look: &Look) -> String {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let _ = write!(
-        text,
+    let mut end = format!(
         "Keys stopped serving {}; another key took over {}.",
         count(story.stopped, "time"),
         count(story.took_over, "time")
     );
-    text.push_str(if failed == 0 && story.took_over > 0 { " The client noticed nothing.\n" } else { "\n" });
-    text
+    if failed == 0 && story.took_over > 0 {
+        end.push_str(" The client noticed nothing.");
+    }
+    if let Some(active) = serving(view).filter(|_| story.came_back > 0) {
+        let _ = write!(end, " Keys that are back wait their turn: {}.", stays(&active.label));
+    }
+    text + &look.sentences(&end)
+}
+
+/// Failover does not switch back: that would cost the prompt cache and win nothing.
+fn stays(active: &str) -> String {
+    format!("{active} stays active as long as it can serve")
 }
 
 fn count(number: u64, what: &str) -> String {
@@ -313,29 +345,4 @@ fn status(shot: &Shot) -> String {
 
 fn millis(time: Duration) -> String {
     time.as_millis().to_string()
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// Cut to `most` characters.
-fn fit(text: &str, most: usize) -> String {
-    let text = &harmless(text);
-    if width(text) <= most {
-        return text.to_owned();
-    }
-    let mut cut: String = text.chars().take(most.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
-}
-
-/// Without anything that a terminal would act on.
-fn harmless(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// Cut or filled to exactly `wide` characters.
-fn cell(text: &str, wide: usize) -> String {
-    format!("{:<wide$}", fit(text, wide))
 }

@@ -10,8 +10,9 @@ use hyper_util::rt::TokioIo;
 
 use kmid_core::kimi::quota::{Quota, Window};
 use kmid_core::kimi::usage::Tokens;
+use kmid_core::ledger::{Figure, Source};
 use kmid_core::pool::Mode;
-use kmid_core::pool::view::{ErrorCounts, KeyState, KeyView};
+use kmid_core::pool::view::{ErrorCounts, FigureView, KeyState, KeyView};
 use kmid_core::time::Time;
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
@@ -29,7 +30,19 @@ fn key(label: &str, state: KeyState, percent_left: f64) -> KeyView {
     let window =
         Window { name: "5h".into(), limit: None, used: None, percent_left, resets_at: None, length: None };
     let cooling = state == KeyState::Cooling;
+    // A refusal says more than the reading before it.
+    let (left_percent, source) = if cooling { (0.0, Source::Error) } else { (percent_left, Source::Poll) };
+    let figure = Figure {
+        name: "5h".into(),
+        left_percent,
+        source,
+        as_of: at("2026-11-23T12:00:00Z"),
+        resets_at: None,
+        burn: None,
+        empty_at: None,
+    };
     KeyView {
+        figures: vec![FigureView { figure, stale: false }],
         reason: cooling.then_some("quota"),
         until: cooling.then(|| at("2026-11-23T12:01:30Z")),
         errors: ErrorCounts { e403: u64::from(cooling), ..ErrorCounts::default() },
@@ -129,7 +142,7 @@ fn the_story_names_who_stopped_who_took_over_and_who_came_back() {
             Event::TookOver { key: "beta".into(), from: vec!["alpha".into()] },
             stopped("beta"),
             Event::Failed { message: refused(5).error.unwrap() },
-            Event::Back { label: "alpha".into() },
+            Event::Back { label: "alpha".into(), active: None },
         ]
     );
     assert_eq!((story.requests, story.answered, story.stopped, story.took_over), (6, 5, 2, 1));
@@ -146,6 +159,20 @@ fn a_change_of_key_without_a_failure_is_not_a_take_over() {
 }
 
 #[test]
+fn who_is_back_does_not_take_over_from_an_active_key_that_serves() {
+    let mut story = Story::new(&pool(Cooling, Ready));
+    let events = story.tell(&shot(1, "beta"), &pool(Ready, Ready));
+    assert_eq!(events, [Event::Back { label: "alpha".into(), active: Some("beta".into()) }]);
+    let summary = table::summary(&story, &pool(Ready, Ready), &look(usize::MAX, false));
+    assert!(
+        summary
+            .ends_with(" Keys that are back wait their turn: beta stays active as long as it can serve.\n")
+    );
+    // Without a key that serves nothing stays.
+    assert!(!table::summary(&story, &pool(Ready, Cooling), &look(80, false)).contains("stays"));
+}
+
+#[test]
 fn the_live_table_at_three_widths() {
     let (story, entries, view) = told();
     for width in [40, 80, 120] {
@@ -157,8 +184,8 @@ fn the_live_table_at_three_widths() {
 #[test]
 fn the_lines_the_intro_and_the_summary() {
     let (story, entries, view) = told();
-    let look = look(80, false);
-    let mut text = table::intro("http://127.0.0.1:54123/kmi-rotor/v1");
+    let look = look(usize::MAX, false);
+    let mut text = table::intro(URL, &look);
     for entry in &entries {
         text += &match entry {
             Entry::Shot(shot) => table::shot_text(shot, &look),
@@ -167,6 +194,35 @@ fn the_lines_the_intro_and_the_summary() {
         text.push('\n');
     }
     insta::assert_snapshot!("lines", text + &table::summary(&story, &view, &look));
+}
+
+const URL: &str = "http://127.0.0.1:54123/kmi-rotor/v1";
+
+#[test]
+fn introduction_and_summary_on_a_terminal_break_between_words_and_leave_commands_whole() {
+    let (story, _, view) = told();
+    let text = |look: &Look| table::intro(URL, look) + &table::summary(&story, &view, look);
+    insta::assert_snapshot!("sentences_80", text(&look(80, false)));
+    let whole = text(&look(usize::MAX, false));
+    for width in [20, 40, 79, 80, 120] {
+        let text = text(&look(width, false));
+        assert!(text.split_whitespace().eq(whole.split_whitespace()), "{text}");
+        for command in whole.lines().filter(|line| line.contains("curl ")) {
+            assert!(text.lines().any(|line| line == command), "{text}");
+        }
+    }
+    let longest = text(&look(80, false)).lines().map(str::len).max();
+    assert!(longest < Some(80), "{longest:?}");
+    assert_eq!(table::rows("\n12345\n1234\n", &look(4, false)), 4);
+}
+
+#[test]
+fn introduction_and_table_fit_together_on_a_usual_terminal() {
+    let (story, entries, view) = told();
+    let look = look(80, false);
+    let head = table::rows(&table::intro(URL, &look), &look);
+    let frame = table::frame(&entries, &view, &story, &Look { height: 24 - head, ..look });
+    assert!(head + frame.len() < 24, "{head} and {}", frame.len());
 }
 
 /// The text without colour sequences.
@@ -310,6 +366,35 @@ async fn on_a_terminal_it_goes_on_until_cancelled_and_then_sums_up() {
     assert!(text.contains(" requests in "));
 }
 
+#[tokio::test]
+async fn a_request_under_way_when_it_is_cancelled_is_answered_and_counted() {
+    let proxy = FakeProxy::bind().await;
+    let (url, cancel, mut out) = (proxy.url(), CancellationToken::new(), Vec::new());
+    let running = run(&url, proxy.view(), options(&mut out, false, None), cancel.clone());
+    let cancelled_within_the_third = async {
+        for number in 1..=3 {
+            let (stream, _) = proxy.listener.accept().await.unwrap();
+            let (cancel, proxy) = (cancel.clone(), &proxy);
+            let service = service_fn(move |_| {
+                let cancel = cancel.clone();
+                async move {
+                    if number == 3 {
+                        cancel.cancel();
+                        // Whoever gives up when cancelled has had its turn by then.
+                        tokio::task::yield_now().await;
+                    }
+                    Ok::<_, Infallible>(proxy.answer(number))
+                }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        }
+    };
+    let (summary, ()) = tokio::join!(running, cancelled_within_the_third);
+    assert_eq!((summary.end, summary.requests, summary.answered), (End::Cancelled, 3, 3));
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("#3 ") && text.contains(": 3 answered, 0 failed\n"), "{text}");
+}
+
 /// A pipe whose reader has gone.
 #[tokio::test]
 async fn a_reader_that_goes_away_ends_it_quietly() {
@@ -322,7 +407,7 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 /// A pipe whose reader stops after a byte: cancelling still ends it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_reads_nothing_more_does_not_hold_it() {
     let proxy = FakeProxy::bind().await;
     let (near, mut far) = tokio::io::duplex(64);
