@@ -190,7 +190,8 @@ pub(crate) fn outcome(view: &View<'_>, entry: &TraceEntry) -> String {
     }
 }
 
-fn padded(text: &str, columns: usize) -> String {
+/// The text with blanks behind it up to so many columns.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
