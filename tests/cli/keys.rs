@@ -74,6 +74,39 @@ async fn a_key_comes_from_standard_input_and_is_checked() {
 }
 
 #[tokio::test]
+async fn all_that_a_key_file_says_is_taken_over() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let url = upstream.base_url();
+    let file = format!(
+        "# mine\nexport KMI_API_KEY=\"{CANARY}\"\nKMI_KEY_LABEL='my key'\nKMI_UPSTREAM_BASE_URL={url}\n\
+         KMI_KEY_PRIORITY=3\nKMI_KEY_DISABLED=yes\nKMI_EMAIL=me@example.org\nOTHER=1\n"
+    );
+    let read = |name: &str| fs::read_to_string(daemon.home.auths_dir().join(name)).unwrap();
+    // What is only half understood is refused as a whole.
+    let bad = file.replace("PRIORITY=3", "PRIORITY=high");
+    let ran = kmi(&daemon.home, &["keys", "add"], &bad).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("KMI_KEY_PRIORITY") && ran.err.contains("into the key directory"), "{ran:?}");
+    assert_eq!(names(&daemon), ["alpha.env"]);
+    let ran = kmi(&daemon.home, &["keys", "add", "--priority", "-2"], &file).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("not taken over: OTHER"), "{ran:?}");
+    assert!(ran.out.contains("my key is in the pool") && ran.out.contains("not checked"), "{ran:?}");
+    assert_eq!(
+        read("my-key.env"),
+        format!(
+            "KMI_API_KEY={CANARY}\nKMI_KEY_LABEL='my key'\nKMI_UPSTREAM_BASE_URL={url}\nKMI_KEY_PRIORITY=-2\n\
+             KMI_KEY_DISABLED=1\nKMI_ACCOUNT_EMAIL=me@example.org\n"
+        )
+    );
+    let key = daemon.key("my key").await;
+    assert_eq!((&key["state"], &key["email"]), (&json!("disabled"), &json!("me@example.org")));
+    assert!(!upstream.keys_at("/usages").contains(&CANARY.to_owned()), "a key that is off is not asked");
+}
+
+#[tokio::test]
 async fn a_key_that_the_api_refuses_goes_again() {
     let upstream = Upstream::start().await;
     let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;

@@ -56,6 +56,10 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: Option<&(&str, Sai
         let note = Span::new(Paint::Faint, token_note(view, token));
         text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
     }
+    if status.keys.total == 0 {
+        let note = Span::new(Paint::Warn, tr!(messages, "proxy-no-keys"));
+        text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
+    }
     if status.mode == "dry-run" {
         let note = Span::new(Paint::Warn, tr!(messages, "proxy-dry-run"));
         text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));

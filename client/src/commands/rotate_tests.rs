@@ -17,6 +17,10 @@ fn rotated(previous: Option<&str>, rotated: bool, reason: &str) -> Rotated {
 fn from_to_and_why() {
     let cases = [
         rotated(Some("alpha"), true, "best"),
+        rotated(Some("alpha"), true, "fewer_errors"),
+        rotated(Some("alpha"), true, "better_state"),
+        rotated(Some("alpha"), true, "next"),
+        rotated(Some("alpha"), true, "only_one_serves"),
         rotated(None, true, "chosen"),
         rotated(Some("beta"), false, "already_best"),
         rotated(Some("alpha"), true, "reason_of_tomorrow"),

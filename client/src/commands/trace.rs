@@ -13,7 +13,7 @@ use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow;
-use crate::output::style::{Paint, Span, cut, width};
+use crate::output::style::{Paint, Span, clean, cut, width};
 use crate::output::table::{self, Column};
 use crate::output::time::of_trace;
 use crate::{tr, trace_view};
@@ -55,7 +55,10 @@ fn item_line(view: &View<'_>, item: &Value, tally: &mut Tally) -> String {
             render(view, &entry, tally)
         }
         // A line of another version: better raw than missing.
-        Err(_) => format!("{item}\n"),
+        Err(_) => {
+            tally.seen += 1;
+            format!("{item}\n")
+        }
     }
 }
 
@@ -63,13 +66,17 @@ fn item_line(view: &View<'_>, item: &Value, tally: &mut Tally) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     keys: BTreeMap<String, u64>,
+    /// Those that a key served.
     total: u64,
+    /// All lines, also those without a key.
+    seen: u64,
     first: Option<jiff::Timestamp>,
     last: Option<jiff::Timestamp>,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, entry: &TraceEntry) {
+        self.seen += 1;
         if let Some(label) = &entry.key_label {
             *self.keys.entry(label.clone()).or_default() += 1;
             self.total += 1;
@@ -89,12 +96,16 @@ impl Tally {
     /// Requests, share and rate of each key.
     pub(crate) fn render(&self, view: &View<'_>) -> String {
         let messages = view.messages;
-        if self.keys.is_empty() {
+        if self.seen == 0 {
             return format!("{}\n", tr!(messages, "trace-none"));
         }
+        if self.keys.is_empty() {
+            return String::new();
+        }
+        // A few requests at once are no rate: less than a minute counts as one.
         let minutes = match (self.first, self.last) {
-            (Some(first), Some(last)) => last.duration_since(first).as_secs_f64() / 60.0,
-            _ => 0.0,
+            (Some(first), Some(last)) => Some((last.duration_since(first).as_secs_f64() / 60.0).max(1.0)),
+            _ => None,
         };
         let columns = [
             Column::left(tr!(messages, "column-key")).shrinking(),
@@ -107,7 +118,7 @@ impl Tally {
             .iter()
             .map(|(label, count)| {
                 let rate =
-                    if minutes > 0.0 { format!("{:.1}", *count as f64 / minutes) } else { String::new() };
+                    minutes.map_or_else(String::new, |minutes| format!("{:.1}", *count as f64 / minutes));
                 vec![
                     Span::new(Paint::Strong, label),
                     Span::plain(count.to_string()),
@@ -150,7 +161,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
         spans.push(Span::new(Paint::Faint, tr!(messages, "trace-queued", time = view.millis(queued))));
     }
     if entry.outcome != "completed" {
-        spans.push(Span::new(Paint::Warn, view.word("outcome", &entry.outcome)));
+        spans.push(Span::new(Paint::Warn, outcome(view, entry)));
     }
     if entry.attempts.len() > 1 {
         let tried: Vec<String> = entry
@@ -160,10 +171,27 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry, tally: &Tally) -> Stri
             .collect();
         spans.push(Span::new(Paint::Faint, tr!(messages, "trace-attempts", list = tried.join(", "))));
     }
+    // What a person may want to look into, with what `kmi why` asks for.
+    if entry.outcome != "completed" {
+        spans.push(Span::new(Paint::Faint, tr!(messages, "trace-id", id = entry.request_id.as_str())));
+    }
     flow::spans(view.look, "", 10, &spans)
 }
 
-fn padded(text: &str, columns: usize) -> String {
+/// How a request ended; of one that kmid answered itself, why.
+pub(crate) fn outcome(view: &View<'_>, entry: &TraceEntry) -> String {
+    let word = view.word("outcome", &entry.outcome);
+    match entry.error_code.as_deref().filter(|_| entry.outcome == "refused") {
+        None => word,
+        Some(code) => view
+            .messages
+            .find(&format!("refusal-{}", code.replace('_', "-")))
+            .unwrap_or_else(|| format!("{word} ({})", clean(code))),
+    }
+}
+
+/// The text with blanks behind it up to so many columns.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 

@@ -19,11 +19,20 @@ fn entries() -> Vec<Value> {
     let mut refused = entry("2026-11-23 12:01:00.000 +0300", None, 429, "refused");
     refused["attempts"] = json!([]);
     refused["tokens"] = json!(null);
+    let mut unreached = refused.clone();
+    (unreached["status"], unreached["error_code"]) = (json!(502), json!("upstream_unreachable"));
+    let mut without_keys = refused.clone();
+    (without_keys["status"], without_keys["error_code"]) = (json!(403), json!("no_keys"));
+    let mut newer = refused.clone();
+    newer["error_code"] = json!("code_of_tomorrow");
     vec![
         entry("2026-11-23 12:00:00.123 +0300", Some("beta"), 200, "completed"),
         simple,
         entry("2026-11-23 12:00:30.000 +0300", Some("beta"), 0, "client_left"),
         refused,
+        unreached,
+        without_keys,
+        newer,
         json!({"of": "tomorrow"}),
     ]
 }
@@ -43,4 +52,28 @@ fn no_requests_yet() {
         Tally::default().render(view)
     });
     assert_eq!(text, "no requests\n");
+}
+
+#[test]
+fn requests_without_a_key_are_requests() {
+    let text = fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+        let mut tally = Tally::default();
+        let _ = item_line(view, &entries()[3], &mut tally);
+        tally.render(view)
+    });
+    assert_eq!(text, "");
+}
+
+#[test]
+fn quick_requests_make_no_absurd_rate() {
+    let text = fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+        let mut tally = Tally::default();
+        let mut quick = entries()[0].clone();
+        for ts in ["2026-11-23 12:00:00.123 +0300", "2026-11-23 12:00:00.125 +0300"] {
+            quick["ts"] = json!(ts);
+            let _ = item_line(view, &quick, &mut tally);
+        }
+        tally.render(view)
+    });
+    assert!(text.ends_with("\nbeta         2  100 %       2.0\n"), "{text}");
 }

@@ -5,6 +5,7 @@ use kmi_proto::methods::requests::{GetParams, TraceAttempt, TraceEntry};
 
 use crate::app::App;
 use crate::args::WhyArgs;
+use crate::commands::trace;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::View;
@@ -48,7 +49,7 @@ pub(crate) fn render(view: &View<'_>, entry: &TraceEntry) -> String {
             Span::new(Paint::Faint, view.trace_time(&entry.ts)),
             Span::plain(format!("{} {}", entry.method, entry.endpoint)),
             Span::new(Paint::of_status(entry.status), status),
-            Span::plain(view.word("outcome", &entry.outcome)),
+            Span::plain(trace::outcome(view, entry)),
             Span::plain(view.millis(entry.latency_ms)),
         ],
     );

@@ -122,7 +122,7 @@ const OF_COMMANDS: [(&str, &[Example]); 12] = [
         "kmi keys add",
         &[
             ("kmi keys add --label work", "help-example-add-label", "asks for the key, without showing it"),
-            ("kmi keys add < alpha.env", "help-example-add-file", "takes what stands behind KMI_API_KEY="),
+            ("kmi keys add < alpha.env", "help-example-add-file", "takes over all that a key file says"),
             ("pass show kimi | kmi keys add", "help-example-add-pipe", "from a password manager"),
         ],
     ),

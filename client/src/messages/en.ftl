@@ -26,7 +26,7 @@ next-start-log = what it says above, or at the end of { $path }, tells why
 ended-code = exit code { $code }
 error-run = { $program } cannot be run: { $why }
 error-no-kmid = kmid was found neither beside kmi nor on PATH
-next-install = install it into the same folder as kmi, for example with `cargo install --path daemon`
+next-install = install it into the same folder as kmi, for example with `cargo install --locked --path daemon`
 error-since = "{ $text }" is no time for --since
 next-since = use 30s, 10m, 1h, 2d or an ISO time such as 2026-11-23T10:00
 error-log-file = the log { $path } cannot be read: { $why }
@@ -126,6 +126,10 @@ reason-balance = no balance
 reason-half-open = the next request decides
 rotate-reason-best = it has the most left
 rotate-reason-tie = it is as good as the one before
+rotate-reason-better-state = the one before is nearly used up or was refused
+rotate-reason-fewer-errors = fewer of its requests failed
+rotate-reason-next = it comes next, as good as any other that can serve
+rotate-reason-only-one-serves = no other key can serve
 rotate-reason-chosen = as you said
 rotate-reason-already-best = no other key is better
 rotate-reason-already-active = it was active already
@@ -183,6 +187,27 @@ outcome-invalid-request = the API refuses the request
 outcome-model-not-found = not in the key's tier
 outcome-upstream-error = upstream failed
 outcome-unknown = unknown error
+refusal-foreign-host = refused by kmid: addressed by another host name than this machine's
+refusal-web-page = refused by kmid: it came from a web page
+refusal-tunnel = refused by kmid: it is no CONNECT proxy
+refusal-unauthorized = refused by kmid: the proxy token is missing or wrong
+refusal-slowed = refused by kmid: too many wrong tokens from there
+refusal-not-found = refused by kmid: nothing is at this path
+refusal-bad-path = refused by kmid: the path is not written plainly
+refusal-client-body = the request body broke off
+refusal-body-too-large = refused by kmid: the request body is too large
+refusal-client-silent = the request body did not come
+refusal-rate-limited = refused by kmid: KMI_PROXY_MAX_RPS or KMI_PROXY_MAX_RPM is reached
+refusal-upstream-timeout = the upstream did not answer in time
+refusal-upstream-unreachable = the upstream could not be reached
+refusal-not-a-stream = the upstream answered no stream
+refusal-upstream-down = the upstream is taken for down
+refusal-no-keys = refused by kmid: it has no keys
+refusal-keys-blocked = refused by kmid: no key can serve until a person looks at them
+refusal-keys-busy = refused by kmid: the keys are busy for now
+refusal-keys-exhausted = refused by kmid: no key has quota left
+refusal-queue-full = refused by kmid: its queue is full (KMI_QUEUE_MAX)
+refusal-ending = refused by kmid: it was about to end
 
 ## kmi status
 
@@ -293,6 +318,7 @@ auto-off = automatic rotation is off
 proxy-url = proxy
 proxy-point = Point a client at it, one of:
 proxy-dry-run = Dry-run: the answers are made up on this machine. KMI_DRY_RUN=0 and `kmi proxy-restart` go live.
+proxy-no-keys = There are no keys yet, and every request gets 403: `kmi keys add` asks for one.
 stop-ask = Stop kmid? [y/N]
 stop-ask-in-flight = { $count ->
     [one] Stop kmid? { $count } request is in flight and will be waited for. [y/N]
@@ -347,6 +373,7 @@ trace-none = no requests
 trace-tokens = in { $input } (cached { $cached }), out { $output }
 trace-queued = waited { $time }
 trace-attempts = attempts: { $list }
+trace-id = id { $id }
 error-terminal = the screen cannot be used: { $why }
 trace-live = live
 trace-connecting = connecting
@@ -508,6 +535,10 @@ doctor-warnings = { $count ->
    *[other] It works; { $count } warnings.
 }
 doctor-failures = { $fails } failed, { $warns } to look at.
+doctor-stopped = { $count ->
+    [one] kmid is not running; { $count } warning.
+   *[other] kmid is not running; { $count } warnings.
+}
 doctor-terms = The coding benefit is for your own personal use with permitted agents. kmid rotates keys that one person owns; it forges no identity, and sharing or reselling keys is not what it is for. { $switching }
 doctor-terms-off = Automatic switching is off until you set KMI_AUTO_ROTATE_ALLOWED=1.
 doctor-terms-on = KMI_AUTO_ROTATE_ALLOWED=1 is set: kmid may switch keys by itself.
@@ -553,8 +584,9 @@ doctor-proxy-ok = { $url } answers
 doctor-proxy-tls = { $url } speaks TLS; not tried from here
 doctor-proxy-other = something else than kmid answers at { $url }
 doctor-proxy-other-fix = find out which program took the port, or set KMI_PROXY_LISTEN to another one
+doctor-port-taken = another program, maybe a kmid with another socket, listens at { $listen }: kmid cannot start there
 doctor-proxy-status = { $url }/models answered { $status }
-doctor-proxy-status-fix = `kmi trace --no-follow` shows why
+doctor-proxy-status-fix = `kmi trace --no-follow` says why, and `kmi why` with the id at the end of its line says more
 doctor-proxy-down = { $url } does not answer: { $why }
 doctor-proxy-down-fix = kmid runs and its proxy does not: `kmi proxy-logs --no-follow` shows why, `kmi proxy-restart` opens it anew
 doctor-client-proxy = { $path } points at kmid
@@ -642,6 +674,13 @@ keys-bad-empty = no key was given
 keys-bad-too-long = the key is longer than 512 characters; that is no API key
 keys-bad-characters = the key has blanks, quotes, control or non-ASCII characters; copy it once more, and only one
 keys-bad-setting = these are lines NAME=value, and none of them is KMI_API_KEY=; give the key alone, or a key file
+keys-bad-line = this key file has a line that is not NAME=value
+keys-bad-in-keyring = this key file names a key in the keyring beside KMI_API_KEY; only one of them can count
+keys-bad-priority = KMI_KEY_PRIORITY of this key file is no whole number
+keys-bad-switch = KMI_KEY_DISABLED of this key file says neither yes nor no
+keys-bad-email = the e-mail of this key file has quotes, backslashes or control characters, which kmi does not write
+keys-file-next = correct that, or copy the file as it is into the key directory instead (`kmi doctor` names it)
+keys-left-out = these names of the file are none that a key file has, and were not taken over: { $list }
 keys-bad-label = this is no label: use up to 64 characters without quotes, backslashes and control characters, and not the key
 keys-bad-url = the base URL is refused: { $why }
 keys-same-key = this key is there already, as { $label } ({ $source })
@@ -656,6 +695,7 @@ keys-check-refused = the API refuses it ({ $said })
 keys-check-unclear = it could not be checked ({ $said }); `kmi keys test` tries again
 keys-check-dry-run = not checked: this is a dry run, and no request leaves this machine
 keys-check-not-running = not checked: kmid is not running; it takes the key when it starts
+keys-check-disabled = not checked: its file switches it off; `kmi keys enable` switches it on
 keys-refused-ask = remove it again? [Y/n]
 keys-refused-removed = it was removed again; keys of api.kimi.com and api.kimi.ai are not the same (--base-url), and --keep keeps it anyway
 keys-refused-kept = it stays all the same

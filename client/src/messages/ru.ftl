@@ -25,7 +25,7 @@ next-start-log = причина написана выше или в конце {
 ended-code = код завершения { $code }
 error-run = не удаётся запустить { $program }: { $why }
 error-no-kmid = kmid не найден ни рядом с kmi, ни в PATH
-next-install = установите его в ту же папку, что и kmi, например `cargo install --path daemon`
+next-install = установите его в ту же папку, что и kmi, например `cargo install --locked --path daemon`
 error-since = «{ $text }» не годится для --since
 next-since = укажите 30s, 10m, 1h, 2d или время ISO, например 2026-11-23T10:00
 error-log-file = журнал { $path } не читается: { $why }
@@ -126,6 +126,10 @@ reason-balance = нет средств
 reason-half-open = решит следующий запрос
 rotate-reason-best = у него осталось больше всего
 rotate-reason-tie = он не хуже прежнего
+rotate-reason-better-state = прежний почти исчерпан или получил отказ
+rotate-reason-fewer-errors = у него меньше неудачных запросов
+rotate-reason-next = он следующий и не хуже остальных, что могут работать
+rotate-reason-only-one-serves = больше ни один ключ не может работать
 rotate-reason-chosen = как вы указали
 rotate-reason-already-best = лучшего ключа нет
 rotate-reason-already-active = он и так активен
@@ -183,6 +187,27 @@ outcome-invalid-request = API не принимает запрос
 outcome-model-not-found = нет в тарифе ключа
 outcome-upstream-error = сбой API
 outcome-unknown = неизвестная ошибка
+refusal-foreign-host = отказ kmid: чужое имя узла в запросе
+refusal-web-page = отказ kmid: запрос с веб-страницы
+refusal-tunnel = отказ kmid: это не прокси для CONNECT
+refusal-unauthorized = отказ kmid: токена прокси нет или он неверен
+refusal-slowed = отказ kmid: оттуда слишком много неверных токенов
+refusal-not-found = отказ kmid: по этому пути ничего нет
+refusal-bad-path = отказ kmid: путь записан не прямо
+refusal-client-body = тело запроса оборвалось
+refusal-body-too-large = отказ kmid: тело запроса слишком велико
+refusal-client-silent = тело запроса не пришло
+refusal-rate-limited = отказ kmid: достигнут KMI_PROXY_MAX_RPS или KMI_PROXY_MAX_RPM
+refusal-upstream-timeout = API не ответил вовремя
+refusal-upstream-unreachable = API недоступен
+refusal-not-a-stream = API ответил не потоком
+refusal-upstream-down = API считается неработающим
+refusal-no-keys = отказ kmid: у него нет ключей
+refusal-keys-blocked = отказ kmid: ключи не могут работать, пока на них не посмотрит человек
+refusal-keys-busy = отказ kmid: ключи сейчас заняты
+refusal-keys-exhausted = отказ kmid: квота ключей исчерпана
+refusal-queue-full = отказ kmid: очередь полна (KMI_QUEUE_MAX)
+refusal-ending = отказ kmid: он завершался
 
 ## kmi status
 
@@ -315,6 +340,7 @@ auto-off = автоматическая ротация выключена
 proxy-url = прокси
 proxy-point = Направьте на него клиента, например так:
 proxy-dry-run = Пробный режим: ответы придумываются на этой машине. Для настоящей работы: KMI_DRY_RUN=0 и `kmi proxy-restart`.
+proxy-no-keys = Ключей ещё нет, и на каждый запрос будет ответ 403: `kmi keys add` спросит ключ.
 stop-ask = Остановить kmid? [д/Н]
 stop-ask-in-flight = { $count ->
     [one] Остановить kmid? { $count } запрос в работе, его завершения придётся ждать. [д/Н]
@@ -373,6 +399,7 @@ trace-none = запросов нет
 trace-tokens = вход { $input } (из кэша { $cached }), выход { $output }
 trace-queued = в очереди { $time }
 trace-attempts = попытки: { $list }
+trace-id = номер { $id }
 error-terminal = экран использовать нельзя: { $why }
 trace-live = идёт
 trace-connecting = соединение
@@ -537,6 +564,11 @@ doctor-warnings = { $count ->
    *[other] Работает; { $count } предупреждений.
 }
 doctor-failures = Не работает: { $fails }, предупреждений: { $warns }.
+doctor-stopped = { $count ->
+    [one] kmid не запущен; { $count } предупреждение.
+    [few] kmid не запущен; { $count } предупреждения.
+   *[other] kmid не запущен; { $count } предупреждений.
+}
 doctor-terms = Подписка для кода дана вам лично и для разрешённых агентов. kmid меняет ключи одного человека, ничьё имя не подделывает и не предназначен для передачи или перепродажи ключей. { $switching }
 doctor-terms-off = Автоматическая смена выключена, пока вы не зададите KMI_AUTO_ROTATE_ALLOWED=1.
 doctor-terms-on = Задано KMI_AUTO_ROTATE_ALLOWED=1: kmid может менять ключи сам.
@@ -582,8 +614,9 @@ doctor-proxy-ok = { $url } отвечает
 doctor-proxy-tls = { $url } говорит по TLS; отсюда не проверялся
 doctor-proxy-other = на { $url } отвечает не kmid
 doctor-proxy-other-fix = найдите программу, занявшую порт, или укажите другой в KMI_PROXY_LISTEN
+doctor-port-taken = { $listen } занят другой программой, возможно, kmid с другим сокетом: kmid там не запустится
 doctor-proxy-status = { $url }/models отвечает { $status }
-doctor-proxy-status-fix = причину покажет `kmi trace --no-follow`
+doctor-proxy-status-fix = причину назовёт `kmi trace --no-follow`, а подробнее `kmi why` с номером из конца строки
 doctor-proxy-down = { $url } не отвечает: { $why }
 doctor-proxy-down-fix = kmid работает, а его прокси нет: причину покажет `kmi proxy-logs --no-follow`, заново его откроет `kmi proxy-restart`
 doctor-client-proxy = { $path } указывает на kmid
@@ -672,6 +705,13 @@ keys-bad-empty = ключ не задан
 keys-bad-too-long = ключ длиннее 512 символов; это не ключ API
 keys-bad-characters = в ключе пробелы, кавычки, управляющие символы или не ASCII; скопируйте его ещё раз, и только один
 keys-bad-setting = это строки ИМЯ=значение, и среди них нет KMI_API_KEY=; нужен один только ключ или файл ключа
+keys-bad-line = в этом файле ключа есть строка не вида ИМЯ=значение
+keys-bad-in-keyring = этот файл называет рядом с KMI_API_KEY ключ в хранилище; считаться может только один
+keys-bad-priority = KMI_KEY_PRIORITY в этом файле ключа не целое число
+keys-bad-switch = KMI_KEY_DISABLED в этом файле ключа не говорит ни да, ни нет
+keys-bad-email = в адресе почты в этом файле ключа кавычки, обратные косые черты или управляющие символы; такого kmi не записывает
+keys-file-next = исправьте это или положите файл как есть в папку ключей (её назовёт `kmi doctor`)
+keys-left-out = этих имён в файле ключа не бывает, и они не взяты: { $list }
 keys-bad-label = это не метка: до 64 символов без кавычек, обратных косых черт и управляющих символов, и не сам ключ
 keys-bad-url = базовый адрес не принят: { $why }
 keys-same-key = этот ключ уже есть: { $label } ({ $source })
@@ -686,6 +726,7 @@ keys-check-refused = API его отвергает ({ $said })
 keys-check-unclear = проверить не удалось ({ $said }); `kmi keys test` попробует ещё раз
 keys-check-dry-run = не проверен: это пробный режим, и ни один запрос не покидает машину
 keys-check-not-running = не проверен: kmid не запущен; он возьмёт ключ при запуске
+keys-check-disabled = не проверен: его файл выключает его; включит `kmi keys enable`
 keys-refused-ask = удалить его снова? [Y/n]
 keys-refused-removed = он снова удалён; ключи api.kimi.com и api.kimi.ai разные (--base-url), а --keep всё равно его оставит
 keys-refused-kept = он всё равно остаётся
@@ -855,7 +896,7 @@ help-example-connect-dry = что изменилось бы в его настр
 help-example-connect = изменить; `kmi disconnect` вернёт как было
 help-example-connect-show = что нужно другим программам
 help-example-add-label = спросит ключ, не показывая его
-help-example-add-file = возьмёт то, что стоит после KMI_API_KEY=
+help-example-add-file = возьмёт всё, что сказано в файле ключа
 help-example-add-pipe = из хранилища паролей
 help-exit-status = Подробнее: `kmi COMMAND --help`. Код завершения: 0 — сделано, 1 — не удалось, 2 — неверный вызов или настройки, 3 — kmid не запущен, 4 — kmi и kmid не подходят друг другу.
 

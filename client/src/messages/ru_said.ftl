@@ -264,4 +264,5 @@ said-restart-given-up = тем временем этому kmid велели о�
 said-restart-other-protocol = у него другой протокол
 said-restart-out-of-turn = он говорит не вовремя
 said-restart-not-saved = { $why }; этот kmid работает дальше
+said-unknown-request = в следах нет запроса { $id }; хранятся только самые новые (KMI_TRACE_MAX_MB)
 said-config-writing-off = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов; чтобы они записывались, задайте 1

@@ -144,6 +144,7 @@ fn the_code_and_the_files_agree() {
         "auto-reason-",
         "outcome-",
         "refused-",
+        "refusal-",
         "stream-end-",
         "e2e-failure-",
         "check-",

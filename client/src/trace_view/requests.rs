@@ -11,6 +11,7 @@ use ratatui::widgets::{Block, Paragraph, Row, Table};
 use super::columns::{Columns, Part};
 use super::draw::{piece, style};
 use super::model::{Model, Shown};
+use crate::commands::trace;
 use crate::output::View;
 use crate::output::style::{Paint, Span, clean, cut, width};
 use crate::tr;
@@ -121,7 +122,7 @@ impl Plan {
             0 | 1 => String::new(),
             several => format!("×{several} "),
         };
-        let outcome = (entry.outcome != "completed").then(|| view.word("outcome", &entry.outcome));
+        let outcome = (entry.outcome != "completed").then(|| trace::outcome(view, entry));
         let room = usize::from(self.columns.width(REQUEST));
         let before = outcome.as_ref().map_or_else(String::new, |outcome| format!("{outcome}: "));
         let whole = format!("{tries}{before}{} {}", entry.method, entry.endpoint);

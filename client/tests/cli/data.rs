@@ -174,10 +174,25 @@ fn automatic_rotation_is_checked_afterwards() {
 }
 
 #[test]
+fn doctor_names_a_port_that_another_program_holds() {
+    let home = Home::new();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = other.local_addr().unwrap();
+    home.write(".kmi/.env", &format!("KMI_PROXY_LISTEN={listen}\n"));
+    let run = home.kmi("doctor").code(1);
+    assert!(run.out.contains(&format!("listens at {listen}: kmid cannot start there")), "{}", run.out);
+    assert!(run.out.contains("1 failed, "), "{}", run.out);
+    drop(other);
+    home.kmi("doctor").code(0);
+}
+
+#[test]
 fn doctor_with_and_without_a_daemon() {
     let home = Home::new();
+    home.write(".kmi/.env", "KMI_PROXY_LISTEN=127.0.0.1:1\n");
     let run = home.kmi("doctor").code(0);
     assert!(run.out.contains("WARN  daemon  not running"), "{}", run.out);
+    assert!(run.out.contains("kmid is not running; "), "{}", run.out);
     home.kmi("doctor --recheck-keys").code(1);
     let (daemon, _) = with_proxy(&home, &["alpha"]);
     let json = home.kmi("doctor --json").code(0).json();

@@ -80,9 +80,15 @@ pub(crate) fn adding(home: &Home) {
         .listen(&home.socket());
 }
 
+/// No daemon, and its port is one that nobody listens on, whatever else runs on this machine.
+pub(crate) fn stopped(home: &Home) {
+    nobody(home);
+    home.write(".kmi/.env", "KMI_PROXY_LISTEN=127.0.0.1:1\n");
+}
+
 /// The same, and what is read is a key file.
 pub(crate) fn adding_a_file(home: &Home) {
-    home.write("input", &format!("# the key of the desk\nKMI_API_KEY={KEY}\n"));
+    home.write("input", &format!("# the key of the desk\nKMI_API_KEY={KEY}\nOTHER=1\n"));
     adding(home);
 }
 

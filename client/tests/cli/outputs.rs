@@ -41,7 +41,7 @@ const TABLE: [(&str, &str, World); 49] = [
     ("proxy-logs", "proxy-logs --no-follow", fixed::running),
     ("proxy-logs-app", "proxy-logs --no-follow --app", fixed::logging),
     ("doctor", "doctor", fixed::serving),
-    ("doctor-stopped", "doctor", fixed::nobody),
+    ("doctor-stopped", "doctor", fixed::stopped),
     ("report", "report", fixed::running),
     ("proxy", "proxy", fixed::running),
     ("proxy-stop", "proxy-stop -y", fixed::running),

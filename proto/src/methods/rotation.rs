@@ -20,7 +20,7 @@ pub struct Rotated {
     pub previous: Option<String>,
     /// Whether they differ.
     pub rotated: bool,
-    /// A stable word: `best`, `tie`, `chosen`, `already_best`, `only_key`, ...
+    /// A stable word: `best`, `better_state`, `fewer_errors`, `tie`, `chosen`, `already_best`, `only_key`, ...
     pub reason: String,
     /// Client config files that were written.
     pub config_written: Vec<String>,

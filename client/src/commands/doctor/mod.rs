@@ -8,7 +8,9 @@ mod upstreams;
 
 pub(crate) use files::key_files;
 
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kmi_proto::method::{Empty, typed};
 use kmi_proto::methods::daemon::DaemonStatus;
@@ -27,6 +29,9 @@ use crate::output::locale::Messages;
 use crate::output::style::{Paint, Span};
 use crate::settings::{self, DaemonSettings};
 use crate::tr;
+
+/// How long a program on this machine may take to accept a connection.
+const PORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -200,6 +205,7 @@ fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
         Check::warn("daemon", tr!(messages, "doctor-not-running"), tr!(messages, "next-start"))
             .and_run("kmi proxy"),
     ];
+    checks.extend(port(app, theirs));
     let fix = || tr!(messages, "doctor-settings-fix");
     let new = |text: &&Said| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
     checks.extend(
@@ -224,6 +230,29 @@ fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
         );
     }
     checks
+}
+
+/// Whether the proxy's address is taken, which a kmid that is started now would not survive; nothing where the manager
+/// of a service holds it for kmid, or where the settings do not name one.
+fn port(app: &App, theirs: &DaemonSettings) -> Option<Check> {
+    let listen = theirs.rows.iter().find(|row| row.name == env::PROXY_LISTEN.name)?.value.as_str();
+    if crate::service::would_start(&app.settings.socket) || !is_taken(listen) {
+        return None;
+    }
+    let detail = tr!(app.messages, "doctor-port-taken", listen = listen);
+    Some(Check::fail("proxy", detail, tr!(app.messages, "doctor-proxy-other-fix")))
+}
+
+/// Whether somebody listens there. It is asked and not bound: that would be in the way of a kmid that is just starting.
+fn is_taken(listen: &str) -> bool {
+    let addresses = listen.to_socket_addrs().into_iter().flatten();
+    addresses.filter(|address| address.port() != 0).any(|mut address| {
+        if address.ip().is_unspecified() {
+            let own = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(own);
+        }
+        TcpStream::connect_timeout(&address, PORT_TIMEOUT).is_ok()
+    })
 }
 
 fn actions(app: &App, client: &mut connect::Daemon, args: &DoctorArgs) -> Outcome<Vec<Check>> {
@@ -302,7 +331,9 @@ pub(crate) fn render(view: &View<'_>, checks: &[Check]) -> String {
     }
     let count = |level| checks.iter().filter(|check| check.level == level).count();
     let (fails, warns) = (count(Level::Fail), count(Level::Warn));
+    let runs = !checks.iter().any(|check| check.name == "daemon" && check.level != Level::Ok);
     let verdict = match (fails, warns) {
+        (0, warns) if !runs => Span::new(Paint::Warn, tr!(messages, "doctor-stopped", count = warns)),
         (0, 0) => Span::new(Paint::Good, tr!(messages, "doctor-all-ok")),
         (0, warns) => Span::new(Paint::Warn, tr!(messages, "doctor-warnings", count = warns)),
         (fails, warns) => {

@@ -204,6 +204,9 @@ fn verdict_follows_the_worst_check() {
         (Check::ok("mode", "d"), Check::warn("mode", "d", "f"), Check::fail("mode", "d", "f"));
     assert!(show(std::slice::from_ref(&ok)).ends_with("Everything is fine.\n"));
     assert!(show(&[ok.clone(), warn.clone()]).ends_with("It works; 1 warning.\n"));
+    let stopped = Check::warn("daemon", "d", "f");
+    assert!(show(&[ok.clone(), stopped.clone()]).ends_with("kmid is not running; 1 warning.\n"));
+    assert!(show(&[ok.clone(), stopped, fail.clone()]).ends_with("1 failed, 1 to look at.\n"));
     assert!(show(&[ok, warn, fail]).ends_with("1 failed, 1 to look at.\n"));
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::args::AddArgs;
 use super::file::{Known, NewKey};
+use super::given::Given;
 use super::{ask, directory, file, key_in_argument, list, listed, unwritten, wait};
 use crate::app::App;
 use crate::connect::{self, Daemon, Start};
@@ -30,6 +31,8 @@ enum Check {
     DryRun,
     /// No daemon to ask.
     NotRunning,
+    /// Its file switches it off.
+    Disabled,
 }
 
 impl Check {
@@ -40,6 +43,7 @@ impl Check {
             Self::Unclear(_) => "unclear",
             Self::DryRun => "dry_run",
             Self::NotRunning => "not_running",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -71,9 +75,14 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
     if let Some(label) = &args.label {
         label_is_free(app, &known, label)?;
     }
-    let secret = ask::key(app)?;
+    let Given { secret, label: named, base_url: from_file, priority, disabled, email, left_out } =
+        ask::key(app)?;
+    let base_url = match (base_url, from_file) {
+        (None, Some(text)) => Some(self::base_url(app, &text)?),
+        (given, _) => given,
+    };
     key_is_new(app, &known, &secret)?;
-    let label = label(app, args, &known)?;
+    let label = label(app, args, named, &known)?;
     let (path, stem) = file::free_path(&dir, &label);
     let name = args.keyring.then(|| file::keyring_name(&stem, &secret));
     let new = NewKey {
@@ -81,7 +90,9 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
         in_keyring: name.as_deref(),
         label: &label,
         base_url: base_url.as_deref(),
-        priority: args.priority,
+        priority: args.priority.or(priority),
+        disabled,
+        email: email.as_deref(),
     };
     let Some(text) = new.text(&stem) else {
         return Err(Failure::new(Exit::Failed, tr!(app.messages, "keys-bad-characters")).into());
@@ -90,6 +101,10 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
         keyring::store(name, &label, &secret).map_err(|error| not_in_keyring(app, &error))?;
     }
     file::create(&path, &text).map_err(|error| unwritten(app, &path, &error))?;
+    if !left_out.is_empty() {
+        let list = clean(&left_out.join(", ")).into_owned();
+        app.warn(&tr!(app.messages, "keys-left-out", list = list));
+    }
     let fingerprint = Fingerprint::of(&secret).to_string();
     drop(secret);
     let dry_run = status.is_some_and(|status| status.mode == "dry-run");
@@ -97,7 +112,11 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
         return report(app, args, &path, &label, None, &Check::NotRunning);
     };
     let key = loaded(app, &mut daemon, &path, &fingerprint)?;
-    let check = if dry_run { Check::DryRun } else { check(app, &mut daemon, &key.label)? };
+    let check = match (disabled, dry_run) {
+        (true, _) => Check::Disabled,
+        (false, true) => Check::DryRun,
+        (false, false) => check(app, &mut daemon, &key.label)?,
+    };
     let key =
         listed(app, &mut daemon)?.keys.into_iter().find(|k| k.fingerprint == fingerprint).unwrap_or(key);
     report(app, args, &path, &key.label.clone(), Some((&mut daemon, &key)), &check)
@@ -150,10 +169,14 @@ fn label_is_free(app: &App, known: &[Known], label: &str) -> Outcome<()> {
         .into())
 }
 
-/// The label that was given or is answered; without an answer the proposal.
-fn label(app: &App, args: &AddArgs, known: &[Known]) -> Outcome<String> {
+/// The label that was given, stands in the key's file or is answered; without an answer the proposal.
+fn label(app: &App, args: &AddArgs, from_file: Option<String>, known: &[Known]) -> Outcome<String> {
     if let Some(label) = &args.label {
         return Ok(label.clone());
+    }
+    if let Some(label) = from_file {
+        label_is_free(app, known, &label)?;
+        return Ok(label);
     }
     let proposal = file::proposal(known.iter().map(|known| known.label.as_str()));
     if !ask::somebody() {
@@ -272,5 +295,6 @@ fn verdict(app: &App, check: &Check) -> Span {
         Check::Unclear(_) => Span::new(Paint::Warn, tr!(app.messages, "keys-check-unclear", said = said)),
         Check::DryRun => Span::new(Paint::Warn, tr!(app.messages, "keys-check-dry-run")),
         Check::NotRunning => Span::new(Paint::Warn, tr!(app.messages, "keys-check-not-running")),
+        Check::Disabled => Span::new(Paint::Warn, tr!(app.messages, "keys-check-disabled")),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
-use kmid_core::key::Secret;
 use zeroize::Zeroizing;
 
 use super::file;
+use super::given::{self, Given};
 use crate::app::App;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::tr;
@@ -35,8 +35,8 @@ pub(crate) fn agreed(app: &App, question: &str, otherwise: bool) -> bool {
     }
 }
 
-/// The key: typed without being shown, or the one line of standard input.
-pub(super) fn key(app: &App) -> Outcome<Secret> {
+/// The key: typed without being shown, or what standard input says.
+pub(super) fn key(app: &App) -> Outcome<Given> {
     let unread = |error: io::Error| {
         let what = tr!(app.messages, "keys-unread", why = error.to_string());
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next"))
@@ -49,11 +49,16 @@ pub(super) fn key(app: &App) -> Outcome<Secret> {
         io::stdin().take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unread)?;
         text
     });
-    let key = if text.len() as u64 > MOST_BYTES { Err(file::NoKey::TooLong) } else { file::checked(&text) };
+    let key = if text.len() as u64 > MOST_BYTES { Err(file::NoKey::TooLong) } else { given::read(&text) };
     key.map_err(|why| {
         let id = format!("keys-bad-{}", why.name());
         let what = app.messages.find(&id).unwrap_or(id);
-        Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next")).into()
+        let next = if why.is_of_a_file() {
+            tr!(app.messages, "keys-file-next")
+        } else {
+            tr!(app.messages, "keys-argument-next")
+        };
+        Failure::new(Exit::Failed, what).next(next).into()
     })
 }
 

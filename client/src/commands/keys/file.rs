@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use crate::output::style::clean;
 
 /// The key itself in a key file.
-const KEY: &str = "KMI_API_KEY";
+pub(super) const KEY: &str = "KMI_API_KEY";
 /// The switch of a key file.
-const SWITCH: &str = "KMI_KEY_DISABLED";
+pub(super) const SWITCH: &str = "KMI_KEY_DISABLED";
 /// Longest label and longest key, as the daemon takes them.
 const LONGEST_LABEL: usize = 64;
 const LONGEST_KEY: usize = 512;
@@ -29,6 +29,16 @@ pub(super) enum NoKey {
     Characters,
     /// A line `NAME=value` of a file, and none of `KMI_API_KEY`.
     Setting,
+    /// A file with a line that is not `NAME=value`.
+    Line,
+    /// A file that names a key in the keyring beside the key.
+    InKeyring,
+    /// A file whose priority is no whole number.
+    Priority,
+    /// A file whose switch says neither yes nor no.
+    Switch,
+    /// A file with an e-mail address that cannot be written as it is.
+    Email,
 }
 
 impl NoKey {
@@ -39,21 +49,35 @@ impl NoKey {
             Self::TooLong => "too-long",
             Self::Characters => "characters",
             Self::Setting => "setting",
+            Self::Line => "line",
+            Self::InKeyring => "in-keyring",
+            Self::Priority => "priority",
+            Self::Switch => "switch",
+            Self::Email => "email",
         }
+    }
+
+    /// Whether the key was found, and what else its file says is the trouble.
+    pub(super) fn is_of_a_file(self) -> bool {
+        !matches!(self, Self::Empty | Self::TooLong | Self::Characters | Self::Setting)
     }
 }
 
 /// A key as it was typed or piped, by the daemon's own rules: one word that fits into a header, or a key file that says
 /// it.
 pub(super) fn checked(text: &str) -> Result<Secret, NoKey> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
-    if !text.lines().any(is_setting) {
-        return one_word(text);
+    if !is_file(text) {
+        return one_word(text.strip_prefix('\u{feff}').unwrap_or(text).trim());
     }
     match dotenv::parse(text).get(KEY) {
         Some(value) => one_word(value.trim()),
         None => Err(NoKey::Setting),
     }
+}
+
+/// Whether a text is a key file and not a key alone.
+pub(super) fn is_file(text: &str) -> bool {
+    text.strip_prefix('\u{feff}').unwrap_or(text).trim().lines().any(is_setting)
 }
 
 /// Whether a line is `NAME=value` of a settings file. A key may end with `=`, and none of its letters are all capitals
@@ -91,9 +115,13 @@ pub(super) fn is_label(text: &str) -> bool {
     !text.is_empty()
         && text == text.trim()
         && text.chars().count() <= LONGEST_LABEL
-        && clean(text) == text
-        && !text.contains(['\'', '\\'])
+        && is_plain_text(text)
         && !looks_like_a_key(text)
+}
+
+/// Whether a text can stand in a key file and on a terminal as it is.
+pub(super) fn is_plain_text(text: &str) -> bool {
+    clean(text) == text && !text.contains(['\'', '\\'])
 }
 
 /// The first of `key1`, `key2`, ... that nobody has.
@@ -129,6 +157,8 @@ pub(super) struct NewKey<'a> {
     pub(super) label: &'a str,
     pub(super) base_url: Option<&'a str>,
     pub(super) priority: Option<i32>,
+    pub(super) disabled: bool,
+    pub(super) email: Option<&'a str>,
 }
 
 impl NewKey<'_> {
@@ -136,12 +166,14 @@ impl NewKey<'_> {
     pub(super) fn text(&self, stem: &str) -> Option<Zeroizing<String>> {
         // The daemon makes a label of a file's name, though not of a `config` at its end.
         let named = stem == self.label && !stem.ends_with("config");
-        let values: [(&str, Option<Zeroizing<String>>); 5] = [
+        let values: [(&str, Option<Zeroizing<String>>); 7] = [
             (KEY, self.in_keyring.is_none().then(|| self.secret.expose().to_owned().into())),
             (keyring::REFERENCE, self.in_keyring.map(|name| name.to_owned().into())),
             ("KMI_KEY_LABEL", (!named).then(|| self.label.to_owned().into())),
             ("KMI_UPSTREAM_BASE_URL", self.base_url.map(|url| url.to_owned().into())),
             ("KMI_KEY_PRIORITY", self.priority.map(|priority| priority.to_string().into())),
+            (SWITCH, self.disabled.then(|| "1".to_owned().into())),
+            ("KMI_ACCOUNT_EMAIL", self.email.map(|email| email.to_owned().into())),
         ];
         let mut text = Zeroizing::new(String::with_capacity(4096));
         for (name, value) in values.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {

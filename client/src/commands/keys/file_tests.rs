@@ -4,9 +4,17 @@ use super::*;
 
 fn text(label: &str, stem: &str) -> Option<String> {
     let secret = Secret::new("sk-kimi-0123456789abcdef");
-    NewKey { secret: &secret, in_keyring: None, label, base_url: None, priority: None }
-        .text(stem)
-        .map(|text| text.to_string())
+    NewKey {
+        secret: &secret,
+        in_keyring: None,
+        label,
+        base_url: None,
+        priority: None,
+        disabled: false,
+        email: None,
+    }
+    .text(stem)
+    .map(|text| text.to_string())
 }
 
 #[test]
@@ -15,7 +23,15 @@ fn a_new_file_says_only_what_it_has_to() {
     assert!(text("my key", "my-key").unwrap().ends_with("\nKMI_KEY_LABEL='my key'\n"));
     assert!(text("my-config", "my-config").unwrap().contains("KMI_KEY_LABEL=my-config"));
     let secret = Secret::new("a#'$b");
-    let new = NewKey { secret: &secret, in_keyring: None, label: "a", base_url: None, priority: Some(-3) };
+    let new = NewKey {
+        secret: &secret,
+        in_keyring: None,
+        label: "a",
+        base_url: None,
+        priority: Some(-3),
+        disabled: false,
+        email: None,
+    };
     assert_eq!(new.text("a"), None, "what would be read as another key is not written");
     let secret = Secret::new("a#$b");
     let new = NewKey {
@@ -24,11 +40,14 @@ fn a_new_file_says_only_what_it_has_to() {
         label: "a",
         base_url: Some("https://x.example/v1"),
         priority: Some(-3),
+        disabled: true,
+        email: Some("a@example.org"),
     };
     let text = new.text("a").unwrap();
     assert_eq!(
         *text,
-        "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n"
+        "KMI_API_KEY='a#$b'\nKMI_UPSTREAM_BASE_URL=https://x.example/v1\nKMI_KEY_PRIORITY=-3\n\
+         KMI_KEY_DISABLED=1\nKMI_ACCOUNT_EMAIL=a@example.org\n"
     );
 }
 
@@ -157,7 +176,7 @@ proptest! {
         let secret = Secret::new("sk-kimi-1");
         let name = stem(&label);
         prop_assert!(!name.contains(['/', '\0']) && !name.starts_with('.'));
-        let new = NewKey { secret: &secret, in_keyring: None, label: &label, base_url: None, priority: None };
+        let new = NewKey { secret: &secret, in_keyring: None, label: &label, base_url: None, priority: None, disabled: false, email: None };
         if let Some(text) = new.text(&name) {
             let read = dotenv::parse(&text);
             prop_assert_eq!(read.get("KMI_KEY_LABEL").unwrap_or(&name), &label);

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::{find, listed};
 use crate::app::App;
 use crate::commands::status::alerts;
+use crate::commands::trace::padded;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
-use crate::output::style::{Paint, Span, clean};
+use crate::output::style::{Paint, Span, clean, width};
 use crate::output::table::{self, Column};
 use crate::output::{View, flow};
 use crate::tr;
@@ -105,13 +106,19 @@ fn windows<'a>(list: &'a KeyList, label: &str) -> &'a [Window] {
     list.keys.iter().find(|key| key.label == label).map_or(&[], |key| &key.windows)
 }
 
+/// Columns up to which labels are made equally wide.
+const MOST_PADDED: usize = 16;
+
 /// What came back, a line a key.
 pub(super) fn render_test(view: &View<'_>, asked: &Refreshed, list: &KeyList, dry_run: bool) -> String {
     let messages = view.messages;
     let mut text = String::new();
+    let failed = asked.failed.iter().map(|failed| failed.label.as_str());
+    let labels = asked.refreshed.iter().map(String::as_str).chain(failed);
+    let columns = labels.map(|label| width(&clean(label))).max().unwrap_or(0).min(MOST_PADDED);
     for label in &asked.refreshed {
         let mut spans = vec![
-            Span::new(Paint::Strong, clean(label)),
+            Span::new(Paint::Strong, padded(&clean(label), columns)),
             Span::new(Paint::Good, tr!(messages, "keys-test-good")),
         ];
         spans.extend(window_spans(view, windows(list, label)));
@@ -119,7 +126,7 @@ pub(super) fn render_test(view: &View<'_>, asked: &Refreshed, list: &KeyList, dr
     }
     for failed in &asked.failed {
         let spans = [
-            Span::new(Paint::Strong, clean(&failed.label)),
+            Span::new(Paint::Strong, padded(&clean(&failed.label), columns)),
             Span::new(Paint::Bad, tr!(messages, "keys-test-bad")),
             Span::plain(
                 messages.one_said(failed.error_said.as_ref(), Some(&failed.error)).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! `kmi keys`: the keys of the pool and their files.
 //!
-//! `file` knows what stands in a key file, `ask` how a person is asked; the rest is one file a subcommand. The daemon
+//! `file` knows what stands in a key file, `given` what a new key came with, `ask` how a person is asked; the rest is one file a subcommand. The daemon
 //! watches the directory: what is written here counts as soon as its list shows it.
 
 mod add;
@@ -8,6 +8,7 @@ pub(crate) mod args;
 pub(crate) mod ask;
 mod change;
 pub(crate) mod file;
+mod given;
 mod list;
 
 use std::path::{Component, Path, PathBuf};

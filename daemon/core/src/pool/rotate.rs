@@ -15,7 +15,8 @@ pub struct Rotated {
     pub active: Arc<Key>,
     /// Label of the key that was.
     pub previous: Option<Arc<str>>,
-    /// `chosen`, `best`, `tie`, `already_best`, `already_active`, `only_key`
+    /// `chosen`, `best` (the most left), `better_state`, `fewer_errors`, `tie`, `next` (of equal ones, where the one
+    /// before cannot serve), `only_one_serves`, `already_best`, `already_active`, `only_key`
     pub reason: &'static str,
     /// How the active key stands.
     pub state: KeyState,
@@ -81,25 +82,48 @@ impl Pool {
             }
             Some(current) if ties && !self.rules.rotate_on_tie => Ok((current, "already_best")),
             Some(_) if ties => Ok((best, "tie")),
-            _ => Ok((best, "best")),
+            _ => Ok((best, self.why_best(best, current, &candidates, now))),
+        }
+    }
+
+    /// What made the best key the best: measured at the one before, or at the next best where that cannot serve.
+    fn why_best(&self, best: usize, before: Option<usize>, candidates: &[usize], now: Time) -> &'static str {
+        let others = || candidates.iter().copied().filter(|&index| index != best);
+        let Some(other) = before.or_else(|| others().min_by(|&a, &b| self.compare(a, b, now))) else {
+            return "only_one_serves";
+        };
+        let left = |index| self.left(index, now);
+        if left(best) > left(other) && others().all(|index| left(best) >= left(index)) {
+            "best"
+        } else if self.rank(best, now) < self.rank(other, now) {
+            "better_state"
+        } else if self.entries[best].error_rate() < self.entries[other].error_rate() {
+            "fewer_errors"
+        } else {
+            "next"
         }
     }
 
     /// Less is better.
     fn compare(&self, a: usize, b: usize, now: Time) -> Ordering {
-        let rank = |index: usize| match self.entries[index].state(&self.ledger, now) {
+        let (entry_a, entry_b) = (&self.entries[a], &self.entries[b]);
+        self.rank(a, now)
+            .cmp(&self.rank(b, now))
+            .then(self.left(b, now).total_cmp(&self.left(a, now)))
+            .then(entry_a.error_rate().total_cmp(&entry_b.error_rate()))
+    }
+
+    fn rank(&self, index: usize, now: Time) -> u8 {
+        match self.entries[index].state(&self.ledger, now) {
             KeyState::Ready => 0,
             KeyState::Warn => 1,
             KeyState::Cooling | KeyState::Blocked | KeyState::Disabled => 2,
-        };
-        // Among keys of one state, a key whose quota is unknown comes last.
-        let left =
-            |index: usize| self.ledger.worst_percent(self.entries[index].account_id, now).unwrap_or(-1.0);
-        let (entry_a, entry_b) = (&self.entries[a], &self.entries[b]);
-        rank(a)
-            .cmp(&rank(b))
-            .then(left(b).total_cmp(&left(a)))
-            .then(entry_a.error_rate().total_cmp(&entry_b.error_rate()))
+        }
+    }
+
+    /// Percent left by the worst window's figure. Among keys of one state, a key whose quota is unknown comes last.
+    fn left(&self, index: usize, now: Time) -> f64 {
+        self.ledger.worst_percent(self.entries[index].account_id, now).unwrap_or(-1.0)
     }
 
     /// Turns automatic rotation on or off; `false` when it is not allowed.

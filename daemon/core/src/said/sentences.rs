@@ -256,5 +256,6 @@ sentences! {
     restart_other_protocol: "it speaks another protocol",
     restart_out_of_turn: "it speaks out of turn",
     restart_not_saved: "{why}; this kmid goes on serving",
+    unknown_request: "the traces hold no request {id}; they keep the newest ones only (KMI_TRACE_MAX_MB)",
     config_writing_off: "KMI_WRITE_CONFIG=0 keeps the clients' config files as they are; set it to 1 to have them written",
 }

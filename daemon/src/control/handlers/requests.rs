@@ -2,6 +2,7 @@
 
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::methods::requests::{GetParams, TailParams};
+use kmid_core::say;
 use serde_json::Value;
 
 use super::super::Context;
@@ -36,7 +37,5 @@ pub(in super::super) async fn get(context: &Context, params: &GetParams) -> Resu
             return Ok(entry);
         }
     }
-    let message =
-        format!("the traces hold no request {id}; they keep the newest ones only (KMI_TRACE_MAX_MB)");
-    Err(RpcError::new(Kind::UnknownRequest, message))
+    Err(RpcError::said(Kind::UnknownRequest, say!(unknown_request, id = id)))
 }

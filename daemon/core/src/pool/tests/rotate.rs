@@ -51,7 +51,17 @@ fn then_the_error_rate() {
             bench.meet(label, &Outcome::Completed);
         }
     }
-    assert_eq!(rotate(&mut bench), is("gamma", "best"));
+    assert_eq!(rotate(&mut bench), is("gamma", "fewer_errors"));
+}
+
+#[test]
+fn without_the_one_before_the_next_of_equal_ones_comes() {
+    let mut bench = Bench::new(Rules::default(), &["alpha", "beta", "gamma"]);
+    for label in ["alpha", "beta", "gamma"] {
+        bench.left(label, 100.0);
+    }
+    bench.meet("alpha", &dead());
+    assert_eq!(rotate(&mut bench), is("beta", "next"));
 }
 
 #[test]
@@ -108,7 +118,7 @@ fn a_half_open_key_is_better_than_none() {
     let mut bench = Bench::new(Rules::default(), &["alpha", "beta"]);
     bench.meet("beta", &unpaid());
     bench.pass(HOUR);
-    assert_eq!(rotate(&mut bench), is("alpha", "best"));
+    assert_eq!(rotate(&mut bench), is("alpha", "better_state"));
     bench.meet("alpha", &dead());
-    assert_eq!(rotate(&mut bench), is("beta", "best"));
+    assert_eq!(rotate(&mut bench), is("beta", "only_one_serves"));
 }
