@@ -235,7 +235,7 @@ async fn a_test_says_what_came_back() {
     let ran = kmi(&daemon.home, &["keys", "test"], "").await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.out.contains("alpha  answers  5h 97 % left  7d 94 % left"), "{ran:?}");
-    assert!(ran.out.contains("beta  does not answer well  /usages answered 402"), "{ran:?}");
+    assert!(ran.out.contains("beta   does not answer well  /usages answered 402"), "{ran:?}");
     let ran = kmi(&daemon.home, &["keys", "test", "beta", "--json"], "").await;
     assert_eq!(
         (ran.code, &ran.json()["mode"], &ran.json()["keys"][0]["ok"]),
