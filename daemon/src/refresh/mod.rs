@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
-use kmid_core::pool::view::{KeyState, KeyView};
+use kmid_core::pool::view::{KeyState, KeyView, PoolView};
 use kmid_core::recheck_plan::RecheckPlan;
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::say;
@@ -122,8 +122,9 @@ impl Refresher {
         let mut rechecks: JoinSet<()> = JoinSet::new();
         let mut recheck_plan = RecheckPlan::at_start(clock::now(), fastrand::u64(..));
         loop {
-            self.start_due(&mut plan, &mut readings);
-            self.start_rechecks(&mut rechecks, &mut recheck_plan);
+            let view = self.state.view();
+            self.start_due(&view, &mut plan, &mut readings);
+            self.start_rechecks(&view, &mut rechecks, &mut recheck_plan);
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = pulse.beat() => {}
@@ -161,11 +162,15 @@ impl Refresher {
         settings.usage_cache.map(|every| Pace { every, rest_when_idle })
     }
 
-    fn start_due(self: &Arc<Self>, plan: &mut RefreshPlan, readings: &mut JoinSet<(Fingerprint, bool)>) {
+    fn start_due(
+        self: &Arc<Self>,
+        view: &PoolView,
+        plan: &mut RefreshPlan,
+        readings: &mut JoinSet<(Fingerprint, bool)>,
+    ) {
         let stale = self.state.take_stale();
         let Some(pace) = self.pace() else { return };
         let now = clock::now();
-        let view = self.state.view();
         // Blocked keys are rechecked, at another pace; one whose next request decides needs its reading again.
         let is_read = |key: &&KeyView| match key.state {
             KeyState::Blocked => key.reason == Some("half_open"),
@@ -184,10 +189,9 @@ impl Refresher {
         }
     }
 
-    fn start_rechecks(self: &Arc<Self>, rechecks: &mut JoinSet<()>, plan: &mut RecheckPlan) {
+    fn start_rechecks(self: &Arc<Self>, view: &PoolView, rechecks: &mut JoinSet<()>, plan: &mut RecheckPlan) {
         let settings = self.settings.load();
         let now = clock::now();
-        let view = self.state.view();
         let blocked = view.keys.iter().filter(|key| is_blocked(key));
         plan.set_blocked(blocked.map(|key| (key.fingerprint, key.until.is_some())), now, fastrand::u64(..));
         let (every, most) = (settings.blocklist_recheck, settings.blocklist_recheck_max);

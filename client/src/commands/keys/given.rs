@@ -5,17 +5,10 @@ use kmid_core::key::Secret;
 
 use super::file::{self, KEY, NoKey, SWITCH};
 
-/// Names of a file that are taken over; of the last three the first that is there counts, as the daemon reads them.
-const TAKEN: [&str; 8] = [
-    KEY,
-    "KMI_KEY_LABEL",
-    "KMI_UPSTREAM_BASE_URL",
-    "KMI_KEY_PRIORITY",
-    SWITCH,
-    "KMI_ACCOUNT_EMAIL",
-    "KMI_EMAIL",
-    "EMAIL",
-];
+/// Names of a file that are taken over, beside those of the e-mail address.
+const TAKEN: [&str; 5] = [KEY, "KMI_KEY_LABEL", "KMI_UPSTREAM_BASE_URL", "KMI_KEY_PRIORITY", SWITCH];
+/// The first that is there counts, as the daemon reads them.
+const EMAIL: [&str; 3] = ["KMI_ACCOUNT_EMAIL", "KMI_EMAIL", "EMAIL"];
 
 /// A key, and what else its file says; options of the command line count before that.
 #[derive(Debug)]
@@ -57,16 +50,13 @@ pub(super) fn read(text: &str) -> Result<Given, NoKey> {
     }
     let priority = value("KMI_KEY_PRIORITY").map(str::parse).transpose().map_err(|_| NoKey::Priority)?;
     let disabled = value(SWITCH).map(boolean).transpose().map_err(|_| NoKey::Switch)?.unwrap_or(false);
-    let email = ["KMI_ACCOUNT_EMAIL", "KMI_EMAIL", "EMAIL"].into_iter().find_map(owned);
+    let email = EMAIL.into_iter().find_map(owned);
     if email.as_deref().is_some_and(|email| !file::is_plain_text(email)) {
         return Err(NoKey::Email);
     }
-    let mut left_out: Vec<String> = file
-        .pairs
-        .iter()
-        .map(|(name, _)| name.clone())
-        .filter(|name| !TAKEN.contains(&name.as_str()) && name != keyring::REFERENCE)
-        .collect();
+    let is_taken = |name: &str| TAKEN.contains(&name) || EMAIL.contains(&name) || name == keyring::REFERENCE;
+    let names = file.pairs.iter().map(|(name, _)| name.clone());
+    let mut left_out: Vec<String> = names.filter(|name| !is_taken(name)).collect();
     left_out.sort();
     left_out.dedup();
     Ok(Given {

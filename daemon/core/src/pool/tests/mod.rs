@@ -15,6 +15,7 @@ mod memory;
 mod modes;
 mod outage_histories;
 mod outages;
+mod own_trouble;
 mod policies;
 mod ramps;
 mod rotate;

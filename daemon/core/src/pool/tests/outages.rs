@@ -3,7 +3,7 @@
 use super::*;
 use crate::pool::outage::{BreakerState, FAILURES, LastAnswer, Trouble, UpstreamView};
 
-fn limited() -> Outcome {
+pub(super) fn limited() -> Outcome {
     refused(429, Row::RateLimited)
 }
 
@@ -17,19 +17,19 @@ impl Bench {
         upstream
     }
 
-    fn breaker(&self) -> BreakerState {
+    pub(super) fn breaker(&self) -> BreakerState {
         self.upstream().breaker
     }
 
     /// Lets the first two accounts meet the same.
-    fn break_down(&mut self, outcome: &Outcome) {
+    pub(super) fn break_down(&mut self, outcome: &Outcome) {
         self.meet("alpha", outcome);
         self.meet("beta", outcome);
         assert_eq!(self.breaker(), BreakerState::Open, "{outcome:?}");
     }
 
     /// Waits until the next request decides.
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         self.now = self.upstream().until.unwrap();
         assert_eq!(self.breaker(), BreakerState::HalfOpen);
     }
@@ -418,84 +418,6 @@ fn the_answer_closes_it_and_not_the_end_of_the_body() {
     bench.break_down(&down());
     bench.end(probe, &Outcome::Completed);
     assert_eq!(bench.breaker(), BreakerState::Open, "it has told what it knew");
-}
-
-#[test]
-fn two_bad_accounts_do_not_shut_out_a_third_one() {
-    for auto in [false, true] {
-        for (outcome, state) in [(unpaid(), KeyState::Blocked), (limited(), KeyState::Cooling)] {
-            let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
-            bench.pool.set_auto(auto);
-            bench.break_down(&outcome);
-            bench.wait();
-            let decides = bench.lease_of("gamma");
-            bench.end(decides, &Outcome::Completed);
-            assert_eq!(bench.breaker(), BreakerState::Closed);
-            for label in ["alpha", "beta"] {
-                bench.meet(label, &outcome);
-                assert_eq!(bench.view(label).state, state, "{label}: what it meets is its own");
-                assert_eq!(bench.breaker(), BreakerState::Closed);
-            }
-            let serves = bench.lease_of("gamma");
-            bench.end(serves, &Outcome::Completed);
-        }
-    }
-}
-
-#[test]
-fn who_is_served_again_is_no_suspect_any_more() {
-    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
-    bench.break_down(&unpaid());
-    bench.wait();
-    let decides = bench.lease_of("gamma");
-    bench.end(decides, &Outcome::Completed);
-    bench.meet("alpha", &Outcome::Completed);
-    bench.pass(60);
-    bench.break_down(&unpaid());
-    for label in ["alpha", "beta", "gamma"] {
-        assert_eq!(bench.view(label).state, KeyState::Ready, "{label}");
-    }
-}
-
-#[test]
-fn suspects_are_cleared_with_the_third_account_that_meets_it() {
-    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
-    bench.break_down(&unpaid());
-    bench.wait();
-    let decides = bench.lease_of("gamma");
-    bench.end(decides, &Outcome::Completed);
-    bench.pass(60);
-    for label in ["alpha", "beta", "gamma"] {
-        bench.meet(label, &unpaid());
-    }
-    assert_eq!(bench.breaker(), BreakerState::Open, "it is everybody's now");
-    for label in ["alpha", "beta", "gamma"] {
-        assert_eq!(bench.view(label).state, KeyState::Ready, "{label}");
-    }
-}
-
-#[test]
-fn an_account_that_cannot_tell_leaves_it_to_the_others() {
-    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
-    bench.break_down(&unpaid());
-    bench.wait();
-    let asked = bench.lease_of("gamma");
-    bench.end(asked, &refused(404, Row::ModelNotFound));
-    assert_eq!(bench.breaker(), BreakerState::Open, "that says nothing of memberships");
-    bench.wait();
-    let decides = bench.lease_of("beta");
-    bench.end(decides, &Outcome::Completed);
-    assert_eq!(bench.breaker(), BreakerState::Closed);
-}
-
-#[test]
-fn when_all_accounts_have_met_it_any_of_them_decides() {
-    let mut bench = Bench::new(failover(), &["alpha", "beta"]);
-    bench.break_down(&unpaid());
-    bench.wait();
-    let decides = bench.lease();
-    bench.end(decides, &Outcome::Completed);
-    assert_eq!(bench.breaker(), BreakerState::Closed);
 }
 
 #[test]
