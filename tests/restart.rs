@@ -316,3 +316,39 @@ async fn a_forced_stop_ends_both_at_once() {
     let traces = daemon.traces(STREAMS).await;
     assert!(traces.iter().all(|trace| trace["outcome"] == "cut_off"), "{traces:?}");
 }
+
+#[tokio::test]
+async fn what_ends_live_says_nothing_in_dry_run() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).without("KMI_DRY_RUN").file(".kmi/.env", "KMI_DRY_RUN=0\n");
+    let mut daemon = setup.keys(&["alpha"]).start().await;
+    assert_eq!(daemon.send(Request::chat()).await.status, 200);
+    daemon.traces(1).await;
+
+    let gate = Gate::closed();
+    let open = streams(&daemon, &upstream, &gate).await;
+    daemon.home.write(".kmi/.env", "KMI_DRY_RUN=1\n");
+    daemon.restarted().await;
+    let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+    assert_eq!((&status["mode"], &status["accounts"][0]["in_flight"]), (&json!("dry-run"), &json!(0)));
+    gate.open();
+    for (mut stream, head) in open {
+        let answer = stream.rest(head).await;
+        assert!(answer.text().ends_with("data: [DONE]\n\n") && answer.end == End::Proper, "{answer:?}");
+    }
+    daemon.those_before_ended().await;
+    // Each request has its line, but the simulator's keys and their history know nothing of it.
+    daemon.traces(1 + STREAMS).await;
+    let counted = || async {
+        let usage = daemon.rpc("usage.get", json!({})).await.unwrap();
+        (daemon.key("alpha").await["requests"].clone(), usage["total"]["requests"].clone())
+    };
+    assert_eq!(counted().await, (json!(0), json!(0)));
+    assert_eq!(daemon.send(Request::chat()).await.status, 200);
+    daemon.traces(2 + STREAMS).await;
+    assert_eq!(counted().await, (json!(1), json!(1)));
+    for folder in ["usage", "usage-dry-run"] {
+        let days = std::fs::read_dir(daemon.state_path(folder)).unwrap();
+        assert_eq!(days.count(), 1, "{folder}");
+    }
+}

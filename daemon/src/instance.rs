@@ -10,11 +10,12 @@ use kmid_core::{say, show_as_said};
 
 use crate::command::Issue;
 use crate::private;
+use crate::state::usage;
 
 /// The lock's file name.
 const LOCK: &str = "kmid.lock";
 /// Directories inside the state directory.
-const FOLDERS: [&str; 3] = ["logs", "trace", "usage"];
+const FOLDERS: [&str; 4] = ["logs", "trace", usage::FOLDER, usage::DRY_RUN_FOLDER];
 /// Most files whose rights are looked at, in each directory.
 const MOST_FILES: usize = 10_000;
 /// How often the lock is tried anew when its file was taken away between opening and locking.

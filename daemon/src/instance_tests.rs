@@ -98,7 +98,13 @@ mod unix {
         let prepared = prepare(&path, false).unwrap();
         assert!(prepared.hardened.is_empty() && prepared.issues.is_empty());
         let _held = Instance::acquire(&path).unwrap();
-        for dir in [path.clone(), path.join("logs"), path.join("trace"), path.join("usage")] {
+        for dir in [
+            path.clone(),
+            path.join("logs"),
+            path.join("trace"),
+            path.join("usage"),
+            path.join("usage-dry-run"),
+        ] {
             assert_eq!(mode(&dir), 0o700, "{}", dir.display());
         }
         assert_eq!(mode(&path.join(LOCK)), 0o600);

@@ -189,6 +189,7 @@ impl App {
         let remembered = store::load(&state_file, clock::now())?;
         start_issues.extend(remembered.issues);
         let trace = RecordLog::open(state_dir.join("trace").join("trace.jsonl"), settings.trace_files)?;
+        let other_mode = remembered.snapshot.dry_run.is_some_and(|was| was != settings.dry_run);
         let snapshot = remembered.snapshot.for_mode(settings.dry_run);
         let state = State::start(rules(&settings), snapshot, &state_file, trace.clone())?;
         state.set_issues(Origin::Start, start_issues);
@@ -209,7 +210,7 @@ impl App {
         let keys = KeyRoom::open(Arc::clone(&state), Arc::clone(&settings), loaded.auths_candidates).await?;
         let behind = Arc::new(AtomicU32::new(predecessor.as_ref().map_or(0, Predecessor::behind)));
         if let Some(predecessor) = &mut predecessor {
-            predecessor.adopt(&state);
+            predecessor.adopt(&state, other_mode);
         }
         let refresher = Refresher::new(Arc::clone(&state), Arc::clone(&settings), Arc::clone(&upstream));
         let zone: Zone = logging.zone().clone();

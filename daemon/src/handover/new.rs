@@ -75,7 +75,7 @@ impl Takeover {
             }
         };
         // Nothing was read ahead: it tells no more before this process serves.
-        Ok((lock, Predecessor { stream: reader.into_inner(), yours, homes }))
+        Ok((lock, Predecessor { stream: reader.into_inner(), yours, homes, other_mode: false }))
     }
 
     /// Says that this process serves.
@@ -119,6 +119,8 @@ pub struct Predecessor {
     stream: UnixStream,
     yours: Yours,
     homes: Vec<Home>,
+    /// It answers from the simulator and this process does not, or the other way round.
+    other_mode: bool,
 }
 
 impl Predecessor {
@@ -140,8 +142,14 @@ impl Predecessor {
         self.yours.behind
     }
 
-    /// Takes over the attempts that are under way and the homes of the sessions. The keys have to be known.
-    pub fn adopt(&mut self, state: &State) {
+    /// Takes over the attempts that are under way and the homes of the sessions. The keys have to be known. With
+    /// `other_mode`, one of the two processes answers from the simulator and the other does not: then what the keys meet
+    /// there says nothing of them here, and only lines of the files are taken in.
+    pub fn adopt(&mut self, state: &State, other_mode: bool) {
+        self.other_mode = other_mode;
+        if other_mode {
+            return;
+        }
         state.adopt(&self.yours.in_flight);
         state.learn_homes(std::mem::take(&mut self.homes));
     }
@@ -167,14 +175,14 @@ impl Predecessor {
         self.stream.set_nonblocking(true)?;
         let (read, write) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
         tokio::select! {
-            clean = hear(read, state, files) => clean,
+            clean = hear(read, state, files, self.other_mode) => clean,
             never = pass_on(write, word) => match never {},
         }
     }
 }
 
 /// Whether the predecessor said that it had done its work.
-async fn hear(from: OwnedReadHalf, state: &State, files: &Files) -> io::Result<bool> {
+async fn hear(from: OwnedReadHalf, state: &State, files: &Files, other_mode: bool) -> io::Result<bool> {
     let mut lines = tokio::io::BufReader::new(from);
     let (mut line, mut clean) = (Vec::new(), false);
     loop {
@@ -185,6 +193,9 @@ async fn hear(from: OwnedReadHalf, state: &State, files: &Files) -> io::Result<b
         match serde_json::from_slice(&line) {
             Ok(FromOld::Tells { what }) => {
                 clean |= what == Late::Done;
+                if other_mode && !matches!(what, Late::Line { .. }) {
+                    continue;
+                }
                 if let Some((file, text)) = state.hear_late(what) {
                     files.push(file, text);
                 }

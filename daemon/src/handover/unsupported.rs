@@ -45,7 +45,7 @@ impl Predecessor {
     }
 
     /// Never called.
-    pub fn adopt(&mut self, _state: &State) {
+    pub fn adopt(&mut self, _state: &State, _other_mode: bool) {
         match *self {}
     }
 

@@ -74,8 +74,8 @@ pub struct State {
 }
 
 impl State {
-    /// Starts with what `snapshot` remembers; `state_file` is written from now on, and the history in the folder
-    /// `usage` beside it.
+    /// Starts with what `snapshot` remembers; `state_file` is written from now on, and the history in the folder of
+    /// its mode beside it (see [`usage::folder`]).
     ///
     /// # Errors
     /// When a writer's thread cannot start.
@@ -85,11 +85,12 @@ impl State {
         state_file: &Path,
         trace: RecordLog<TraceRecord>,
     ) -> std::io::Result<Arc<Self>> {
+        let usage_folder = usage::folder(snapshot.dry_run == Some(true));
         let pool = Arc::new(Mutex::new(Pool::new(rules, snapshot)));
         let source = Arc::clone(&pool);
         let store =
             Store::start(state_file.to_owned(), Box::new(move || lock(&source).snapshot(clock::now())))?;
-        let usage = Usage::start(state_file.with_file_name("usage"), usage::COLLECT)?;
+        let usage = Usage::start(state_file.with_file_name(usage_folder), usage::COLLECT)?;
         Ok(Arc::new(Self {
             pool,
             waiting: queue::Waiting::default(),

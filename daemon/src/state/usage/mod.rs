@@ -1,4 +1,5 @@
-//! History of what was used, in `usage/DAY.json`: one file for each UTC day, with sums by hour, key and model.
+//! History of what was used, in `usage/DAY.json`, in dry-run `usage-dry-run/DAY.json`: one file for each UTC day, with
+//! sums by hour, key and model.
 //!
 //! The request's path adds to sums in memory. Once a minute, and at the end, a thread adds these to the files of
 //! their days, each replaced atomically; `kill -9` costs the last minute. Whoever reads writes first, so that the
@@ -25,6 +26,17 @@ use self::files::Files;
 use super::Late;
 use crate::clock;
 use crate::command::Issue;
+
+/// The folder of live use, in the state directory.
+pub const FOLDER: &str = "usage";
+/// That of dry-run: what the simulator counts is nobody's use.
+pub const DRY_RUN_FOLDER: &str = "usage-dry-run";
+
+/// The history's folder in the state directory: dry-run and live use have one each.
+#[must_use]
+pub fn folder(dry_run: bool) -> &'static str {
+    if dry_run { DRY_RUN_FOLDER } else { FOLDER }
+}
 
 /// How long sums are collected before they are written.
 pub const COLLECT: Duration = Duration::from_secs(60);
