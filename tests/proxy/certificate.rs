@@ -140,3 +140,22 @@ async fn its_end_is_told_ahead() {
         200
     );
 }
+
+#[tokio::test]
+async fn clients_are_sent_to_a_name_that_the_certificate_has() {
+    let upstream = Upstream::start().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["kmid.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let daemon = start(&upstream, &(certificate, key.serialize_pem())).await;
+    let url = async || daemon.rpc("daemon.status", json!({})).await.unwrap()["proxy"]["url"].clone();
+    let at = |host: &str| json!(format!("https://{host}:{}/kmi-rotor/v1", daemon.proxy().port()));
+    assert_eq!(url().await, at("kmid.example"));
+    let snippets = daemon.kmi(&["connect", "--show"]).await;
+    assert!(snippets.out.contains(at("kmid.example").as_str().unwrap()), "{snippets:?}");
+
+    let (certificate, key) = Authority::new().issue();
+    daemon.home.write("tls/key.pem", key);
+    daemon.home.write("tls/cert.pem", certificate);
+    eventually("the other certificate", || async { (url().await == at("127.0.0.1")).then_some(()) }).await;
+}

@@ -71,6 +71,12 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
     let list = daemon
         .ask::<typed::KeysList>(&ListParams::default())
         .map_err(|error| connect::failure(app, error))?;
+    // Without one, every request would be refused for the same reason.
+    if list.keys.is_empty() {
+        return Err(Failure::new(Exit::Failed, tr!(app.messages, "e2e-no-keys"))
+            .next(tr!(app.messages, "keys-none-next"))
+            .into());
+    }
     let token = settings::access(status.daemon.env_file.as_deref()).token;
     let caller = Caller::new(Duration::from_secs_f64(args.timeout), token);
     let mut window = VecDeque::new();
@@ -209,8 +215,10 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
             ]
         })
         .collect();
-    let mut text = table::render(view.look, &columns, &rows);
-    text.push('\n');
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text = table::render(view.look, &columns, &rows) + "\n";
+    }
     let sent =
         tr!(messages, "e2e-sent", sent = report.sent, answered = report.answered, window = report.window);
     text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(sent)]));

@@ -24,6 +24,9 @@ pub(crate) fn run(app: &App) -> Outcome {
 
 pub(crate) fn render(view: &View<'_>, plan: &Decision) -> String {
     let messages = view.messages;
+    if plan.candidates.is_empty() {
+        return format!("{}\n", tr!(messages, "keys-none"));
+    }
     let chosen = plan.candidates.iter().find(|candidate| candidate.chosen);
     let headline = match chosen {
         Some(chosen) => Span::new(Paint::Good, tr!(messages, "plan-next", key = chosen.key_label.as_str())),

@@ -7,6 +7,14 @@ fn the_next_one_and_the_rest() {
 }
 
 #[test]
+fn without_keys_it_says_how_to_add_one() {
+    let mut plan = fixtures::decision();
+    plan.candidates.clear();
+    let text = fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| render(view, &plan));
+    assert_eq!(text, "there are no keys; `kmi keys add` puts one in\n");
+}
+
+#[test]
 fn nobody_can_serve() {
     let mut plan = fixtures::decision();
     plan.candidates.retain(|candidate| candidate.obstacle.is_some());

@@ -451,6 +451,7 @@ e2e-failure-protocol = the answer was not HTTP
 e2e-progress = { $done } of { $total }
 e2e-passed = PASS  even: confidence { $percent } % (at least { $least } % wanted)
 e2e-uneven = FAIL  not even: confidence { $percent } % (at least { $least } % wanted)
+e2e-no-keys = there are no keys: every request would be refused
 e2e-no-answer = FAIL  no request was answered well by a key
 e2e-some-failed = FAIL  { $failed } of { $sent } requests failed
 e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.

@@ -66,6 +66,7 @@ impl Parts {
             daemon_log: self.trace.lines(),
             started_at: clock::now(),
             proxy_addr: "127.0.0.1:1".parse().unwrap(),
+            certificate: None,
             homes: Arc::new(Homes { home: None, kimi_share_dir: None, kimi_code_home: None }),
             environment: Default::default(),
         };

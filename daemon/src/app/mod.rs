@@ -235,6 +235,7 @@ impl App {
             daemon_log: logging.daemon().clone(),
             started_at: clock::now(),
             proxy_addr,
+            certificate: certificate.clone(),
             homes: Arc::new(homes(&outside)),
             environment: outside.shown(),
         };

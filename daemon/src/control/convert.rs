@@ -12,6 +12,7 @@ use kmi_proto::methods::daemon::{
 use kmi_proto::methods::keys::{ConfiguredClient, Errors, Key, KeyList, Tokens, Window};
 use kmi_proto::methods::quota::{Failed, Refreshed};
 use kmid_config::settings::Settings;
+use kmid_core::door::names::Names;
 use kmid_core::kimi::quota::Quota;
 use kmid_core::kimi::usage;
 use kmid_core::pool::outage::UpstreamView;
@@ -33,6 +34,7 @@ pub(super) struct Process {
     pub(super) now: Time,
     pub(super) rss_bytes: u64,
     pub(super) proxy_addr: SocketAddr,
+    pub(super) proxy_url: String,
     pub(super) needs_restart: Vec<String>,
     pub(super) environment: BTreeMap<String, Option<String>>,
 }
@@ -54,7 +56,7 @@ pub(super) fn status(
             running: true,
             host: process.proxy_addr.ip().to_string(),
             port: process.proxy_addr.port(),
-            url: proxy_url(settings, process.proxy_addr),
+            url: process.proxy_url.clone(),
             pids: vec![process.pid],
             daemon_log: daemon_log.display().to_string(),
         },
@@ -117,20 +119,19 @@ pub(super) fn restart_failed(error: &RestartError) -> RpcError {
     RpcError::said(kind, error.said())
 }
 
-/// Where clients find the proxy.
-pub(super) fn proxy_url(settings: &Settings, bound: SocketAddr) -> String {
-    let scheme = if settings.proxy_tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{}{}", reachable(bound), settings.proxy_base_path)
-}
-
-/// Where a client on this machine reaches a listener, also one that listens on all addresses.
-fn reachable(bound: SocketAddr) -> SocketAddr {
+/// Where clients on this machine find the proxy, also one that listens on all addresses; with TLS, and then `names` of
+/// its certificate, under a name that they believe.
+pub(super) fn proxy_url(base_path: &str, bound: SocketAddr, names: Option<Names>) -> String {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, bound.port())
+    let scheme = if names.is_some() { "https" } else { "http" };
+    match names.and_then(|names| names.host(ip)) {
+        Some(host) => format!("{scheme}://{host}:{}{base_path}", bound.port()),
+        None => format!("{scheme}://{}{base_path}", SocketAddr::new(ip, bound.port())),
+    }
 }
 
 fn upstreams(view: &PoolView) -> Vec<Upstream> {

@@ -150,9 +150,13 @@ fn lost_lines_become_an_issue() {
 }
 
 #[test]
-fn a_listener_on_all_addresses_is_reached_on_loopback() {
-    let reach = |text: &str| reachable(text.parse().unwrap()).to_string();
-    assert_eq!(reach("0.0.0.0:1"), "127.0.0.1:1");
-    assert_eq!(reach("[::]:1"), "[::1]:1");
-    assert_eq!(reach("192.0.2.1:5"), "192.0.2.1:5");
+fn a_listener_is_reached_on_this_machine_and_under_a_name_that_its_certificate_has() {
+    let url = |bound: &str, names| proxy_url("/base", bound.parse().unwrap(), names);
+    assert_eq!(url("0.0.0.0:1", None), "http://127.0.0.1:1/base");
+    assert_eq!(url("[::]:1", None), "http://[::1]:1/base");
+    assert_eq!(url("192.0.2.1:5", None), "http://192.0.2.1:5/base");
+    let names =
+        |dns: &[&str]| Names { dns: dns.iter().map(ToString::to_string).collect(), ..Names::default() };
+    assert_eq!(url("0.0.0.0:1", Some(names(&["kmid.example"]))), "https://kmid.example:1/base");
+    assert_eq!(url("[::]:1", Some(names(&[]))), "https://[::1]:1/base");
 }

@@ -26,6 +26,7 @@ use crate::client_config::{Homes, OwnAddress};
 use crate::command::Command;
 use crate::line_log::LineLog;
 use crate::metrics::Metrics;
+use crate::proxy::server_tls::Certificate;
 use crate::state::State;
 
 /// What handlers work with.
@@ -51,6 +52,8 @@ pub struct Context {
     pub started_at: Time,
     /// Where the proxy listens.
     pub proxy_addr: SocketAddr,
+    /// The proxy's certificate, when it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Where the Kimi clients keep their config files.
     pub homes: Arc<Homes>,
     /// The KMI_ variables of the environment; of secrets only their names.
@@ -66,5 +69,12 @@ impl Context {
             port: self.proxy_addr.port(),
             base_path: self.settings.load().proxy_base_path.clone(),
         }
+    }
+
+    /// Where clients on this machine find the proxy.
+    fn proxy_url(&self) -> String {
+        let settings = self.settings.load();
+        let names = self.certificate.as_ref().map(|certificate| certificate.names());
+        convert::proxy_url(&settings.proxy_base_path, self.proxy_addr, names)
     }
 }

@@ -69,7 +69,7 @@ impl Reply {
                 StatusCode::UNAUTHORIZED,
                 "authentication_error",
                 "unauthorized",
-                "the proxy token is missing or wrong; set the client's API key to the value of KMI_PROXY_TOKEN",
+                "the proxy token is missing or wrong; set the client's API key to a token of kmid's KMI_PROXY_TOKEN or KMI_PROXY_TOKENS",
             ),
             NotAdmitted::Slowed(pause) => {
                 let mut reply = Self::new(

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kmid_config::settings::TlsFiles;
+use kmid_core::door::names::Names;
 use kmid_core::door::validity::Validity;
 use kmid_core::said::Said;
 use kmid_core::time::Time;
@@ -18,6 +20,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 use zeroize::Zeroizing;
 
 /// Chains and keys are a few KiB.
@@ -96,6 +100,24 @@ impl Certificate {
         Some(Validity { not_before: time(found.not_before), not_after: time(found.not_after) })
     }
 
+    /// Whom the certificate in use names; nobody, when that cannot be read from it.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let pair = self.pair.load();
+        let parsed = pair.cert.first().and_then(|der| x509_cert::Certificate::from_der(der).ok());
+        let found =
+            parsed.and_then(|parsed| parsed.tbs_certificate().get_extension::<SubjectAltName>().ok()?);
+        let mut names = Names::default();
+        for name in found.map(|(_, found)| found.0).unwrap_or_default() {
+            match name {
+                GeneralName::DnsName(name) => names.dns.push(name.to_string()),
+                GeneralName::IpAddress(bytes) => names.addresses.extend(address(bytes.as_bytes())),
+                _ => {}
+            }
+        }
+        names
+    }
+
     /// A server with this certificate that offers these protocols.
     ///
     /// # Errors
@@ -136,6 +158,12 @@ fn content(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::new());
     File::open(path).ok()?.take(LARGEST_FILE).read_to_end(&mut content).ok()?;
     Some(content)
+}
+
+/// Four or sixteen bytes (RFC 5280 4.2.1.6).
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -60,3 +60,20 @@ fn a_pair_that_does_not_fit_is_refused_at_the_start() {
     let files = files(folder.path(), &(one.0, other.1));
     assert!(matches!(Certificate::load(&files), Err(TlsError::Pair(_))));
 }
+
+#[test]
+fn whom_a_certificate_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = ["kmid.example", "192.0.2.1", "2001:db8::1", "*.example"].map(str::to_owned);
+    let cert = CertificateParams::new(names).unwrap().self_signed(&key).unwrap().pem();
+    let names = Certificate::load(&files(folder.path(), &(cert, key.serialize_pem()))).unwrap().names();
+    assert_eq!(names.dns, ["kmid.example", "*.example"]);
+    assert_eq!(
+        names.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.1", "2001:db8::1"]
+    );
+    let nobody = CertificateParams::default().self_signed(&key).unwrap().pem();
+    let nobody = files(folder.path(), &(nobody, key.serialize_pem()));
+    assert_eq!(Certificate::load(&nobody).unwrap().names(), Names::default());
+}

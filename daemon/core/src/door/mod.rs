@@ -1,6 +1,7 @@
 //! Who may come in to the proxy, how often a wrong one may try, and how much is said of it. Pure.
 
 pub mod attempts;
+pub mod names;
 pub mod peer;
 pub mod places;
 pub mod tally;

@@ -8,7 +8,6 @@ use kmid_core::key::Secret;
 use kmid_core::say;
 
 use super::super::Context;
-use super::super::convert;
 use super::super::socket::Peer;
 use super::audit::{Change, audit};
 use crate::client_config::{self, Client, Outcome, PLACEHOLDER, Wiring};
@@ -22,7 +21,7 @@ pub(in super::super) async fn connect(
     may_write(context, params.dry_run)?;
     let settings = context.settings.load();
     let key = settings.proxy_tokens.own().cloned().unwrap_or_else(|| Secret::new(PLACEHOLDER));
-    let wiring = Wiring { url: convert::proxy_url(&settings, context.proxy_addr), key };
+    let wiring = Wiring { url: context.proxy_url(), key };
     let listen = settings.proxy_listen.clone();
     drop(settings);
     let (homes, dry_run) = (Arc::clone(&context.homes), params.dry_run);

@@ -43,6 +43,7 @@ pub(in super::super) async fn status(context: &Context) -> Status {
         now: clock::now(),
         rss_bytes: ProcessFigures::read().await.resident_bytes.unwrap_or_default(),
         proxy_addr: context.proxy_addr,
+        proxy_url: context.proxy_url(),
         needs_restart: context.needs_restart.load().iter().map(|&name| name.to_owned()).collect(),
         environment: context.environment.clone(),
     };
