@@ -20,6 +20,8 @@ async fn every_endpoint_has_its_shape() {
     );
     let message = connection.exchange(message).await;
     assert_eq!((&message.json()["type"], message.status), (&json!("message"), 200));
+    let refused = connection.exchange(Request::get("//models")).await;
+    assert_eq!((refused.status, refused.fields.get("x-kmi-dry-run")), (400, Some("true")));
     for answer in [&models, &chat, &message] {
         assert_eq!(answer.fields.get("x-kmi-dry-run"), Some("true"));
         assert_eq!(answer.key(), Some("alpha"));

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use kmi_tests::harness::daemon::key_of;
+use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{End, Request, Setup, process};
 use kmi_tests::upstream::{ANY, Ending, Gate, Reply, Upstream};
+use serde_json::json;
 
 use super::two_keys;
 
@@ -118,6 +120,32 @@ async fn past_the_total_bodies_stream_as_well() {
     for seen in upstream.at("/files") {
         assert!(seen.body().unwrap() == request.framed_body());
     }
+}
+
+#[tokio::test]
+async fn what_is_only_announced_keeps_nobody_from_another_key() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch();
+    let setup = setup.env("KMI_PROXY_REPLAY_MB", "1").env("KMI_PROXY_REPLAY_TOTAL_MB", "1");
+    let daemon = setup.start().await;
+    let large = Request::new("POST", "/files").body(noise(900 << 10));
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut connection = daemon.connect().await;
+        connection.send_head(&large).await;
+        connection.send_raw(b"five!").await.unwrap();
+        slow.push(connection);
+    }
+    eventually("their heads", || async {
+        let status = daemon.rpc("daemon.status", json!({})).await.unwrap();
+        (status["requests"]["in_flight"] == 3).then_some(())
+    })
+    .await;
+    let missing = "Not found the model k3 or Permission denied";
+    let refused = Reply::openai_error(404, "resource_not_found_error", missing);
+    upstream.next(&key_of("alpha"), "/chat/completions", refused);
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.key()), (200, Some("beta")), "{}", answer.text());
 }
 
 /// What was read of a body that is too large to keep stays in memory until the upstream has begun to answer.

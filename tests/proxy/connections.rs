@@ -56,6 +56,9 @@ async fn a_fresh_connection_that_closes_is_a_fault() {
 async fn what_is_not_http_is_a_fault() {
     let upstream = Upstream::start().await;
     let daemon = two_keys(&upstream).await;
+    let unasked = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    upstream.next(ANY, "/search", Reply::status(200).raw_before_head(unasked));
+    assert_eq!(daemon.send(Request::get("/search")).await.status, 502);
     upstream.next(ANY, "/me", Reply::status(200).raw_before_head("SSH-2.0-nonsense\r\n\r\n"));
     let answer = daemon.send(Request::get("/me")).await;
     assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");

@@ -8,7 +8,7 @@ use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{Answer, Daemon, Request, Setup};
 use kmi_tests::upstream::api::Usages;
-use kmi_tests::upstream::{ANY, Reply, Upstream, api};
+use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -80,6 +80,31 @@ async fn two_lapsed_memberships_do_not_shut_out_a_third_account() {
     assert_eq!((answer.status, answer.fields.get("x-kmi-key")), (200, Some("gamma")));
     // Only the active key, beta by now, is asked before the one that serves.
     assert_eq!(states(&daemon).await, ["ready", "blocked", "ready"], "now it is its own");
+}
+
+#[tokio::test]
+async fn a_third_account_that_thinks_for_long_holds_nobody_up() {
+    let upstream = Upstream::start().await;
+    for label in ["alpha", "beta"] {
+        upstream.always(&key_of(label), "/chat/completions", |_| {
+            Reply::openai_error(402, "", "We are unable to verify your membership benefits at this time.")
+        });
+    }
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
+    daemon.quotas_read().await;
+    assert_eq!(daemon.send(Request::chat()).await.status, 402, "it looks like an outage");
+    let is = async |state: &str| (breaker(&daemon).await["breaker"] == state).then_some(());
+    eventually("the pause to be over", || is("half-open")).await;
+    let gate = Gate::closed();
+    let events = api::chat_events().concat();
+    upstream.next(&key_of("gamma"), "/chat/completions", Reply::sse().wait(&gate).send(events.clone()));
+    let mut thinks = daemon.connect().await;
+    thinks.send(&Request::chat_stream()).await;
+    eventually("the head of its answer", || is("closed")).await;
+    let answer = daemon.send(Request::chat()).await;
+    assert_eq!((answer.status, answer.key()), (200, Some("gamma")));
+    gate.open();
+    assert_eq!(thinks.answer().await.text(), events);
 }
 
 #[tokio::test]

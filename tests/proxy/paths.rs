@@ -87,6 +87,10 @@ async fn what_is_not_http_gets_no_further() {
         (&b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n"[..], 405),
         (b"GARBAGE\r\n\r\n", 400),
         (
+            b"POST /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            501,
+        ),
+        (
             b"POST /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
             400,
         ),

@@ -163,6 +163,11 @@ async fn health_says_ok_or_not_and_nothing_else() {
     assert_eq!(daemon.send(with(LAPTOP)).await.status, 200);
     let traces = daemon.traces(2).await;
     assert_eq!(traces.len(), 2, "the refused one and the chat: {traces:?}");
+    // What is below it is kmid's own, whoever asks.
+    for path in ["/__kmi/health/", "/__kmi/other"] {
+        let answer = daemon.send(Request::get(path).field("x-kmi-proxy-token", LAPTOP)).await;
+        assert_eq!((answer.status, answer.by_kmid()), (404, true), "{path}");
+    }
     let outside = Request::target("GET", "/__kmi/health");
     assert_eq!(daemon.send(outside).await.status, 401, "outside the base path");
     std::fs::remove_file(daemon.home.auths_dir().join("alpha.env")).unwrap();

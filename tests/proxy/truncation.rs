@@ -4,6 +4,8 @@
 use kmi_tests::harness::{Daemon, End, Request, Setup};
 use kmi_tests::upstream::{ANY, Ending, Feed, Reply, Upstream, api};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::gzip;
 
@@ -214,4 +216,30 @@ async fn a_client_that_hangs_up_after_the_terminal_event_has_completed() {
     }
     let trace = &daemon.traces(2).await[0];
     assert_eq!(trace["tokens"]["output"], 3, "{trace}");
+}
+
+/// In HTTP/1.0 a body ends with its connection: only a reset shows that it broke off.
+#[tokio::test]
+async fn a_client_of_http_1_0_sees_a_cut_stream_too() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    let body = Request::chat_stream().framed_body();
+    let head = format!(
+        "POST /kmi-rotor/v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    for (events, whole) in [(api::chat_events().concat(), true), (cut(api::chat_events()), false)] {
+        upstream.next(ANY, "/chat/completions", Reply::sse().send(events.clone()));
+        let mut client = TcpStream::connect(daemon.proxy()).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&body).await.unwrap();
+        let mut answer = Vec::new();
+        let end = client.read_to_end(&mut answer).await;
+        if whole {
+            assert!(String::from_utf8(answer).unwrap().ends_with(&events));
+            assert!(end.is_ok(), "{end:?}");
+        } else {
+            assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        }
+    }
 }

@@ -24,10 +24,27 @@ pub struct RecheckPlan {
     blocked: BTreeMap<Fingerprint, Blocked>,
 }
 
+/// How a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// It ends by itself.
+    Ends,
+    /// It does not.
+    Endless,
+    /// The key's next request decides: nobody asks for it.
+    HalfOpen,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Blocked {
-    ends: bool,
+    block: Block,
     asked: Option<Time>,
+}
+
+impl Blocked {
+    fn waits(&self) -> bool {
+        self.block != Block::HalfOpen
+    }
 }
 
 impl RecheckPlan {
@@ -37,18 +54,19 @@ impl RecheckPlan {
         Self { last: now, soon: Some(now + soon(random)), blocked: BTreeMap::new() }
     }
 
-    /// The keys that are blocked now, each with whether its block ends by itself.
+    /// The keys that are blocked now. One that is blocked again by the request which was to decide is no new one: no
+    /// outage made it look dead, and its accounts shall not be asked with each pass.
     pub fn set_blocked(
         &mut self,
-        blocked: impl IntoIterator<Item = (Fingerprint, bool)>,
+        blocked: impl IntoIterator<Item = (Fingerprint, Block)>,
         now: Time,
         random: u64,
     ) {
         let known = std::mem::take(&mut self.blocked);
-        for (key, ends) in blocked {
+        for (key, block) in blocked {
             let asked = known.get(&key).and_then(|known| known.asked);
-            self.blocked.insert(key, Blocked { ends, asked });
-            if !ends && !known.contains_key(&key) {
+            self.blocked.insert(key, Blocked { block, asked });
+            if block == Block::Endless && !known.contains_key(&key) {
                 self.hurry(now, random);
             }
         }
@@ -82,7 +100,8 @@ impl RecheckPlan {
             return Vec::new();
         }
         (self.last, self.soon) = (now, None);
-        let mut keys: Vec<Fingerprint> = self.blocked.keys().copied().collect();
+        let waiting = self.blocked.iter().filter(|(_, blocked)| blocked.waits());
+        let mut keys: Vec<Fingerprint> = waiting.map(|(key, _)| *key).collect();
         keys.sort_by_key(|key| self.blocked[key].asked);
         keys.truncate(most);
         for key in &keys {
@@ -90,7 +109,8 @@ impl RecheckPlan {
                 blocked.asked = Some(now);
             }
         }
-        if most > 0 && self.blocked.values().any(|blocked| !blocked.ends && blocked.asked.is_none()) {
+        let is_new = |blocked: &Blocked| blocked.block == Block::Endless && blocked.asked.is_none();
+        if most > 0 && self.blocked.values().any(is_new) {
             self.hurry(now, random);
         }
         keys
@@ -127,7 +147,7 @@ mod tests {
         #[test]
         fn a_kmid_that_is_started_every_few_minutes_comes_to_a_pass_each_time(random: u64) {
             let mut plan = RecheckPlan::at_start(at(0), random);
-            plan.set_blocked([(key(1), true)], at(0), random);
+            plan.set_blocked([(key(1), Block::Ends)], at(0), random);
             let due = plan.due(HOUR);
             prop_assert!(due >= at(15) && due <= at(60), "{due}");
             prop_assert_eq!(passes(&mut plan, at(14)), 0);
@@ -142,10 +162,10 @@ mod tests {
     fn keys_that_were_blocked_without_an_end_are_asked_for_soon_and_once() {
         let mut plan = RecheckPlan::at_start(at(0), 0);
         assert_eq!(passes(&mut plan, at(60)), 0);
-        let mut blocked = vec![(key(1), true)];
+        let mut blocked = vec![(key(1), Block::Ends)];
         plan.set_blocked(blocked.clone(), at(100), 0);
         assert_eq!(plan.due(HOUR), at(60) + HOUR, "that one ends by itself");
-        blocked.extend([2, 3, 4, 5].map(|number| (key(number), false)));
+        blocked.extend([2, 3, 4, 5].map(|number| (key(number), Block::Endless)));
         plan.set_blocked(blocked.clone(), at(200), 0);
         assert_eq!(plan.due(HOUR), at(215));
         assert_eq!(passes(&mut plan, at(214)), 0);
@@ -160,17 +180,28 @@ mod tests {
     #[test]
     fn a_key_that_is_blocked_again_is_asked_for_soon_again() {
         let mut plan = RecheckPlan::at_start(at(0), 0);
-        plan.set_blocked([(key(1), false)], at(0), 0);
+        plan.set_blocked([(key(1), Block::Endless)], at(0), 0);
         assert_eq!(passes(&mut plan, at(15)), 1);
         plan.set_blocked([], at(20), 0);
-        plan.set_blocked([(key(1), false)], at(100), 0);
+        plan.set_blocked([(key(1), Block::Endless)], at(100), 0);
         assert_eq!(plan.due(HOUR), at(115));
+    }
+
+    #[test]
+    fn a_key_that_its_deciding_request_blocks_again_waits_its_turn() {
+        let mut plan = RecheckPlan::at_start(at(0), 0);
+        plan.set_blocked([(key(1), Block::Endless)], at(0), 0);
+        assert_eq!(passes(&mut plan, at(15)), 1);
+        plan.set_blocked([(key(1), Block::HalfOpen)], at(16), 0);
+        assert_eq!(passes(&mut plan, at(15) + HOUR), 0, "a request decides, however late it comes");
+        plan.set_blocked([(key(1), Block::Endless)], at(20) + HOUR, 0);
+        assert_eq!(plan.due(HOUR), at(15) + HOUR + HOUR);
     }
 
     #[test]
     fn a_short_setting_counts_from_the_start_and_none_means_none() {
         let mut plan = RecheckPlan::at_start(at(0), 1023);
-        plan.set_blocked([(key(1), true)], at(0), 0);
+        plan.set_blocked([(key(1), Block::Ends)], at(0), 0);
         assert_eq!(plan.due(Duration::from_secs(5)), at(5));
         assert!(plan.take_due(None, 3, at(1_000_000), 0).is_empty());
         assert_eq!(passes(&mut plan, at(1_000_000)), 1, "it was turned on");
@@ -179,7 +210,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_puts_nothing_off() {
         let mut plan = RecheckPlan::at_start(at(1_000_000), 0);
-        plan.set_blocked([(key(1), false)], at(1_000_000), 0);
+        plan.set_blocked([(key(1), Block::Endless)], at(1_000_000), 0);
         assert_eq!(passes(&mut plan, at(0)), 0);
         assert_eq!(passes(&mut plan, at(60)), 1);
         assert_eq!(passes(&mut plan, at(3659)), 0);

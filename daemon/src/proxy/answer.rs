@@ -18,7 +18,6 @@ use super::rewrite;
 use super::tap::{ProxyBody, Tap};
 use super::watch::Watch;
 use crate::state::Lease;
-use crate::upstream::simulator;
 
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -88,6 +87,7 @@ impl Exchange {
             (Answer::Passed(begun, lease), _) => {
                 // Nobody's fault: it cannot be given to the client any more.
                 lease.end(&Outcome::Answered);
+                self.journal.attempt_met(Some(begun.parts.status), Outcome::Answered.name());
                 refuse_late(self.journal, self.wire, Reply::not_a_stream(&begun.parts))
             }
             (Answer::Failed(failure, _), _) => {
@@ -131,7 +131,7 @@ impl Exchange {
         let mut journal = self.journal;
         journal.attempt_met(Some(parts.status), "completed");
         journal.answered(parts.status);
-        mark(&mut parts, &lease.key().label, &journal, self.proxy.upstream.is_simulated());
+        mark(&mut parts, &lease.key().label, &journal);
         // A body that is announced and never comes: nobody will read it to its end.
         let is_bare = self.parts.method == Method::HEAD
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -148,7 +148,7 @@ impl Exchange {
         rewrite::without_long_wait(&mut parts.headers);
         let mut journal = self.journal;
         journal.answered(parts.status);
-        mark(&mut parts, label, &journal, self.proxy.upstream.is_simulated());
+        mark(&mut parts, label, &journal);
         let body = match rest {
             Some(rest) => ProxyBody::Passed(Box::new(Tap::rest_of(read, rest, broken, outcome, journal))),
             None => {
@@ -162,7 +162,7 @@ impl Exchange {
 }
 
 /// The response's head as the client gets it.
-fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal, simulated: bool) {
+fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal) {
     rewrite::for_client(&mut parts.headers);
     parts.version = Version::HTTP_11;
     let mut insert = |name: HeaderName, value: &[u8]| {
@@ -177,9 +177,6 @@ fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal, simul
     }
     if let Some(queued) = journal.queued() {
         insert(QUEUE_HEADER, queued.as_millis().to_string().as_bytes());
-    }
-    if simulated {
-        insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), b"true");
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use http::header::HeaderMap;
 use http::uri::{InvalidUri, PathAndQuery, Uri};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use kmid_core::key::Key;
 use kmid_core::kimi::wire::Wire;
@@ -79,6 +79,11 @@ impl Exchange {
     /// Understands a response, as far as it has to come before it goes to the client. Where no other attempt can
     /// follow, nothing is gained by holding an event stream.
     pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
+        // Nothing that goes upstream asks for another protocol.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let why = "it switched protocols unasked";
+            return Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why));
+        }
         if response.status().as_u16() >= 400 {
             return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
+use http::header::CONTENT_ENCODING;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use kmid_config::settings::Settings;
@@ -25,6 +25,7 @@ use super::door::{Doorkeeper, Look, Visitor};
 use super::failure::Failure;
 use super::journal::Journal;
 use super::keepalive::{self, HeadOut, LONGEST_SILENCE};
+use super::path::BadPath;
 use super::replay::{self, Collected, Share};
 use super::reply::Reply;
 use super::tap::ProxyBody;
@@ -33,7 +34,6 @@ use crate::clock;
 use crate::state::{NoLease, Patience, Waited};
 use crate::upstream::client_body::{BodyLimits, ClientBody, ClientBodyError};
 use crate::upstream::fault::{ClientBroke, SendError, chain};
-use crate::upstream::simulator;
 
 /// A backoff between attempts grows no further.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
@@ -78,9 +78,15 @@ pub(super) async fn handle(
         Err(why) => return not_admitted(&proxy.door, visitor, why, wire, journal),
     }
     let endpoint = match path::endpoint(parts.uri.path(), base_path) {
+        Ok(own) if own.starts_with(health::OWN) => {
+            return refuse(Reply::bad_path(BadPath::Outside, base_path), wire, journal, false);
+        }
         Ok(endpoint) => path::kept(endpoint),
         Err(why) => return refuse(Reply::bad_path(why, base_path), wire, journal, false),
     };
+    if rewrite::has_transfer_coding(&parts.headers) {
+        return refuse(Reply::transfer_coding(), wire, journal, true);
+    }
     if let Some(until) = proxy.state.admit() {
         tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
         return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
@@ -160,7 +166,6 @@ impl Exchange {
             return self.answered(answer);
         }
         let request_id = self.journal.request_id;
-        let simulated = self.proxy.upstream.is_simulated();
         let head_out = HeadOut::default();
         self.journal.head_out = Some(Arc::clone(&head_out));
         let mut answering = Box::pin(async move {
@@ -174,12 +179,7 @@ impl Exchange {
             let (exchange, answer) = answering.await;
             exchange.answered_late(answer)
         };
-        let mut response = keepalive::response(request_id, &head_out, late);
-        if simulated {
-            let value = HeaderValue::from_static("true");
-            response.headers_mut().insert(HeaderName::from_static(simulator::DRY_RUN_HEADER), value);
-        }
-        response
+        keepalive::response(request_id, &head_out, late)
     }
 
     async fn attempts(&mut self) -> Answer {
@@ -203,7 +203,7 @@ impl Exchange {
             let met = match self.attempt(lease.key()).await {
                 Ok(response) => {
                     if response.status().is_success() {
-                        lease.head_came();
+                        lease.head_came(self.streams());
                     }
                     let may_be_held = self.may_try_again(&spent);
                     self.look_into(response, may_be_held).await

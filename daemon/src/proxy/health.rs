@@ -15,6 +15,8 @@ use crate::state::State;
 
 /// Below the base path.
 pub(super) const PATH: &str = "/__kmi/health";
+/// What is below this is kmid's own and never the API's.
+pub(super) const OWN: &str = "/__kmi/";
 
 /// Nobody needs a token to ask, so the pool is looked at no more often than this.
 const FRESH: Duration = Duration::from_secs(1);

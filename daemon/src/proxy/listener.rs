@@ -5,9 +5,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -31,6 +32,7 @@ use super::{Proxy, exchange};
 use crate::open_files;
 use crate::peer_watch::watch_over;
 use crate::pulse::Pulse;
+use crate::upstream::simulator;
 
 /// As many as hyper's parser has room for without an allocation.
 const USUAL_HEADERS: usize = 100;
@@ -243,6 +245,8 @@ pub(super) struct Answers {
     proxy: Arc<Proxy>,
     visitor: Visitor,
     leave: CancellationToken,
+    /// Its client speaks HTTP/1.0.
+    is_http10: Arc<AtomicBool>,
 }
 
 impl Service<Request<Incoming>> for Answers {
@@ -255,8 +259,16 @@ impl Service<Request<Incoming>> for Answers {
         let (proxy, visitor) = (Arc::clone(&self.proxy), self.visitor);
         let leave = self.leave.clone();
         let closes = request.version() <= Version::HTTP_11;
+        let simulated = proxy.upstream.is_simulated();
+        if request.version() == Version::HTTP_10 {
+            self.is_http10.store(true, Ordering::Relaxed);
+        }
         Box::pin(async move {
             let mut answer = exchange::handle(proxy, request, visitor).await;
+            if simulated {
+                let name = HeaderName::from_static(simulator::DRY_RUN_HEADER);
+                answer.headers_mut().insert(name, HeaderValue::from_static("true"));
+            }
             // The client's next request goes to the process that took over.
             if closes && leave.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -281,7 +293,9 @@ impl Connection {
         if !self.visitor.is_shared() {
             watch_over(&tcp, self.settings.proxy_client_idle);
         }
-        let Some((tls, tasks)) = tls else { return self.serve_http1(tcp).await };
+        let Some((tls, tasks)) = tls else {
+            return self.serve_http1(tcp, |tcp| drop(tcp.set_zero_linger())).await;
+        };
         // Boxed, so that plain connections hold no room for TLS ones.
         Box::pin(self.accept_tls(tcp, tls, tasks)).await;
     }
@@ -297,7 +311,8 @@ impl Connection {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 self.serve_http2(stream, tasks, &settings).await;
             }
-            Ok(Ok(stream)) => self.serve_http1(stream).await,
+            // TLS has an end of its own: without it, its client takes nothing for complete.
+            Ok(Ok(stream)) => self.serve_http1(stream, |_| ()).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer(), %error, "proxy_tls_failed"),
             Err(_) => tracing::debug!(peer = %self.peer(), "proxy_tls_timeout"),
         }
@@ -307,11 +322,17 @@ impl Connection {
         self.visitor.address
     }
 
-    pub(super) fn answers(&self) -> Answers {
-        Answers { proxy: Arc::clone(&self.proxy), visitor: self.visitor, leave: self.ending.leave.clone() }
+    pub(super) fn answers(&self, is_http10: &Arc<AtomicBool>) -> Answers {
+        let (proxy, leave) = (Arc::clone(&self.proxy), self.ending.leave.clone());
+        Answers { proxy, visitor: self.visitor, leave, is_http10: Arc::clone(is_http10) }
     }
 
-    async fn serve_http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// `reset` makes the end of a connection a reset. In HTTP/1.0 the end of a body is that of its connection: one that
+    /// broke off would be taken for complete.
+    async fn serve_http1<S>(self, stream: S, reset: impl FnOnce(&S))
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let most = self.settings.proxy_max_header as usize;
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -324,20 +345,27 @@ impl Connection {
         if self.settings.proxy_max_headers != USUAL_HEADERS {
             builder.max_headers(self.settings.proxy_max_headers);
         }
-        let connection = builder.serve_connection(TokioIo::new(stream), self.answers());
-        self.run(connection).await;
+        let is_http10 = Arc::default();
+        let mut connection = builder.serve_connection(TokioIo::new(stream), self.answers(&is_http10));
+        let broke = !self.run(Pin::new(&mut connection)).await;
+        if broke && is_http10.load(Ordering::Relaxed) {
+            reset(connection.into_parts().io.inner());
+        }
     }
 
-    async fn run<C: GracefulConnection>(&self, connection: C)
+    /// Whether it ended well.
+    async fn run<C: GracefulConnection>(&self, mut connection: Pin<&mut C>) -> bool
     where
         C::Error: std::fmt::Display,
     {
-        let mut connection = std::pin::pin!(connection);
         // The connection comes first: bytes that have arrived are read before a drain closes what looks idle.
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => Some(ended),
-            () = Cancelled::of(&self.ending.abort) => return self.proxy.state.cut_off(),
+            () = Cancelled::of(&self.ending.abort) => {
+                self.proxy.state.cut_off();
+                return false;
+            }
             () = self.ending.drained() => None,
         };
         let ended = match ended {
@@ -346,12 +374,16 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
-                    () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
+                    () = self.ending.abort.cancelled() => {
+                        self.proxy.state.cut_off();
+                        return false;
+                    }
                 }
             }
         };
-        if let Err(error) = ended {
+        if let Err(error) = &ended {
             tracing::debug!(peer = %self.peer(), %error, "a client's connection ended");
         }
+        ended.is_ok()
     }
 }

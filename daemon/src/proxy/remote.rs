@@ -43,7 +43,7 @@ impl Connection {
         settings: &Settings,
     ) {
         let activity = Arc::new(Activity::default());
-        let answers = Counted { answers: self.answers(), activity: Arc::clone(&activity) };
+        let answers = Counted { answers: self.answers(&Arc::default()), activity: Arc::clone(&activity) };
         let mut connection = std::pin::pin!(
             http2::Builder::new(Tracked(tasks))
                 .timer(TokioTimer::new())

@@ -91,7 +91,8 @@ pub(super) async fn collect(
     }
     let announced = body.size_hint().exact().map(usize::try_from);
     match announced {
-        Some(Ok(length)) if length <= most && share.take(length, total) => {}
+        // Its part of the budget is taken as it comes: what is only announced keeps nobody else from anything.
+        Some(Ok(length)) if length <= most => {}
         Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: body, share }),
         None => {}
     }
@@ -100,8 +101,7 @@ pub(super) async fn collect(
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) => {
-                let fits = announced.is_some()
-                    || (chunks.bytes + data.len() <= most && share.take(data.len(), total));
+                let fits = chunks.bytes + data.len() <= most && share.take(data.len(), total);
                 chunks.push(data);
                 if !fits {
                     return Ok(Collected::Passing { chunks: chunks.finish(), rest: body, share });

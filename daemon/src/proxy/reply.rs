@@ -101,6 +101,15 @@ impl Reply {
         }
     }
 
+    pub(super) fn transfer_coding() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "invalid_request_error",
+            "transfer_coding",
+            "kmid takes bodies with no transfer coding but chunked; send it so, or with Content-Encoding",
+        )
+    }
+
     pub(super) fn broken_body() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,

@@ -56,6 +56,13 @@ pub fn for_upstream(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether the body comes in another transfer coding than `chunked`, which nobody here takes off (RFC 9112 6.1).
+#[must_use]
+pub fn has_transfer_coding(headers: &HeaderMap) -> bool {
+    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    headers.get_all(TRANSFER_ENCODING).iter().any(|value| !is_chunked(value))
+}
+
 /// Joins the `cookie` fields that HTTP/2 may split (RFC 9113 8.2.3).
 pub fn join_cookies(headers: &mut HeaderMap) {
     let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();

@@ -10,8 +10,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kmid_config::settings::Settings;
 use kmid_core::key::{Fingerprint, Key};
+use kmid_core::pool::HALF_OPEN;
 use kmid_core::pool::view::{KeyState, KeyView, PoolView};
-use kmid_core::recheck_plan::RecheckPlan;
+use kmid_core::recheck_plan::{Block, RecheckPlan};
 use kmid_core::refresh_plan::{Pace, Readable, RefreshPlan};
 use kmid_core::say;
 use tokio::sync::Semaphore;
@@ -119,11 +120,12 @@ impl Refresher {
     pub async fn run(self: Arc<Self>, cancel: CancellationToken, pulse: Pulse) {
         let mut plan = RefreshPlan::default();
         let mut readings: JoinSet<(Fingerprint, bool)> = JoinSet::new();
-        let mut rechecks: JoinSet<()> = JoinSet::new();
+        let mut rechecks: JoinSet<(Fingerprint, bool)> = JoinSet::new();
+        let mut rechecked = Vec::new();
         let mut recheck_plan = RecheckPlan::at_start(clock::now(), fastrand::u64(..));
         loop {
             let view = self.state.view();
-            self.start_due(&view, &mut plan, &mut readings);
+            self.start_due(&view, &mut plan, &mut readings, std::mem::take(&mut rechecked));
             self.start_rechecks(&view, &mut rechecks, &mut recheck_plan);
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -139,7 +141,7 @@ impl Refresher {
                         (Err(_), _) | (_, None) => plan = RefreshPlan::default(),
                     }
                 }
-                Some(_) = rechecks.join_next() => {}
+                Some(done) = rechecks.join_next() => rechecked.extend(done.ok()),
             }
         }
         readings.shutdown().await;
@@ -167,18 +169,23 @@ impl Refresher {
         view: &PoolView,
         plan: &mut RefreshPlan,
         readings: &mut JoinSet<(Fingerprint, bool)>,
+        rechecked: Vec<(Fingerprint, bool)>,
     ) {
         let stale = self.state.take_stale();
         let Some(pace) = self.pace() else { return };
         let now = clock::now();
         // Blocked keys are rechecked, at another pace; one whose next request decides needs its reading again.
         let is_read = |key: &&KeyView| match key.state {
-            KeyState::Blocked => key.reason == Some("half_open"),
+            KeyState::Blocked => key.reason == Some(HALF_OPEN),
             KeyState::Disabled => false,
             KeyState::Ready | KeyState::Warn | KeyState::Cooling => true,
         };
         let readable = view.keys.iter().filter(is_read);
         plan.set_keys(&readable.map(Readable::of).collect::<Vec<_>>(), pace, now);
+        // What a recheck has just asked for is not asked for again.
+        for (fingerprint, good) in rechecked {
+            plan.done(fingerprint, good, pace, now, fastrand::u64(..));
+        }
         for fingerprint in stale {
             plan.hurry(fingerprint);
         }
@@ -189,23 +196,35 @@ impl Refresher {
         }
     }
 
-    fn start_rechecks(self: &Arc<Self>, view: &PoolView, rechecks: &mut JoinSet<()>, plan: &mut RecheckPlan) {
+    fn start_rechecks(
+        self: &Arc<Self>,
+        view: &PoolView,
+        rechecks: &mut JoinSet<(Fingerprint, bool)>,
+        plan: &mut RecheckPlan,
+    ) {
         let settings = self.settings.load();
         let now = clock::now();
-        let blocked = view.keys.iter().filter(|key| is_blocked(key));
-        plan.set_blocked(blocked.map(|key| (key.fingerprint, key.until.is_some())), now, fastrand::u64(..));
+        let blocked = view.keys.iter().filter_map(|key| Some((key.fingerprint, block(key)?)));
+        plan.set_blocked(blocked, now, fastrand::u64(..));
         let (every, most) = (settings.blocklist_recheck, settings.blocklist_recheck_max);
         let due = plan.take_due(every, most, now, fastrand::u64(..));
         for key in self.state.keys().into_iter().filter(|key| due.contains(&key.fingerprint)) {
             let this = Arc::clone(self);
-            rechecks.spawn(async move {
-                this.recheck_one(&key).await;
-            });
+            rechecks.spawn(async move { (key.fingerprint, this.recheck_one(&key).await) });
         }
     }
 }
 
+/// How a blocked key is blocked.
+fn block(key: &KeyView) -> Option<Block> {
+    (key.state == KeyState::Blocked).then_some(match key.reason {
+        Some(HALF_OPEN) => Block::HalfOpen,
+        _ if key.until.is_some() => Block::Ends,
+        _ => Block::Endless,
+    })
+}
+
 /// Blocked, and its next request does not decide.
 fn is_blocked(key: &KeyView) -> bool {
-    key.state == KeyState::Blocked && key.reason != Some("half_open")
+    block(key).is_some_and(|block| block != Block::HalfOpen)
 }

@@ -57,10 +57,11 @@ impl Lease {
         }
     }
 
-    /// The head of a good answer has come; what it says may be minutes away.
-    pub fn head_came(&self) {
+    /// The head of a good answer has come; what it says may be minutes away. It `proves` something when the request was
+    /// one to a model.
+    pub fn head_came(&self, proves: bool) {
         if let Some(inner) = &self.inner {
-            self.state.head_came(inner);
+            self.state.head_came(inner, proves);
         }
     }
 

@@ -204,10 +204,16 @@ impl State {
     }
 
     /// See [`Lease::head_came`]. Free of the lock while no upstream is in trouble.
-    fn head_came(&self, lease: &pool::Lease) {
-        if self.trouble.load(Ordering::Relaxed) {
-            self.change(|pool| pool.head_came(lease));
+    fn head_came(&self, lease: &pool::Lease, proves: bool) {
+        if !self.trouble.load(Ordering::Relaxed) {
+            return;
         }
+        let effects = self.change(|pool| {
+            let effects = pool.head_came(lease, proves, clock::now());
+            self.trouble.store(pool.has_trouble(), Ordering::Relaxed);
+            effects
+        });
+        self.carry_out(effects);
     }
 
     /// From now on what ends unfinished was cut off by kmid and not left by its client.

@@ -30,7 +30,7 @@ const TEST_AFTER_MOST: Duration = Duration::from_secs(6 * 3600);
 const ROOM: f64 = 5.0;
 
 /// Why a key is blocked whose next request decides.
-pub(super) const HALF_OPEN: &str = "half_open";
+pub const HALF_OPEN: &str = "half_open";
 /// No setting allows a longer block; a state file that says so is damaged.
 const LONGEST_RESTORED: Duration = Duration::from_secs(366 * 24 * 3600);
 

@@ -45,9 +45,12 @@ impl Pool {
     }
 
     /// The head of a good answer came, and its first output may take minutes: where this request was to decide whether
-    /// failures are over, the next one may, too.
-    pub fn head_came(&mut self, lease: &Lease) {
-        self.outages.head_came(&lease.key.base_url, lease.number);
+    /// failures are over, the next one may, too. What refuses by a status, as a membership that cannot be verified or the
+    /// gate, is over with it, when the request `proves` anything: was one to a model.
+    pub fn head_came(&mut self, lease: &Lease, proves: bool, now: Time) -> Vec<Effect> {
+        let account = self.account_of(&lease.key);
+        let served = Served { account: &account, number: lease.number, proven: proves };
+        self.outages.head_came(&lease.key.base_url, &served, now).into_iter().map(effect).collect()
     }
 
     /// A half-open key has served: it and the others of its account are back.

@@ -26,10 +26,12 @@ pub use self::affinity::Placement;
 pub use self::choose::{Obstacle, Refusal, RefusedKey};
 pub use self::decision::{Considered, Decision};
 use self::entry::Entry;
+pub use self::entry::HALF_OPEN;
 use self::outage::Outages;
 pub use self::record::Effect;
 pub use self::rotate::{RotateError, Rotated};
 pub use self::rules::Rules;
+use self::slots::TakenOver;
 use self::snapshot::{KeyRecord, Memory, Snapshot};
 use self::view::{FigureView, KeyView, PoolView};
 pub use self::wait::Outlook;
@@ -129,6 +131,7 @@ pub struct Pool {
     ledger: Ledger,
     /// The account of the last lease that the pool chose.
     current: Option<AccountId>,
+    taken_over: Vec<TakenOver>,
     /// Kept for its memory only: choosing allocates nothing.
     candidates: Vec<Candidate>,
     /// They are those of the choice under way.
@@ -161,6 +164,7 @@ impl Pool {
             rate: RateWindow::default(),
             ledger: Ledger::default(),
             current: None,
+            taken_over: Vec::new(),
             candidates: Vec::new(),
             gathered: false,
             ranked: Vec::new(),

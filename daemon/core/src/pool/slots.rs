@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::entry::Entry;
 use super::{Demand, Mode, Placement, Pool};
 use crate::account::AccountId;
 use crate::time::Time;
@@ -19,6 +18,16 @@ const RISES_AFTER: u32 = 20;
 /// An account that is taken up gets one attempt more each time this has passed.
 const RAMP_STEP: Duration = Duration::from_millis(250);
 
+/// Most of what is remembered of who took over from whom; the oldest goes.
+const MOST_TAKEN_OVER: usize = 1024;
+
+/// An account was taken up in the place of another one, which has not been used since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TakenOver {
+    by: AccountId,
+    from: AccountId,
+}
+
 /// What one key knows of its account's slots.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Slots {
@@ -31,8 +40,6 @@ pub(super) struct Slots {
     /// The last lease before the cap was lowered: what that or an older one says was known then.
     lowered_after: u64,
     ramp: Ramp,
-    /// The account in whose place it was last taken up, until that one serves again.
-    took_over: Option<AccountId>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -171,8 +178,9 @@ impl Pool {
     /// account does so anew next time.
     pub(super) fn begin_ramp(&mut self, index: usize, now: Time) {
         let (fingerprint, account) = (self.entries[index].key.fingerprint, self.entries[index].account_id);
-        for entry in self.known_mut() {
-            entry.slots.took_over.take_if(|from| *from == account);
+        // A request that decides whether it is back proves nothing yet.
+        if !self.taken_over.is_empty() && !self.is_out(account, now) {
+            self.taken_over.retain(|taken| taken.from != account);
         }
         if self.sharers(fingerprint).any(|entry| entry.slots.is_armed()) {
             let in_flight = self.sharers(fingerprint).map(|entry| entry.in_flight).sum();
@@ -220,13 +228,14 @@ impl Pool {
     /// may be about to fall upon it. They come over one by one: once is enough.
     pub(super) fn take_over(&mut self, index: usize, from: AccountId) {
         let fingerprint = self.entries[index].key.fingerprint;
-        let known = |entry: &Entry| entry.account_id == from || entry.slots.took_over == Some(from);
-        if self.sharers(fingerprint).any(known) {
+        let taken = TakenOver { by: self.entries[index].account_id, from };
+        if taken.by == from || self.taken_over.contains(&taken) {
             return;
         }
-        for entry in self.sharers_mut(fingerprint) {
-            entry.slots.arm();
-            entry.slots.took_over = Some(from);
+        if self.taken_over.len() >= MOST_TAKEN_OVER {
+            self.taken_over.remove(0);
         }
+        self.taken_over.push(taken);
+        self.sharers_mut(fingerprint).for_each(|entry| entry.slots.arm());
     }
 }

@@ -319,10 +319,19 @@ impl Outages {
         changes
     }
 
-    /// A request there is being answered well, and has not been served yet: no failure, but no proof of anything else.
-    pub(super) fn head_came(&mut self, at: &BaseUrl, number: u64) {
-        let failing = self.hosts.iter_mut().filter(|host| host.is(at) && host.trouble == Trouble::Failure);
-        failing.for_each(|host| host.undecided(number));
+    /// A request there is being answered well, and has not been served yet. It may still fail, so that the next one
+    /// decides, too; but what refuses by a status has let it through.
+    pub(super) fn head_came(&mut self, at: &BaseUrl, served: &Served<'_>, now: Time) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for host in self.hosts.iter_mut().filter(|host| host.is(at) && !host.breaker.is_closed()) {
+            if host.trouble == Trouble::Failure {
+                host.undecided(served.number);
+            } else if served.proven {
+                changes.extend(host.works(served, now));
+            }
+        }
+        self.hosts.retain(|host| !host.is_quiet());
+        changes
     }
 
     /// An attempt ended and said nothing.

@@ -428,7 +428,7 @@ fn a_good_head_lets_the_next_one_decide_too() {
     let thinks = bench.lease();
     bench.pass(2);
     assert!(bench.try_lease().is_err(), "one decides");
-    bench.pool.head_came(&thinks);
+    assert!(bench.pool.head_came(&thinks, true, bench.now).is_empty());
     let next = bench.lease();
     assert!(bench.try_lease().is_err(), "and not two in one second");
     bench.end(thinks, &Outcome::Completed);

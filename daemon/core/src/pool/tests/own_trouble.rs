@@ -34,6 +34,27 @@ fn two_bad_accounts_do_not_shut_out_a_third_one() {
 }
 
 #[test]
+fn the_head_of_an_answer_is_enough() {
+    for outcome in [unpaid(), limited()] {
+        let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+        bench.break_down(&outcome);
+        bench.wait();
+        let thinks = bench.lease_of("gamma");
+        assert!(
+            bench.pool.head_came(&thinks, false, bench.now).is_empty(),
+            "a list of models comes through, too"
+        );
+        assert!(bench.try_lease().is_err(), "one decides");
+        assert_eq!(bench.pool.head_came(&thinks, true, bench.now).len(), 1);
+        assert_eq!(bench.breaker(), BreakerState::Closed);
+        let next = bench.lease();
+        bench.end(next, &outcome);
+        assert_eq!(bench.breaker(), BreakerState::Closed, "it is the others' own");
+        bench.end(thinks, &Outcome::Completed);
+    }
+}
+
+#[test]
 fn who_is_served_again_is_no_suspect_any_more() {
     let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
     bench.gamma_is_served(&unpaid());

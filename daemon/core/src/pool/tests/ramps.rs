@@ -266,3 +266,27 @@ fn nobody_waits_for_a_key_whose_upstream_is_down_though_it_only_cools() {
     let refusal = bench.pool.lease(&Demand { tried: &tried, ..Demand::default() }, bench.now).unwrap_err();
     assert!(refusal.may_end_by(soon));
 }
+
+#[test]
+fn once_for_each_account_that_is_out_in_whatever_order_their_sessions_come() {
+    let mut bench = all_at_alpha(Policy::Drain);
+    let at_alpha: Vec<Lease> = (0..10).map(|session| lease_for(&mut bench, session).unwrap()).collect();
+    runs_dry(&mut bench, at_alpha);
+    let mut at_beta = vec![lease_for(&mut bench, 10).unwrap()];
+    pass_millis(&mut bench, 5000);
+    at_beta.extend((11..20).map(|session| lease_for(&mut bench, session).unwrap()));
+    assert!(at_beta.iter().all(|lease| &*lease.key.label == "beta"));
+    for lease in at_beta {
+        bench.end(lease, &refused(403, Row::QuotaWeek));
+    }
+    // Of each the first one to come over begins a ramp.
+    for session in [0, 10] {
+        assert!(lease_for(&mut bench, session).is_some());
+        assert!(lease_for(&mut bench, session + 1).is_none());
+        pass_millis(&mut bench, 5000);
+    }
+    for session in 1..9 {
+        assert!(lease_for(&mut bench, session).is_some(), "{session}");
+        assert!(lease_for(&mut bench, session + 10).is_some(), "{session}");
+    }
+}
