@@ -79,10 +79,17 @@ async fn the_predecessors_state_is_taken_over() {
 
 #[tokio::test]
 async fn the_predecessors_active_key_counts_only_among_the_same_keys() {
-    let v1 = json!({"schema_version": 1, "active_index": 1, "keys": {"alpha": {}, "gone": {}}});
-    let setup = Setup::dry_run().keys(&["alpha", "beta"]).file(".kmi/state.json", v1.to_string());
-    let status = setup.start().await.rpc("daemon.status", json!({})).await.unwrap();
-    assert_eq!(status["active_key"], "alpha");
+    // One that is gone, one that is new, and the same.
+    for (then, active) in [
+        (json!({"alpha": {}, "gone": {}}), "alpha"),
+        (json!({"beta": {}}), "alpha"),
+        (json!({"alpha": {}, "beta": {}}), "beta"),
+    ] {
+        let v1 = json!({"schema_version": 1, "active_index": 1, "keys": then});
+        let setup = Setup::dry_run().keys(&["alpha", "beta"]).file(".kmi/state.json", v1.to_string());
+        let status = setup.start().await.rpc("daemon.status", json!({})).await.unwrap();
+        assert_eq!(status["active_key"], active, "{v1}");
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,17 @@ async fn all_blocked_or_disabled() {
 }
 
 #[tokio::test]
+async fn all_switched_off() {
+    let off = "KMI_API_KEY=sk-kimi-off-0123456789\nKMI_KEY_DISABLED=1\n";
+    let daemon = Setup::dry_run().file(".kmi/_auths/off.env", off).may_switch().start().await;
+    let (openai, anthropic) = both(&daemon).await;
+    for answer in [&openai, &anthropic] {
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(answer.text().contains("`kmi keys enable LABEL`"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn ready_again_within_a_minute() {
     let upstream = Upstream::start().await;
     let reply = || Reply::openai_error(429, "rate_limit_reached_error", "organization TPD rate limit");

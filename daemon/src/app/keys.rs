@@ -93,7 +93,9 @@ impl KeyRoom {
             }
             return false;
         }
-        for issue in &loaded.issues {
+        // Each is told once, and not again with every change of another file.
+        let told = self.state.issues();
+        for issue in loaded.issues.iter().filter(|issue| !told.contains(issue)) {
             tracing::warn!(file = %issue.subject, reason = %issue.message, "key_file_issue");
         }
         let summary = |keys: &[Arc<kmid_core::key::Key>]| {

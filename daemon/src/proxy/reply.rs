@@ -205,6 +205,7 @@ impl Reply {
         }
         let advice = match refusal.mode {
             Mode::Manual => "Automatic switching is off; `kmi rotate` switches to another key.",
+            _ if refusal.all_are_disabled() => "`kmi keys enable LABEL` switches one on.",
             _ if refusal.needs_a_person() => {
                 "`kmi health` says more, `kmi doctor --recheck-keys` tries them again."
             }

@@ -31,7 +31,7 @@ use crate::peer_watch::watch_over;
 
 /// The pipe between the proxy and the simulator holds so much.
 const PIPE_BYTES: usize = 64 * 1024;
-/// A connection on which the other end's system acknowledges nothing for so long is over: after a sleep, or a change of
+/// A connection on which the other end's system acknowledges nothing, or takes nothing of what waits, for so long is over: after a sleep, or a change of
 /// the network, nobody says so. A model may be silent for minutes; its machine still acknowledges.
 const LONGEST_UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 

@@ -43,23 +43,21 @@ mod tests {
 
     #[test]
     fn a_host_that_the_certificate_names() {
-        let cases: [(&[&str], &[&str], &str, Option<&str>); 9] = [
-            (&["kmid.example"], &["127.0.0.1"], "127.0.0.1", Some("127.0.0.1")),
-            (&["kmid.example"], &["::1"], "::1", Some("[::1]")),
-            (&["kmid.example", "localhost"], &[], "127.0.0.1", Some("localhost")),
-            (&["kmid.example", "localhost"], &[], "192.0.2.1", Some("kmid.example")),
-            (&["*.example", "kmid.example", "other.example"], &[], "127.0.0.1", Some("kmid.example")),
-            (&["*.example"], &["192.0.2.1"], "127.0.0.1", Some("192.0.2.1")),
-            (&[], &["2001:db8::1"], "127.0.0.1", Some("[2001:db8::1]")),
-            (&["*.example"], &[], "127.0.0.1", None),
-            (&[], &[], "127.0.0.1", None),
-        ];
-        for (dns, addresses, own, expected) in cases {
+        let check = |dns: &[&str], addresses: &[&str], own: &str, expected: Option<&str>| {
             let names = Names {
                 dns: dns.iter().map(ToString::to_string).collect(),
                 addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             };
             assert_eq!(names.host(own.parse().unwrap()).as_deref(), expected, "{names:?} {own}");
-        }
+        };
+        check(&["kmid.example"], &["127.0.0.1"], "127.0.0.1", Some("127.0.0.1"));
+        check(&["kmid.example"], &["::1"], "::1", Some("[::1]"));
+        check(&["kmid.example", "localhost"], &[], "127.0.0.1", Some("localhost"));
+        check(&["kmid.example", "localhost"], &[], "192.0.2.1", Some("kmid.example"));
+        check(&["*.example", "kmid.example", "other.example"], &[], "127.0.0.1", Some("kmid.example"));
+        check(&["*.example"], &["192.0.2.1"], "127.0.0.1", Some("192.0.2.1"));
+        check(&[], &["2001:db8::1"], "127.0.0.1", Some("[2001:db8::1]"));
+        check(&["*.example"], &[], "127.0.0.1", None);
+        check(&[], &[], "127.0.0.1", None);
     }
 }

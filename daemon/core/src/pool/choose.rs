@@ -111,6 +111,12 @@ impl Refusal {
         self.keys.iter().all(RefusedKey::needs_a_person)
     }
 
+    /// Whether a person has switched off every key that might have served.
+    #[must_use]
+    pub fn all_are_disabled(&self) -> bool {
+        self.keys.iter().all(|key| key.state == KeyState::Disabled)
+    }
+
     /// Whether nothing is wrong with this key but that the request has tried it.
     #[must_use]
     pub fn has_tried(&self, label: &str) -> bool {

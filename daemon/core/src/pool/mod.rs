@@ -124,6 +124,8 @@ pub struct Pool {
     active: Option<Fingerprint>,
     /// The active key of a version 1 file, until the keys are there.
     old_active_index: Option<usize>,
+    /// How many keys there were then.
+    old_keys: usize,
     auto: bool,
     rotation_index: u64,
     last_refresh: Option<Time>,
@@ -158,6 +160,7 @@ impl Pool {
             leases: 0,
             active: snapshot.active,
             old_active_index: snapshot.active_index,
+            old_keys: snapshot.by_label.len(),
             auto: snapshot.auto_rotate,
             rotation_index: snapshot.rotation_index,
             last_refresh: snapshot.last_health_refresh,
@@ -216,8 +219,11 @@ impl Pool {
         self.forget_gone(now);
         self.keep_ledger();
         if self.active_index().is_none() && !self.entries.is_empty() {
-            // With a label missing, the place in the order of that time says nothing.
-            let chosen_then = self.old_active_index.take().filter(|_| self.by_label.is_empty());
+            // With a label missing, or another key among them, the place in the order of that time says nothing.
+            let chosen_then = self
+                .old_active_index
+                .take()
+                .filter(|_| self.by_label.is_empty() && self.entries.len() == self.old_keys);
             let first = chosen_then
                 .and_then(|index| self.entries.get(index))
                 .or(self.entries.iter().find(|e| !e.key.disabled))

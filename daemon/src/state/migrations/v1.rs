@@ -2,7 +2,7 @@
 //!
 //! Its records are by label, without fingerprints: they wait in `by_label` until a key with that label appears.
 //! `active_index` counts in pool order, which the file does not hold: it is taken over when every label of the file
-//! has a key again, else the first key in pool order is active.
+//! has a key again and there is no other key, else the first key in pool order is active.
 
 use std::collections::BTreeMap;
 
