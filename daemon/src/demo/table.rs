@@ -291,22 +291,21 @@ pub fn event_text(number: u64, event: &Event, look: &Look) -> String {
 #[must_use]
 pub fn summary(story: &Story, view: &PoolView, look: &Look) -> String {
     let failed = story.requests - story.answered;
-    let mut text = format!(
-        "\n{} in {:.1} s: {} answered, {failed} failed\n",
+    let all = format!(
+        "{} in {:.1} s: {} answered, {failed} failed",
         count(story.requests, "request"),
         story.elapsed.as_secs_f64(),
         story.answered,
     );
+    let mut text = format!("\n{}", look.sentences(&all));
     for total in &story.keys {
         let key = view.keys.iter().find(|key| *key.label == *total.label);
         let standing = key.map_or_else(String::new, |key| standing(key.state, key.reason, key.until, look));
-        let line = format!(
-            "  {} {:>5} served {:>8} tokens  {standing}",
-            cell(&total.label, LABEL),
-            total.served,
-            total.tokens
-        );
-        let _ = writeln!(text, "{}", line.trim_end());
+        let sums =
+            format!("  {} {:>4} served {:>7} tokens", cell(&total.label, LABEL), total.served, total.tokens);
+        let fits = width(&sums) + 2 + width(&standing) < look.width;
+        let between = if fits { "  " } else { "\n      " };
+        let _ = writeln!(text, "{}", [&sums, between, &standing].concat().trim_end());
     }
     let mut end = format!(
         "Keys stopped serving {}; another key took over {}.",

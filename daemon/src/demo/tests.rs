@@ -213,6 +213,8 @@ fn introduction_and_summary_on_a_terminal_break_between_words_and_leave_commands
     }
     let longest = text(&look(80, false)).lines().map(str::len).max();
     assert!(longest < Some(80), "{longest:?}");
+    let narrow = table::summary(&story, &view, &look(41, false));
+    assert!(narrow.lines().all(|line| line.chars().count() < 41), "{narrow}");
     assert_eq!(table::rows("\n12345\n1234\n", &look(4, false)), 4);
 }
 
