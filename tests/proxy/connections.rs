@@ -59,6 +59,10 @@ async fn what_is_not_http_is_a_fault() {
     let unasked = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     upstream.next(ANY, "/search", Reply::status(200).raw_before_head(unasked));
     assert_eq!(daemon.send(Request::get("/search")).await.status, 502);
+    let long = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "a".repeat(300_000));
+    upstream.next(ANY, "/long", Reply::status(200).raw_before_head(long));
+    let answer = daemon.send(Request::get("/long")).await;
+    assert!(answer.status == 502 && answer.text().contains("head of its answer is too large"), "{answer:?}");
     upstream.next(ANY, "/me", Reply::status(200).raw_before_head("SSH-2.0-nonsense\r\n\r\n"));
     let answer = daemon.send(Request::get("/me")).await;
     assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");

@@ -75,6 +75,12 @@ impl SendError {
     }
 }
 
+impl SendError {
+    fn is_too_large(&self) -> bool {
+        find::<hyper::Error>(&*self.source).is_some_and(hyper::Error::is_parse_too_large)
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.fault.phase {
@@ -89,6 +95,7 @@ impl fmt::Display for SendError {
             FaultKind::Tls => "TLS failed",
             FaultKind::Timeout => "nothing came for too long",
             FaultKind::Closed => "the connection was closed",
+            FaultKind::Protocol if self.is_too_large() => "the head of its answer is too large",
             FaultKind::Protocol => "it did not speak HTTP",
             FaultKind::Truncated => "the stream ended without its terminal event",
         };
