@@ -62,8 +62,7 @@ fn reader_is_gone() -> bool {
     // macOS says that nobody reads only to those who ask whether they may write.
     let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut asked, Some(&at_once)).is_ok()
-        && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 #[cfg(not(unix))]
