@@ -13,7 +13,7 @@ use kmid_core::said::Arg;
 use super::{Check, quoted, set_in_file, upstreams};
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
-use crate::http::Caller;
+use crate::http::{Answer, Caller};
 use crate::output::View;
 use crate::output::time::parse;
 use crate::{settings, tr};
@@ -193,7 +193,7 @@ fn proxy(app: &App, status: &Status) -> Check {
     }
     let token = settings::access(status.daemon.env_file.as_deref()).token;
     // It stands where only kmid sees it: that it is asked for shows that the proxy answers.
-    let unseen = token.is_none() && settings::token_place(&status.daemon).is_some();
+    let unseen = settings::unseen_token(&status.daemon).is_some();
     let caller = Caller::new(PROXY_TIMEOUT, token);
     match caller.get(&format!("{url}/models")) {
         Ok(answer) if !answer.is_from_kmid() => Check::fail(
@@ -201,9 +201,19 @@ fn proxy(app: &App, status: &Status) -> Check {
             tr!(messages, "doctor-proxy-other", url = url),
             tr!(messages, "doctor-proxy-other-fix"),
         ),
-        Ok(answer) if answer.status.is_success() || (unseen && answer.status.as_u16() == 401) => {
+        Ok(answer) if answer.status.is_success() || (unseen && asks_for_token(&answer)) => {
             Check::ok("proxy", tr!(messages, "doctor-proxy-ok", url = url))
         }
+        // Such requests are in no trace.
+        Ok(answer) if asks_for_token(&answer) => Check::warn(
+            "proxy",
+            tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
+            if answer.is_refusal(401) {
+                tr!(messages, "doctor-proxy-token-fix")
+            } else {
+                tr!(messages, "doctor-proxy-wait-fix")
+            },
+        ),
         Ok(answer) => Check::warn(
             "proxy",
             tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
@@ -217,6 +227,11 @@ fn proxy(app: &App, status: &Status) -> Check {
         )
         .and_run("kmi proxy-restart"),
     }
+}
+
+/// Whether a token is missing or wrong; after several wrong ones kmid answers 429, as it does while all keys are busy.
+fn asks_for_token(answer: &Answer) -> bool {
+    answer.is_refusal(401) || answer.is_refusal(429)
 }
 
 /// Where the Kimi clients on this machine point.
