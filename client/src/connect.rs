@@ -263,7 +263,19 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
     }
 }
 
-/// The daemon's own words, behind ours where we know the kind.
+/// Kinds of which the daemon's sentence says all that ours would.
+const SAID_WHOLE: [Kind; 8] = [
+    Kind::Disabled,
+    Kind::NoKeys,
+    Kind::NoneServes,
+    Kind::NotSaved,
+    Kind::Policy,
+    Kind::Stopping,
+    Kind::UnknownLabel,
+    Kind::UnknownRequest,
+];
+
+/// The daemon's own words; behind ours where we know the kind, and they do not say the same.
 fn refused(app: &App, error: &RpcError) -> Failure {
     let messages = &app.messages;
     let said = match &error.said {
@@ -274,7 +286,10 @@ fn refused(app: &App, error: &RpcError) -> Failure {
             clean(&words.join(" ")).into_owned()
         }
     };
+    // Sentences of a person's language; an older daemon has none.
+    let is_whole = error.said.is_some() && SAID_WHOLE.iter().any(|kind| error.is(*kind));
     let mut what = match messages.find(&format!("refused-{}", error.kind.replace('_', "-"))) {
+        Some(_) if is_whole => said,
         Some(ours) => tr!(messages, "refused-because", what = ours, said = said),
         None => tr!(messages, "refused-other", said = said),
     };
@@ -286,6 +301,8 @@ fn refused(app: &App, error: &RpcError) -> Failure {
     let exit = if error.is(Kind::InvalidParams) { Exit::Usage } else { Exit::Failed };
     let failure = Failure::new(exit, what);
     match messages.find(&format!("refused-{}-next", error.kind.replace('_', "-"))) {
+        // What is to be set then stands in the sentence, and is not the same for all that settings forbid.
+        Some(_) if is_whole && error.is(Kind::Policy) => failure,
         Some(next) => failure.next(next),
         None => failure,
     }

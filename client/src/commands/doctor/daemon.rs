@@ -10,7 +10,7 @@ use kmi_proto::methods::keys::{ConfiguredClient, Key, KeyList, ListParams};
 use kmid_config::env;
 use kmid_core::said::Arg;
 
-use super::{Check, quoted, set_in_file, upstreams};
+use super::{Check, quoted, to_be_set, upstreams};
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
 use crate::http::{Answer, Caller};
@@ -82,16 +82,24 @@ pub(super) fn of_status(view: &View<'_>, status: &Status) -> Vec<Check> {
         Check::ok("mode", view.word("mode", &status.mode))
     } else {
         let check = Check::warn("mode", tr!(messages, "doctor-dry-run"), tr!(messages, "doctor-dry-run-fix"));
-        match set_in_file(daemon, &env::DRY_RUN, "0", "kmi proxy-restart") {
-            Some(command) => check.and_run(command),
-            None => check,
-        }
+        to_be_set(messages, check, daemon, (&env::DRY_RUN, "0", "kmi proxy-restart"))
     });
     // Key files are told with the keys.
     checks.extend(
         status.issues.iter().filter(|issue| issue.kind != "key_file").map(|issue| complaint(view, issue)),
     );
     checks
+}
+
+/// Whether the key directory is missing, which is no fault of a file's.
+pub(crate) fn has_no_directory(issue: &Issue) -> bool {
+    match issue.said.code.as_ref() {
+        "no_key_directory" => true,
+        "key_directory_unreadable" => {
+            matches!(issue.said.args.get("why"), Some(Arg::Said(why)) if why.code == "io_not_found")
+        }
+        _ => false,
+    }
 }
 
 fn complaint(view: &View<'_>, issue: &Issue) -> Check {
@@ -103,12 +111,15 @@ fn complaint(view: &View<'_>, issue: &Issue) -> Check {
         _ => "state",
     };
     let detail = format!("{}: {}", issue.subject, view.messages.said(&issue.said));
-    let fix = view.messages.find(&format!("doctor-{}-fix", name.replace('_', "-"))).unwrap_or_default();
+    let without_directory = has_no_directory(issue);
+    let about = if without_directory { "key-directory".to_owned() } else { name.replace('_', "-") };
+    let fix = view.messages.find(&format!("doctor-{about}-fix")).unwrap_or_default();
     let check =
         if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) };
     match (name, issue.said.args.get("run")) {
         ("settings", _) => check.and_run("kmid --check-config"),
         ("state", _) => check.and_run("kmi proxy-logs --app --no-follow"),
+        ("key_files", _) if without_directory => check.and_run("kmi keys add"),
         // The rights of a key file.
         ("key_files", Some(Arg::Text(run))) => {
             let path = quoted(Path::new(&issue.subject));
@@ -150,11 +161,8 @@ fn readings(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
     if every == 0 {
         let check = Check::warn("quota", tr!(messages, "cache-off"), tr!(messages, "doctor-quota-off-fix"));
         let usual = env::USAGE_CACHE_SECONDS.default;
-        let command = set_in_file(&status.daemon, &env::USAGE_CACHE_SECONDS, usual, "kmi proxy-reload");
-        return vec![match command {
-            Some(command) => check.and_run(command),
-            None => check,
-        }];
+        let setting = (&env::USAGE_CACHE_SECONDS, usual, "kmi proxy-reload");
+        return vec![to_be_set(messages, check, &status.daemon, setting)];
     }
     // Two rounds may be missed before a reading counts as old.
     let old = i64::try_from(every.saturating_mul(2).saturating_add(60)).unwrap_or(i64::MAX);
