@@ -12,7 +12,7 @@ use serde_json::json;
 async fn a_second_start_says_who_holds_the_state_directory() {
     let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
     let ran = cli::kmid(&daemon.home, &[]).await;
-    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.code, 75, "{ran:?}");
     assert!(ran.err.contains(&daemon.pid().to_string()), "{}", ran.err);
     assert_eq!(daemon.send(Request::get("/models")).await.status, 200);
     assert!(daemon.rpc("daemon.status", json!({})).await.is_ok());

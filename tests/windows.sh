@@ -270,7 +270,7 @@ pass
 step='a second kmid is refused'
 code=0
 timeout 60 wine "$programs/kmid.exe" --no-folder >"$scratch/second.txt" 2>&1 </dev/null || code=$?
-is 'exit status' "$code" 1
+is 'exit status' "$code" 75
 has 'what it says' "$(cat "$scratch/second.txt")" 'already uses'
 pass
 

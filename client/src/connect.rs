@@ -1,7 +1,8 @@
 //! The way to the daemon: opens the control socket and starts `kmid` when it is wanted and allowed.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use kmi_proto::methods::daemon::{Hello, HelloParams};
 use crate::app::App;
 use crate::commands::bad_settings;
 use crate::commands::service::start_by;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, write_stderr};
 use crate::output::style::clean;
 use crate::service::{Activity, State};
 use crate::{service, settings, tr};
@@ -39,6 +40,9 @@ const LONGEST_START: Duration = Duration::from_secs(30);
 
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// kmid's exit code when another kmid has the state directory (EX_TEMPFAIL).
+const HELD: i32 = 75;
 
 /// After so many of them the service manager is asked, too.
 const LOOKS_A_QUESTION: u128 = 20;
@@ -259,7 +263,19 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
     }
 }
 
-/// The daemon's own words, behind ours where we know the kind.
+/// Kinds of which the daemon's sentence says all that ours would.
+const SAID_WHOLE: [Kind; 8] = [
+    Kind::Disabled,
+    Kind::NoKeys,
+    Kind::NoneServes,
+    Kind::NotSaved,
+    Kind::Policy,
+    Kind::Stopping,
+    Kind::UnknownLabel,
+    Kind::UnknownRequest,
+];
+
+/// The daemon's own words; behind ours where we know the kind, and they do not say the same.
 fn refused(app: &App, error: &RpcError) -> Failure {
     let messages = &app.messages;
     let said = match &error.said {
@@ -270,7 +286,10 @@ fn refused(app: &App, error: &RpcError) -> Failure {
             clean(&words.join(" ")).into_owned()
         }
     };
+    // Sentences of a person's language; an older daemon has none.
+    let is_whole = error.said.is_some() && SAID_WHOLE.iter().any(|kind| error.is(*kind));
     let mut what = match messages.find(&format!("refused-{}", error.kind.replace('_', "-"))) {
+        Some(_) if is_whole => said,
         Some(ours) => tr!(messages, "refused-because", what = ours, said = said),
         None => tr!(messages, "refused-other", said = said),
     };
@@ -282,6 +301,8 @@ fn refused(app: &App, error: &RpcError) -> Failure {
     let exit = if error.is(Kind::InvalidParams) { Exit::Usage } else { Exit::Failed };
     let failure = Failure::new(exit, what);
     match messages.find(&format!("refused-{}-next", error.kind.replace('_', "-"))) {
+        // What is to be set then stands in the sentence, and is not the same for all that settings forbid.
+        Some(_) if is_whole && error.is(Kind::Policy) => failure,
         Some(next) => failure.next(next),
         None => failure,
     }
@@ -334,15 +355,42 @@ pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
     app.note(&tr!(app.messages, "starting", program = program.display().to_string()));
     let mut command = Command::new(&program);
     command.arg("--detach").args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+    // In a file and not in a pipe, whose other end the daemon may inherit on Windows: it would never close.
+    let said = tempfile::tempfile().ok();
+    if let Some(said) = said.as_ref().and_then(|file| file.try_clone().ok()) {
+        command.stderr(said);
+    }
     let status = command.status().map_err(|error| cannot_run(app, &program, &error))?;
-    if status.success() {
+    if status.success() || (status.code() == Some(HELD) && somebody_serves(app)?) {
         return Ok(());
+    }
+    if let Some(said) = said {
+        repeat(said);
     }
     // 64 (EX_USAGE) is kmid's code for settings that cannot be used.
     let exit = if status.code() == Some(64) { Exit::Usage } else { Exit::Failed };
     Err(Failure::new(exit, tr!(app.messages, "error-start", status = ended(app, status)))
         .next(tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string()))
         .into())
+}
+
+/// Whether another kmid, which was quicker and is on its way up, serves at the socket in time.
+fn somebody_serves(app: &App) -> Outcome<bool> {
+    for _ in 0..QUICK.as_millis() / LOOK_EVERY.as_millis() {
+        if open(app)?.is_some() {
+            return Ok(true);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(false)
+}
+
+/// Hands on to stderr what a program wrote there.
+fn repeat(mut said: File) {
+    let mut words = Vec::new();
+    if said.rewind().and_then(|()| said.read_to_end(&mut words)).is_ok() {
+        write_stderr(&String::from_utf8_lossy(&words));
+    }
 }
 
 /// How a process ended.

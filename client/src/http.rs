@@ -33,6 +33,11 @@ impl Answer {
         self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
+    /// Whether kmid itself answered with this status, and not the API.
+    pub(crate) fn is_refusal(&self, status: u16) -> bool {
+        self.header("x-kmi-origin").as_deref() == Some("kmid") && self.status.as_u16() == status
+    }
+
     /// Whether it came through kmid at all: every answer of its proxy carries one of these.
     pub(crate) fn is_from_kmid(&self) -> bool {
         self.headers.contains_key("x-kmi-request-id") || self.headers.contains_key("x-kmi-origin")

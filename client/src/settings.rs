@@ -211,6 +211,11 @@ pub(crate) fn token_place(daemon: &DaemonStatus) -> Option<(&'static str, Said)>
     access(daemon.env_file.as_deref()).token_place.or_else(in_its_environment)
 }
 
+/// The same where `kmi` does not see the token itself, because only kmid's environment has it.
+pub(crate) fn unseen_token(daemon: &DaemonStatus) -> Option<(&'static str, Said)> {
+    if access(daemon.env_file.as_deref()).token.is_some() { None } else { token_place(daemon) }
+}
+
 /// The key directory that a daemon started now by `kmi` would take; the first candidate when none exists yet.
 pub(crate) fn auths_dir() -> Option<PathBuf> {
     let candidates = load::load_client(&Launch::default(), &Outside::capture()).ok()?.auths_candidates;

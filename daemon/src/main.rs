@@ -14,7 +14,7 @@ use kmid::app::{App, Start};
 use kmid::handover::Takeover;
 
 use kmid::inherited::{Giver, Inherited};
-use kmid::instance::{self, Instance};
+use kmid::instance::{self, Instance, InstanceError};
 use kmid::logging::LoggingError;
 use kmid::upstream::simulator::Script;
 use kmid::{app, detach, logging, open_files, own_process};
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// EX_USAGE of sysexits.h: settings that cannot be used.
 const BAD_SETTINGS: u8 = 64;
+/// EX_TEMPFAIL of sysexits.h: another kmid has the state directory.
+const HELD: u8 = 75;
 /// For blocking calls that are still under way at the very end.
 const LAST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -238,7 +240,15 @@ fn finish(result: Result<(), BoxError>, voice: &mut Voice) -> ExitCode {
         cause = error.source();
     }
     voice.say(&text);
-    if is_about_settings(&error) { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
+    exit_code(&error).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// What tells those who start this program more than that it failed.
+fn exit_code(error: &BoxError) -> Option<u8> {
+    if is_about_settings(error) {
+        return Some(BAD_SETTINGS);
+    }
+    matches!(error.downcast_ref(), Some(InstanceError::Held { .. })).then_some(HELD)
 }
 
 /// What the settings' own check lets through and only its user finds.
@@ -270,5 +280,13 @@ mod tests {
     fn a_filter_that_the_log_does_not_take_is_a_matter_of_the_settings() {
         assert!(is_about_settings(&LoggingError::Filter(FilterError).into()));
         assert!(!is_about_settings(&io::Error::other("no room").into()));
+    }
+
+    #[test]
+    fn a_state_directory_that_another_kmid_has_is_told_apart() {
+        let held = InstanceError::Held { pid: Some(7), state_dir: "/home/me/.kmi".into() };
+        assert_eq!(exit_code(&held.into()), Some(HELD));
+        assert_eq!(exit_code(&LoggingError::Filter(FilterError).into()), Some(BAD_SETTINGS));
+        assert_eq!(exit_code(&InstanceError::Link { path: "/home/me/.kmi".into() }.into()), None);
     }
 }

@@ -31,6 +31,7 @@ const SECTIONS: [Section; 3] = [
             ("1", "It could not start, or a part of it failed."),
             ("2", "The command line is wrong."),
             ("64", "The settings cannot be used; a restart would not make them better."),
+            ("75", "Another kmid has the state directory."),
         ],
     ),
     (

@@ -70,6 +70,13 @@ async fn a_key_comes_from_standard_input_and_is_checked() {
         let ran = kmi(&daemon.home, &["keys", "add"], input).await;
         assert_eq!(ran.code, 1, "{input:?}: {ran:?}");
     }
+    // What stood around a key does not come along, and a whole file has another place.
+    let ran = kmi(&daemon.home, &["keys", "add"], &format!("\"{CANARY}-2\"")).await;
+    assert!(ran.code == 1 && ran.err.contains("quotes"), "{ran:?}");
+    let config = format!("{{\"KMI_API_KEY\":\"{CANARY}-2\"}}");
+    let ran = kmi(&daemon.home, &["keys", "add"], &config).await;
+    let dir = daemon.home.auths_dir().display().to_string();
+    assert!(ran.code == 1 && ran.err.contains("JSON") && ran.err.contains(&dir), "{ran:?}");
     assert_eq!(names(&daemon), ["alpha.env", "key1.env", "my-key.env"]);
 }
 
@@ -93,7 +100,10 @@ async fn all_that_a_key_file_says_is_taken_over() {
     let ran = kmi(&daemon.home, &["keys", "add", "--priority", "-2"], &file).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.err.contains("not taken over: OTHER"), "{ran:?}");
-    assert!(ran.out.contains("my key is in the pool") && ran.out.contains("not checked"), "{ran:?}");
+    assert!(
+        ran.out.contains("my key is in the pool") && ran.out.contains("`kmi keys enable 'my key'`"),
+        "{ran:?}"
+    );
     assert_eq!(
         read("my-key.env"),
         format!(

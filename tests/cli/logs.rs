@@ -47,3 +47,30 @@ async fn trace_in_a_pipe_is_the_objects_of_the_trace() {
     assert_eq!(entry["request_id"].as_str(), answer.fields.get("x-kmi-request-id"));
     assert_eq!(entry, daemon.traces(1).await[0]);
 }
+
+#[tokio::test]
+async fn what_is_followed_ends_with_its_reader() {
+    use kmi_tests::harness::binaries::binaries;
+    use kmi_tests::harness::wait::within;
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    daemon.send(Request::get("/models")).await;
+    daemon.traces(1).await;
+    for args in [&["trace"][..], &["proxy-logs", "-n", "2"]] {
+        let mut command = daemon.home.command(&binaries().kmi);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let first = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next().unwrap());
+        assert!(!within("a line", first).await.unwrap().unwrap().is_empty(), "{args:?}");
+        // Its reader is gone with that, and nothing new comes that could not be written.
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        let ran = within("its end", ended).await.unwrap();
+        assert_eq!(
+            (ran.status.code(), String::from_utf8_lossy(&ran.stderr).as_ref()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}

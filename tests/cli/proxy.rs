@@ -62,6 +62,32 @@ async fn commands_start_it_on_demand_unless_told_not_to() {
 }
 
 #[tokio::test]
+async fn several_at_once_share_the_one_that_comes_up() {
+    let home = Home::new();
+    home.write_key("alpha", "sk-kimi-alpha-0123456789");
+    let args = &["health"][..];
+    let kmi = || cli::kmi(&home, args);
+    let (a, b, c, d, e, f) = tokio::join!(kmi(), kmi(), kmi(), kmi(), kmi(), kmi());
+    let _stop = Stop(pid(&home).await);
+    for ran in [a, b, c, d, e, f] {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.out.contains("alpha"), "{ran:?}");
+        assert!(!ran.err.contains("already uses") && ran.err.lines().count() <= 1, "{}", ran.err);
+    }
+    cli::kmi(&home, &["proxy-stop", "-y", "-f"]).await;
+}
+
+#[tokio::test]
+async fn one_that_another_kmid_keeps_from_starting_says_so() {
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    // The same state directory, and a socket at which nobody listens.
+    let other = daemon.home.path().join("other.sock").display().to_string();
+    let ran = cli::kmi(&daemon.home, &["--socket", &other, "proxy"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("already uses") && ran.err.contains("75"), "{}", ran.err);
+}
+
+#[tokio::test]
 async fn a_port_taken_by_another_program_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

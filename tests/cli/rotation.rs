@@ -18,7 +18,7 @@ async fn rotate_says_from_to_and_why() {
     assert!(ran.json()["active"].is_string());
     let ran = daemon.kmi(&["rotate", "--to", "nobody"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
-    assert!(ran.err.contains("nobody") && ran.err.contains("alpha"), "{}", ran.err);
+    assert!(ran.err.starts_with("error: no key is called nobody; known: alpha, beta\n"), "{}", ran.err);
 }
 
 #[tokio::test]
@@ -51,4 +51,30 @@ async fn auto_checks_the_distribution() {
     // All to one key: the confidence is nothing, and the exit says so.
     let ran = daemon.kmi(&["e2e", "-n", "10", "--pause", "0"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_only_kmid_has_is_not_guessed_at() {
+    let upstream = Upstream::start().await;
+    let token = "a-token-of-some-length";
+    let setup = Setup::live(&upstream).keys(&["a", "b"]).may_switch().env("KMI_PROXY_TOKEN", token);
+    let mut daemon = setup.start().await;
+    daemon.quotas_read().await;
+    daemon.home.unset("KMI_PROXY_TOKEN");
+    let before = upstream.at("/models").len();
+    let ran = daemon.kmi(&["e2e"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("KMI_PROXY_TOKEN (the environment of kmid)"), "{}", ran.err);
+    let ran = daemon.kmi(&["rotate", "auto", "--json"]).await;
+    assert_eq!((ran.code, &ran.json()["e2e_skipped"]), (0, &json!("token")), "{ran:?}");
+    // A wrong one is presented once.
+    daemon.home.set("KMI_PROXY_TOKEN", "another-token-of-some-length");
+    let ran = daemon.kmi(&["e2e", "--json"]).await;
+    assert_eq!((ran.code, &ran.json()["failed"]), (1, &json!({"token": 1})), "{ran:?}");
+    assert_eq!(upstream.at("/models").len(), before);
+    let ran = daemon.kmi(&["doctor"]).await;
+    assert!(ran.out.contains("kmid does not take kmi's token"), "{}", ran.out);
+    daemon.home.set("KMI_PROXY_TOKEN", token);
+    let ran = daemon.kmi(&["e2e", "--pause", "0"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
 }

@@ -216,7 +216,7 @@ async fn a_state_directory_that_is_removed_is_made_anew_while_requests_go_on() {
     })
     .await;
     let second = cli::kmid(&daemon.home, &[]).await;
-    assert!(second.code == 1 && second.err.contains(&daemon.pid().to_string()), "{second:?}");
+    assert!(second.code == 75 && second.err.contains(&daemon.pid().to_string()), "{second:?}");
     // The socket that was made anew is the one that is handed over, from hand to hand, and goes with the last one.
     for _ in 0..2 {
         let ran = daemon.kmi(&["proxy-restart"]).await;

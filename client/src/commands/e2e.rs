@@ -37,7 +37,7 @@ pub(crate) struct Report {
     sent: u32,
     /// Good answers (2xx) that named a key.
     answered: u32,
-    /// The other requests, by what happened: `http_404`, `timeout`, ...
+    /// The other requests, by what happened: `http_404`, `timeout`, `token`, ...
     failed: BTreeMap<String, u32>,
     /// Good answers counted: the last so many.
     window: usize,
@@ -62,12 +62,19 @@ impl Report {
 
 /// What the name of a failure begins with when an answer came: its status is the rest.
 const STATUS: &str = "http_";
+/// The failure after which nothing more is sent.
+const BAD_TOKEN: &str = "token";
 
 /// Sends the requests and counts.
 pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome<Report> {
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let url = target(app, &status.proxy.url, args)?;
+    if let Some((setting, place)) = settings::unseen_token(&status.daemon) {
+        let place = app.messages.said(&place);
+        let what = tr!(app.messages, "e2e-token", setting = setting, place = place);
+        return Err(Failure::new(Exit::Failed, what).next(tr!(app.messages, "e2e-token-next")).into());
+    }
     let list = daemon
         .ask::<typed::KeysList>(&ListParams::default())
         .map_err(|error| connect::failure(app, error))?;
@@ -96,7 +103,14 @@ pub(crate) fn measure(app: &App, daemon: &mut Daemon, args: &E2eArgs) -> Outcome
                 }
                 window.push_back(label);
             }
-            Err(why) => *failed.entry(why).or_insert(0) += 1,
+            Err(why) => {
+                // One wrong token is enough to know; after several kmid lets others wait, too.
+                let ends = why == BAD_TOKEN;
+                *failed.entry(why).or_insert(0) += 1;
+                if ends {
+                    break;
+                }
+            }
         }
     }
     progress.clear();
@@ -117,7 +131,7 @@ fn judged(args: &E2eArgs, rotation: &str, keys: &[Key], seen: Seen) -> Report {
     let confidence = confidence(&keys);
     let is_even = confidence >= args.min_confidence;
     Report {
-        sent: args.requests,
+        sent: seen.answered + seen.failed.values().sum::<u32>(),
         answered: seen.answered,
         passed: seen.answered > 0 && seen.failed.is_empty() && is_even,
         failed: seen.failed,
@@ -154,6 +168,7 @@ fn ask(caller: &Caller, url: &str) -> Result<String, String> {
         _ => "protocol".to_owned(),
     })?;
     match answer.header("x-kmi-key") {
+        _ if answer.is_refusal(401) => Err(BAD_TOKEN.to_owned()),
         _ if !answer.status.is_success() => Err(format!("{STATUS}{}", answer.status.as_u16())),
         Some(label) => Ok(label),
         None => Err("no_key".to_owned()),

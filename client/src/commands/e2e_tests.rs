@@ -84,8 +84,9 @@ fn one_failure_is_enough_to_fail() {
         judged(&args, "auto", keys, Seen { answered, failed: counts(failed), window })
     };
     assert!(report(50, &[]).passed);
-    for (answered, failed) in [(49, ("http_500", 1)), (1, ("timeout", 49)), (0, ("connection", 50))] {
+    for (answered, failed) in [(49, ("http_500", 1)), (1, ("timeout", 49)), (0, ("token", 1))] {
         let report = report(answered, &[failed]);
+        assert_eq!(report.sent, answered + failed.1);
         assert!(!report.passed && report.exit() == Exit::Failed, "{report:?}");
     }
 }
@@ -121,9 +122,10 @@ fn verdicts() {
         keys: counts(&[("alpha", 0), ("月之暗面", 0)]),
         ..bad.clone()
     };
+    let refused = Report { sent: 1, failed: counts(&[("token", 1)]), ..none.clone() };
     assert_eq!((good.exit(), bad.exit()), (Exit::Ok, Exit::Failed));
     insta::assert_snapshot!(fixtures::looks(|view| {
-        [&good, &bad, &some_failed, &none].map(|report| render(view, report)).join("\n")
+        [&good, &bad, &some_failed, &none, &refused].map(|report| render(view, report)).join("\n")
     }));
 }
 

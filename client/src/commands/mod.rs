@@ -4,6 +4,7 @@ pub(crate) mod completions;
 mod connect;
 mod doctor;
 mod e2e;
+mod follow;
 mod health;
 pub(crate) mod keys;
 mod kimi;

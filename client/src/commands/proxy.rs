@@ -3,13 +3,14 @@
 use std::process::Command;
 
 use kmi_proto::method::{Empty, typed};
-use kmi_proto::methods::daemon::Status;
+use kmi_proto::methods::daemon::{Issue, Status};
 use kmid_config::env;
 use kmid_core::said::Said;
 use serde_json::json;
 
 use crate::app::App;
 use crate::args::ProxyArgs;
+use crate::commands::doctor;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome};
 use crate::output::View;
@@ -57,7 +58,16 @@ pub(crate) fn render(view: &View<'_>, status: &Status, token: Option<&(&str, Sai
         text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
     }
     if status.keys.total == 0 {
-        let note = Span::new(Paint::Warn, tr!(messages, "proxy-no-keys"));
+        // A missing directory is told as an issue of this kind, too.
+        let is_bad_file = |issue: &Issue| {
+            issue.kind == "key_file" && issue.level == "error" && !doctor::has_no_directory(issue)
+        };
+        let note = if status.issues.iter().any(is_bad_file) {
+            tr!(messages, "proxy-bad-keys")
+        } else {
+            tr!(messages, "proxy-no-keys")
+        };
+        let note = Span::new(Paint::Warn, note);
         text.push_str(&format!("\n{}", flow::spans(view.look, "", 2, &[note])));
     }
     if status.mode == "dry-run" {

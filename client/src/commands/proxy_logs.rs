@@ -6,7 +6,7 @@ use kmi_proto::methods::logs::{Source, TailParams};
 use kmi_proto::notify::COMPLETE;
 use serde_json::{Value, json};
 
-use super::log_files;
+use super::{follow, log_files};
 use crate::app::App;
 use crate::args::ProxyLogsArgs;
 use crate::connect::{self, Daemon, Start};
@@ -52,19 +52,14 @@ fn stream(
 ) -> Outcome {
     let params =
         TailParams { source, since: since.map(|time| time.to_string()), lines: Some(args.lines), follow };
-    if follow {
-        // Between two lines of a log any time may pass.
-        connect::patience(&daemon, None);
-    }
-    let events = daemon.stream("logs.tail", &params).map_err(|error| connect::failure(app, error))?;
-    for event in events {
-        match event.map_err(|error| connect::failure(app, error))? {
+    follow::stream(app, &mut daemon, "logs.tail", &params, follow, |event| {
+        match event {
             Event::Item(item) => show(app, source, &item)?,
             Event::Dropped(count) => dropped(app, count)?,
-            Event::End(reason) => return ended(app, &reason),
+            Event::End(reason) => return ended(app, &reason).map(Some),
         }
-    }
-    Ok(Exit::Ok)
+        Ok(None)
+    })
 }
 
 /// So many lines are missing here; programs get that in the stream, people beside it.

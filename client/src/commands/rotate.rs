@@ -69,13 +69,21 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
     let asked_for =
         auto.enabled && enabled && settings::access(status.daemon.env_file.as_deref()).auto_rotate_e2e;
-    let check = if asked_for { check_of(&status) } else { Check::Needless };
+    let unseen = || settings::unseen_token(&status.daemon).is_some();
+    let check = match if asked_for { check_of(&status) } else { Check::Needless } {
+        Check::Due if unseen() => Check::Token,
+        check => check,
+    };
     if !app.json {
         app.print(&render_auto(&app.view(), &auto, check))?;
     }
     if check != Check::Due {
         if app.json {
-            let skipped = (check == Check::Tls).then_some("tls");
+            let skipped = match check {
+                Check::Tls => Some("tls"),
+                Check::Token => Some("token"),
+                Check::Due | Check::Needless => None,
+            };
             app.print_json(&Unchecked { auto, e2e_skipped: skipped })?;
         }
         return Ok(Exit::Ok);
@@ -94,7 +102,7 @@ fn auto(app: &App, daemon: &mut Daemon, enabled: bool) -> Outcome {
 struct Unchecked {
     #[serde(flatten)]
     auto: Auto,
-    /// Why it could not be: `tls`
+    /// Why it could not be: `tls` or `token`
     #[serde(skip_serializing_if = "Option::is_none")]
     e2e_skipped: Option<&'static str>,
 }
@@ -108,6 +116,8 @@ pub(crate) enum Check {
     Needless,
     /// The proxy speaks TLS, and `kmi` does not.
     Tls,
+    /// kmid asks for a token that only its own environment has.
+    Token,
 }
 
 /// With more than one key to spread over, and a policy that is meant to spread requests evenly.
@@ -130,8 +140,13 @@ pub(crate) fn render_auto(view: &View<'_>, auto: &Auto, check: Check) -> String 
     };
     let note = auto.reason.as_deref().map_or_else(String::new, |reason| view.word("auto-reason", reason));
     let mut text = flow::spans(view.look, "", 2, &[headline, Span::new(Paint::Faint, note)]);
-    if check == Check::Tls {
-        let skipped = Span::new(Paint::Warn, tr!(view.messages, "auto-unchecked-tls"));
+    let skipped = match check {
+        Check::Tls => Some(tr!(view.messages, "auto-unchecked-tls")),
+        Check::Token => Some(tr!(view.messages, "auto-unchecked-token")),
+        Check::Due | Check::Needless => None,
+    };
+    if let Some(skipped) = skipped {
+        let skipped = Span::new(Paint::Warn, skipped);
         text.push_str(&flow::spans(view.look, "", 2, &[skipped]));
     }
     text

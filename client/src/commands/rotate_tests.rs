@@ -35,6 +35,7 @@ fn automatic_rotation() {
         (Auto { enabled: false, reason: Some("already_off".into()) }, Check::Needless),
         (Auto { enabled: true, reason: Some("only one key can serve".into()) }, Check::Needless),
         (Auto { enabled: true, reason: None }, Check::Tls),
+        (Auto { enabled: true, reason: None }, Check::Token),
     ];
     insta::assert_snapshot!(fixtures::looks(|view| cases
         .iter()

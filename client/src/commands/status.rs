@@ -97,7 +97,9 @@ fn keys(view: &View<'_>, status: &Status) -> Vec<Span> {
     let out = counts.disabled + counts.blocked + counts.exhausted;
     let serving = counts.total.saturating_sub(out);
     let mut spans = vec![Span::plain(tr!(messages, "keys-total", count = counts.total))];
-    if counts.total > 0 {
+    if counts.total == 0 {
+        spans.push(Span::plain(tr!(messages, "status-add-key")));
+    } else {
         let paint = if serving == 0 { Paint::Bad } else { Paint::Good };
         spans.push(Span::new(paint, tr!(messages, "keys-serving", count = serving)));
     }

@@ -6,11 +6,12 @@ use kmi_proto::client::Event;
 use kmi_proto::methods::requests::{TailParams, TraceEntry};
 use serde_json::Value;
 
+use super::follow;
 use super::proxy_logs::{dropped, ended, since_of};
 use crate::app::App;
 use crate::args::TraceArgs;
 use crate::connect::{self, Start};
-use crate::exit::{Exit, Outcome};
+use crate::exit::Outcome;
 use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, clean, cut, width};
@@ -26,14 +27,10 @@ pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
         return trace_view::run(app, params);
     }
     let mut daemon = connect::require(app, Start::OnDemand)?;
-    if follow {
-        connect::patience(&daemon, None);
-    }
-    let events = daemon.stream("requests.tail", &params).map_err(|error| connect::failure(app, error))?;
     let for_people = app.terminal && !app.json;
     let mut tally = Tally::default();
-    for event in events {
-        match event.map_err(|error| connect::failure(app, error))? {
+    follow::stream(app, &mut daemon, "requests.tail", &params, follow, |event| {
+        match event {
             Event::Item(item) if for_people => app.print(&item_line(&app.view(), &item, &mut tally))?,
             Event::Item(item) => app.print_json_line(&item)?,
             Event::Dropped(count) => dropped(app, count)?,
@@ -41,11 +38,11 @@ pub(crate) fn run(app: &App, args: &TraceArgs) -> Outcome {
                 if for_people && !follow {
                     app.print(&tally.render(&app.view()))?;
                 }
-                return ended(app, &reason);
+                return ended(app, &reason).map(Some);
             }
         }
-    }
-    Ok(Exit::Ok)
+        Ok(None)
+    })
 }
 
 fn item_line(view: &View<'_>, item: &Value, tally: &mut Tally) -> String {

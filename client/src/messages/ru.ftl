@@ -57,7 +57,7 @@ refused-unknown-request = следов этого запроса нет
 refused-unknown-request-next = `kmi trace --no-follow --json` показывает последние запросы и их номера
 refused-invalid-params = значение не понято
 refused-no-keys = ключей нет
-refused-no-keys-next = положите файл с ключом в папку ключей; какая используется, покажет `kmi doctor`
+refused-no-keys-next = `kmi keys add` спросит ключ; какая папка ключей используется, покажет `kmi doctor`
 refused-disabled = ключ выключен в своём файле
 refused-disabled-next = уберите KMI_KEY_DISABLED из его файла
 refused-none-serves = ни один ключ не может работать
@@ -241,6 +241,7 @@ keys-disabled = { $count ->
    *[other] { $count } выключено
 }
 status-active = активный ключ
+status-add-key = ключ спросит `kmi keys add`
 status-no-active-key = нет
 status-rotation = ротация
 status-auto-not-allowed = выбрана автоматическая, но KMI_AUTO_ROTATE_ALLOWED её не разрешает
@@ -289,7 +290,7 @@ alerts-title = { $count ->
 
 ## kmi health
 
-health-no-keys = Ключей нет: положите файл с ключом в папку ключей (какая используется, покажет `kmi doctor`).
+health-no-keys = Ключей нет: `kmi keys add` спросит ключ и положит его файл в папку ключей.
 health-active = активный
 health-configured = в настройках клиента Kimi
 health-until = до { $clock }, { $relative }
@@ -333,6 +334,7 @@ rotate-stays = { $key } остаётся активным
 rotate-written = записано: { $path }
 auto-on = автоматическая ротация включена
 auto-unchecked-tls = Как запросы распределяются по ключам, не проверено: прокси говорит по TLS, а kmi — только по простому HTTP.
+auto-unchecked-token = Как запросы распределяются по ключам, не проверено: kmid требует токен, который есть только в его собственном окружении. С ним в KMI_PROXY_TOKEN это проверит `kmi e2e`.
 auto-off = автоматическая ротация выключена
 
 ## kmi proxy, proxy-stop, proxy-reload, proxy-restart
@@ -340,6 +342,7 @@ auto-off = автоматическая ротация выключена
 proxy-url = прокси
 proxy-point = Направьте на него клиента, например так:
 proxy-dry-run = Пробный режим: ответы придумываются на этой машине. Для настоящей работы: KMI_DRY_RUN=0 и `kmi proxy-restart`.
+proxy-bad-keys = Ни один из файлов ключей не годится, и на каждый запрос будет ответ 403: что не так с каждым, покажет `kmi doctor`.
 proxy-no-keys = Ключей ещё нет, и на каждый запрос будет ответ 403: `kmi keys add` спросит ключ.
 stop-ask = Остановить kmid? [д/Н]
 stop-ask-in-flight = { $count ->
@@ -473,6 +476,7 @@ e2e-sent = отправлено { $sent }, хороших ответов от к
 e2e-failed = без ответа от ключа { $count }: { $why }
 e2e-failed-status = ответов со статусом { $status }: { $count }
 e2e-failure-no-key = в ответе не назван ключ
+e2e-failure-token = kmid не принимает токен, больше ничего не отправлено; проверьте KMI_PROXY_TOKEN в этой оболочке и в файле настроек
 e2e-failure-timeout = ответ не пришёл вовремя
 e2e-failure-connection = соединение не удалось
 e2e-failure-protocol = ответ не HTTP
@@ -480,6 +484,8 @@ e2e-progress = { $done } из { $total }
 e2e-passed = ПРОЙДЕНО  равномерно: уверенность { $percent } % (нужно не меньше { $least } %)
 e2e-uneven = ПРОВАЛ  неравномерно: уверенность { $percent } % (нужно не меньше { $least } %)
 e2e-no-keys = ключей нет: любой запрос получит отказ
+e2e-token = kmid требует токен, которого kmi не видит: он стоит в { $setting } ({ $place })
+e2e-token-next = поместите токен в KMI_PROXY_TOKEN окружения этой оболочки и повторите
 e2e-no-answer = ПРОВАЛ  ни на один запрос не пришёл хороший ответ от ключа
 e2e-some-failed = ПРОВАЛ  не удалось { $failed } из { $sent } запросов
 e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
@@ -582,6 +588,7 @@ doctor-logs-fix = освободите место на диске или раз�
 doctor-certificate-fix = положите годный сертификат и его ключ в файлы KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY; kmid перечитает их сам
 doctor-state-fix = подробнее: `kmi proxy-logs --app --no-follow`
 doctor-key-files-fix = исправьте файл; он будет прочитан заново сам
+doctor-key-directory-fix = `kmi keys add` создаст её и положит туда ключ; если ключи лежат в другой папке, задайте её в KMI_AUTHS_DIR
 doctor-not-running = не запущен
 doctor-cannot-act = проверять ключи и снимать блокировки может только запущенный kmid
 doctor-running = kmid { $version }, pid { $pid }, работает { $span }
@@ -618,6 +625,8 @@ doctor-proxy-other-fix = найдите программу, занявшую п�
 doctor-port-taken = { $listen } занят другой программой, возможно, kmid с другим сокетом: kmid там не запустится
 doctor-proxy-status = { $url }/models отвечает { $status }
 doctor-proxy-status-fix = причину назовёт `kmi trace --no-follow`, а подробнее `kmi why` с номером из конца строки
+doctor-proxy-wait-fix = ключи заняты (их покажет `kmi health`) или после нескольких неверных токенов этому адресу приходится ждать; проверьте снова через минуту
+doctor-proxy-token-fix = kmid не принимает токен kmi: задайте в этой оболочке KMI_PROXY_TOKEN с одним из токенов kmid
 doctor-proxy-down = { $url } не отвечает: { $why }
 doctor-proxy-down-fix = kmid работает, а его прокси нет: причину покажет `kmi proxy-logs --no-follow`, заново его откроет `kmi proxy-restart`
 doctor-client-proxy = { $path } указывает на kmid
@@ -633,6 +642,7 @@ doctor-client-other-fix = `kmi rotate` запишет туда активный 
 doctor-no-clients = настройки клиентов Kimi не найдены
 doctor-settings-set = заданы: { $list }
 doctor-not-in-force = здесь заданы { $list }, но у работающего kmid этого нет
+doctor-file-either = { $beside }, если kmid запускали в той папке, иначе { $usual }
 doctor-not-in-force-fix = запишите это в { $file }, затем `kmi proxy-restart`: kmid видит то окружение, в котором его запустили
 doctor-dry-run-skipped = пропущено: в пробном режиме ничто не покидает эту машину
 doctor-key-folder = { $path }: { $count ->
@@ -704,7 +714,9 @@ keys-ask-key = ключ API (не показывается):
 keys-ask-label = метка для него [{ $proposal }]:
 keys-bad-empty = ключ не задан
 keys-bad-too-long = ключ длиннее 512 символов; это не ключ API
-keys-bad-characters = в ключе пробелы, кавычки, управляющие символы или не ASCII; скопируйте его ещё раз, и только один
+keys-bad-characters = в ключе пробелы, кавычки, фигурные скобки, управляющие символы или не ASCII; скопируйте его ещё раз, и только один
+keys-bad-config = это целый файл настроек в JSON или TOML, а не ключ
+keys-config-next = положите сам файл в папку ключей { $dir }, где kmid прочтёт ключи из него, или введите один только ключ
 keys-bad-setting = это строки ИМЯ=значение, и среди них нет KMI_API_KEY=; нужен один только ключ или файл ключа
 keys-bad-line = в этом файле ключа есть строка не вида ИМЯ=значение
 keys-bad-in-keyring = этот файл называет рядом с KMI_API_KEY ключ в хранилище; считаться может только один
@@ -727,7 +739,7 @@ keys-check-refused = API его отвергает ({ $said })
 keys-check-unclear = проверить не удалось ({ $said }); `kmi keys test` попробует ещё раз
 keys-check-dry-run = не проверен: это пробный режим, и ни один запрос не покидает машину
 keys-check-not-running = не проверен: kmid не запущен; он возьмёт ключ при запуске
-keys-check-disabled = не проверен: его файл выключает его; включит `kmi keys enable`
+keys-check-disabled = не проверен: его файл выключает его; включит `kmi keys enable { $label }`
 keys-refused-ask = удалить его снова? [Y/n]
 keys-refused-removed = он снова удалён; ключи api.kimi.com и api.kimi.ai разные (--base-url), а --keep всё равно его оставит
 keys-refused-kept = он всё равно остаётся

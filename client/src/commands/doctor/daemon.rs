@@ -10,10 +10,10 @@ use kmi_proto::methods::keys::{ConfiguredClient, Key, KeyList, ListParams};
 use kmid_config::env;
 use kmid_core::said::Arg;
 
-use super::{Check, quoted, set_in_file, upstreams};
+use super::{Check, quoted, to_be_set, upstreams};
 use crate::app::App;
 use crate::connect::{self, Daemon, VERSION};
-use crate::http::Caller;
+use crate::http::{Answer, Caller};
 use crate::output::View;
 use crate::output::time::parse;
 use crate::{settings, tr};
@@ -82,16 +82,24 @@ pub(super) fn of_status(view: &View<'_>, status: &Status) -> Vec<Check> {
         Check::ok("mode", view.word("mode", &status.mode))
     } else {
         let check = Check::warn("mode", tr!(messages, "doctor-dry-run"), tr!(messages, "doctor-dry-run-fix"));
-        match set_in_file(daemon, &env::DRY_RUN, "0", "kmi proxy-restart") {
-            Some(command) => check.and_run(command),
-            None => check,
-        }
+        to_be_set(messages, check, daemon, (&env::DRY_RUN, "0", "kmi proxy-restart"))
     });
     // Key files are told with the keys.
     checks.extend(
         status.issues.iter().filter(|issue| issue.kind != "key_file").map(|issue| complaint(view, issue)),
     );
     checks
+}
+
+/// Whether the key directory is missing, which is no fault of a file's.
+pub(crate) fn has_no_directory(issue: &Issue) -> bool {
+    match issue.said.code.as_ref() {
+        "no_key_directory" => true,
+        "key_directory_unreadable" => {
+            matches!(issue.said.args.get("why"), Some(Arg::Said(why)) if why.code == "io_not_found")
+        }
+        _ => false,
+    }
 }
 
 fn complaint(view: &View<'_>, issue: &Issue) -> Check {
@@ -103,12 +111,15 @@ fn complaint(view: &View<'_>, issue: &Issue) -> Check {
         _ => "state",
     };
     let detail = format!("{}: {}", issue.subject, view.messages.said(&issue.said));
-    let fix = view.messages.find(&format!("doctor-{}-fix", name.replace('_', "-"))).unwrap_or_default();
+    let without_directory = has_no_directory(issue);
+    let about = if without_directory { "key-directory".to_owned() } else { name.replace('_', "-") };
+    let fix = view.messages.find(&format!("doctor-{about}-fix")).unwrap_or_default();
     let check =
         if issue.level == "error" { Check::fail(name, detail, fix) } else { Check::warn(name, detail, fix) };
     match (name, issue.said.args.get("run")) {
         ("settings", _) => check.and_run("kmid --check-config"),
         ("state", _) => check.and_run("kmi proxy-logs --app --no-follow"),
+        ("key_files", _) if without_directory => check.and_run("kmi keys add"),
         // The rights of a key file.
         ("key_files", Some(Arg::Text(run))) => {
             let path = quoted(Path::new(&issue.subject));
@@ -150,11 +161,8 @@ fn readings(view: &View<'_>, list: &KeyList, status: &Status) -> Vec<Check> {
     if every == 0 {
         let check = Check::warn("quota", tr!(messages, "cache-off"), tr!(messages, "doctor-quota-off-fix"));
         let usual = env::USAGE_CACHE_SECONDS.default;
-        let command = set_in_file(&status.daemon, &env::USAGE_CACHE_SECONDS, usual, "kmi proxy-reload");
-        return vec![match command {
-            Some(command) => check.and_run(command),
-            None => check,
-        }];
+        let setting = (&env::USAGE_CACHE_SECONDS, usual, "kmi proxy-reload");
+        return vec![to_be_set(messages, check, &status.daemon, setting)];
     }
     // Two rounds may be missed before a reading counts as old.
     let old = i64::try_from(every.saturating_mul(2).saturating_add(60)).unwrap_or(i64::MAX);
@@ -193,7 +201,7 @@ fn proxy(app: &App, status: &Status) -> Check {
     }
     let token = settings::access(status.daemon.env_file.as_deref()).token;
     // It stands where only kmid sees it: that it is asked for shows that the proxy answers.
-    let unseen = token.is_none() && settings::token_place(&status.daemon).is_some();
+    let unseen = settings::unseen_token(&status.daemon).is_some();
     let caller = Caller::new(PROXY_TIMEOUT, token);
     match caller.get(&format!("{url}/models")) {
         Ok(answer) if !answer.is_from_kmid() => Check::fail(
@@ -201,9 +209,19 @@ fn proxy(app: &App, status: &Status) -> Check {
             tr!(messages, "doctor-proxy-other", url = url),
             tr!(messages, "doctor-proxy-other-fix"),
         ),
-        Ok(answer) if answer.status.is_success() || (unseen && answer.status.as_u16() == 401) => {
+        Ok(answer) if answer.status.is_success() || (unseen && asks_for_token(&answer)) => {
             Check::ok("proxy", tr!(messages, "doctor-proxy-ok", url = url))
         }
+        // Such requests are in no trace.
+        Ok(answer) if asks_for_token(&answer) => Check::warn(
+            "proxy",
+            tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
+            if answer.is_refusal(401) {
+                tr!(messages, "doctor-proxy-token-fix")
+            } else {
+                tr!(messages, "doctor-proxy-wait-fix")
+            },
+        ),
         Ok(answer) => Check::warn(
             "proxy",
             tr!(messages, "doctor-proxy-status", url = url, status = answer.status.as_u16().to_string()),
@@ -217,6 +235,11 @@ fn proxy(app: &App, status: &Status) -> Check {
         )
         .and_run("kmi proxy-restart"),
     }
+}
+
+/// Whether a token is missing or wrong; after several wrong ones kmid answers 429, as it does while all keys are busy.
+fn asks_for_token(answer: &Answer) -> bool {
+    answer.is_refusal(401) || answer.is_refusal(429)
 }
 
 /// Where the Kimi clients on this machine point.

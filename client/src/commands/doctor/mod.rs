@@ -6,6 +6,7 @@ mod machine;
 mod service;
 mod upstreams;
 
+pub(crate) use daemon::has_no_directory;
 pub(crate) use files::key_files;
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpStream, ToSocketAddrs};
@@ -144,27 +145,82 @@ fn terms(messages: &Messages, allowed: bool) -> String {
 /// What a person set here for kmid, and kmid does not have.
 fn not_in_force(app: &App, daemon: &DaemonStatus) -> Option<Check> {
     let names = settings::not_in_force(daemon);
-    let file = settings_file(daemon);
+    let file = file_in_words(&app.messages, daemon);
     (!names.is_empty()).then(|| {
         let detail = tr!(app.messages, "doctor-not-in-force", list = names.join(", "));
-        let fix = tr!(app.messages, "doctor-not-in-force-fix", file = file.display().to_string());
+        let fix = tr!(app.messages, "doctor-not-in-force-fix", file = file);
         Check::warn("settings", detail, fix)
     })
 }
 
-/// The settings file in use, or the one that would be found.
-fn settings_file(daemon: &DaemonStatus) -> PathBuf {
-    match &daemon.env_file {
-        Some(file) => PathBuf::from(file),
-        None => Path::new(&daemon.state_dir).join(".env"),
+/// Where a settings file is, or would be found.
+#[derive(Debug, PartialEq, Eq)]
+enum SettingsFile {
+    /// In use, or the only one that kmid looks for.
+    Known(PathBuf),
+    /// None is in use, and the keys lie in some folder's `_auths`: kmid looks beside them if it was started in that
+    /// folder, which it does not tell.
+    Either {
+        /// The one beside the keys.
+        beside: PathBuf,
+        /// That of the state directory.
+        usual: PathBuf,
+    },
+}
+
+fn settings_file(daemon: &DaemonStatus) -> SettingsFile {
+    if let Some(file) = &daemon.env_file {
+        return SettingsFile::Known(file.into());
+    }
+    let state_dir = Path::new(&daemon.state_dir);
+    let usual = state_dir.join(".env");
+    let keys = daemon.auths_dir.as_deref().map(Path::new).filter(|keys| keys.ends_with("_auths"));
+    match keys.and_then(Path::parent).filter(|folder| *folder != state_dir) {
+        Some(folder) => SettingsFile::Either { beside: folder.join(".env"), usual },
+        None => SettingsFile::Known(usual),
     }
 }
 
-/// The command that puts a setting into the file in use; none where something stronger sets it.
+/// The settings file for a sentence.
+fn file_in_words(messages: &Messages, daemon: &DaemonStatus) -> String {
+    match settings_file(daemon) {
+        SettingsFile::Known(file) => file.display().to_string(),
+        SettingsFile::Either { beside, usual } => tr!(
+            messages,
+            "doctor-file-either",
+            beside = beside.display().to_string(),
+            usual = usual.display().to_string()
+        ),
+    }
+}
+
+/// The command that puts a setting into the file in use, whose last line may have no end; none where something stronger
+/// sets it, or where it is not known which file that is.
 fn set_in_file(daemon: &DaemonStatus, variable: &env::Variable, value: &str, then: &str) -> Option<String> {
-    let file = quoted(&settings_file(daemon));
     let name = variable.name;
-    (!daemon.environment.contains_key(name)).then(|| format!("echo {name}={value} >> {file} && {then}"))
+    match settings_file(daemon) {
+        SettingsFile::Known(file) if !daemon.environment.contains_key(name) => {
+            Some(format!(r"printf '\n{name}={value}\n' >> {} && {then}", quoted(&file)))
+        }
+        _ => None,
+    }
+}
+
+/// A setting to be changed: what to do, and the command, or else the file that it belongs into.
+fn to_be_set(
+    messages: &Messages,
+    check: Check,
+    daemon: &DaemonStatus,
+    (variable, value, then): (&env::Variable, &str, &str),
+) -> Check {
+    match set_in_file(daemon, variable, value, then) {
+        Some(command) => check.and_run(command),
+        None if daemon.environment.contains_key(variable.name) => check,
+        None => {
+            let fix = check.fix.as_deref().unwrap_or_default();
+            Check { fix: Some(format!("{fix} ({})", file_in_words(messages, daemon))), ..check }
+        }
+    }
 }
 
 fn settings(app: &App, theirs: &DaemonSettings) -> Vec<Check> {

@@ -189,10 +189,25 @@ fn a_setting_goes_into_the_file_unless_something_stronger_sets_it() {
     let line = |daemon: &DaemonStatus| set_in_file(daemon, &env::DRY_RUN, "0", "kmi proxy-restart");
     assert_eq!(
         line(&daemon).as_deref(),
-        Some(r"echo KMI_DRY_RUN=0 >> '/home/o'\''hara/.kmi/.env' && kmi proxy-restart")
+        Some(r"printf '\nKMI_DRY_RUN=0\n' >> '/home/o'\''hara/.kmi/.env' && kmi proxy-restart")
     );
     daemon.environment.insert("KMI_DRY_RUN".into(), Some("1".into()));
     assert_eq!(line(&daemon), None);
+    daemon.environment.clear();
+    daemon.env_file = None;
+    daemon.state_dir = "/home/a/.kmi".into();
+    for keys in [None, Some("/home/a/.kmi/_auths"), Some("/srv/keys")] {
+        daemon.auths_dir = keys.map(Into::into);
+        assert!(line(&daemon).is_some_and(|line| line.contains("'/home/a/.kmi/.env'")), "{keys:?}");
+    }
+    // It may have been started in that folder, and then it reads the file there.
+    daemon.auths_dir = Some("/home/a/work/_auths".into());
+    assert_eq!(line(&daemon), None);
+    let check = Check::warn("mode", "d", "set it");
+    let messages = Messages::new(crate::output::locale::Locale::En);
+    let check = to_be_set(&messages, check, &daemon, (&env::DRY_RUN, "0", "kmi proxy-restart"));
+    let named = "/home/a/work/.env if kmid was started in that folder, else /home/a/.kmi/.env";
+    assert_eq!((check.fix, check.command), (Some(format!("set it ({named})")), None));
 }
 
 #[test]
@@ -214,4 +229,27 @@ fn verdict_follows_the_worst_check() {
 fn checks_as_json() {
     let checks = [Check::ok("mode", "live"), Check::fail("proxy", "down", "restart it")];
     insta::assert_snapshot!(crate::output::json::document(&checks).unwrap_or_default());
+}
+
+#[test]
+fn a_missing_key_directory_is_no_fault_of_a_file() {
+    let missing = kmid_core::said::Said::of_io(&std::io::ErrorKind::NotFound.into());
+    let denied = kmid_core::said::Said::of_io(&std::io::ErrorKind::PermissionDenied.into());
+    let cases = [
+        (kmid_core::say!(no_key_directory), true),
+        (kmid_core::say!(key_directory_unreadable, why = missing), true),
+        (kmid_core::say!(key_directory_unreadable, why = denied), false),
+        (kmid_core::say!(key_missing), false),
+    ];
+    for (said, is_missing) in cases {
+        let mut list = fixtures::keys();
+        list.keys.clear();
+        list.issues[0].said = said;
+        fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            let check = daemon::of_keys(view, &list, &fixtures::status()).remove(0);
+            assert_eq!(check.command.as_deref() == Some("kmi keys add"), is_missing, "{check:?}");
+            assert_eq!(check.fix.unwrap_or_default().starts_with("correct the file"), !is_missing);
+            String::new()
+        });
+    }
 }

@@ -76,7 +76,7 @@ pub(super) fn run(app: &App, args: &AddArgs) -> Outcome {
         label_is_free(app, &known, label)?;
     }
     let Given { secret, label: named, base_url: from_file, priority, disabled, email, left_out } =
-        ask::key(app)?;
+        ask::key(app, &dir)?;
     let base_url = match (base_url, from_file) {
         (None, Some(text)) => Some(self::base_url(app, &text)?),
         (given, _) => given,
@@ -256,7 +256,7 @@ fn report(
         let view = app.view();
         let added = tr!(app.messages, "keys-added", label = label.as_str(), path = shown.as_str());
         app.print(&flow::spans(view.look, "", 2, &[Span::plain(added)]))?;
-        let mut spans = vec![verdict(app, check)];
+        let mut spans = vec![verdict(app, check, &label)];
         spans.extend(loaded.as_ref().iter().flat_map(|(_, key)| list::window_spans(&view, &key.windows)));
         app.print(&flow::spans(view.look, "", 2, &spans))?;
     }
@@ -287,7 +287,17 @@ fn report(
     Ok(if removed { Exit::Failed } else { Exit::Ok })
 }
 
-fn verdict(app: &App, check: &Check) -> Span {
+/// A label as it is typed into a shell; it has no quotes of its own.
+fn in_a_shell(label: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+    if label.chars().all(is_plain) && !label.starts_with('-') {
+        label.to_owned()
+    } else {
+        format!("'{label}'")
+    }
+}
+
+fn verdict(app: &App, check: &Check, label: &str) -> Span {
     let said = clean(check.said().unwrap_or_default()).into_owned();
     match check {
         Check::Good => Span::new(Paint::Good, tr!(app.messages, "keys-check-good")),
@@ -295,6 +305,9 @@ fn verdict(app: &App, check: &Check) -> Span {
         Check::Unclear(_) => Span::new(Paint::Warn, tr!(app.messages, "keys-check-unclear", said = said)),
         Check::DryRun => Span::new(Paint::Warn, tr!(app.messages, "keys-check-dry-run")),
         Check::NotRunning => Span::new(Paint::Warn, tr!(app.messages, "keys-check-not-running")),
-        Check::Disabled => Span::new(Paint::Warn, tr!(app.messages, "keys-check-disabled")),
+        Check::Disabled => {
+            let label = in_a_shell(label);
+            Span::new(Paint::Warn, tr!(app.messages, "keys-check-disabled", label = label))
+        }
     }
 }

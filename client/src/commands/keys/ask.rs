@@ -1,6 +1,7 @@
 //! Asking a person. Questions go to stderr or the terminal itself, so that stdout stays clean.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -35,8 +36,8 @@ pub(crate) fn agreed(app: &App, question: &str, otherwise: bool) -> bool {
     }
 }
 
-/// The key: typed without being shown, or what standard input says.
-pub(super) fn key(app: &App) -> Outcome<Given> {
+/// The key: typed without being shown, or what standard input says; `dir` is the key directory.
+pub(super) fn key(app: &App, dir: &Path) -> Outcome<Given> {
     let unread = |error: io::Error| {
         let what = tr!(app.messages, "keys-unread", why = error.to_string());
         Failure::new(Exit::Failed, what).next(tr!(app.messages, "keys-argument-next"))
@@ -53,10 +54,12 @@ pub(super) fn key(app: &App) -> Outcome<Given> {
     key.map_err(|why| {
         let id = format!("keys-bad-{}", why.name());
         let what = app.messages.find(&id).unwrap_or(id);
-        let next = if why.is_of_a_file() {
-            tr!(app.messages, "keys-file-next")
-        } else {
-            tr!(app.messages, "keys-argument-next")
+        let next = match why {
+            file::NoKey::Config => {
+                tr!(app.messages, "keys-config-next", dir = dir.display().to_string())
+            }
+            why if why.is_of_a_file() => tr!(app.messages, "keys-file-next"),
+            _ => tr!(app.messages, "keys-argument-next"),
         };
         Failure::new(Exit::Failed, what).next(next).into()
     })

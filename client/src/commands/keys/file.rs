@@ -27,6 +27,8 @@ pub(super) enum NoKey {
     Empty,
     TooLong,
     Characters,
+    /// A client's config file, in JSON or TOML.
+    Config,
     /// A line `NAME=value` of a file, and none of `KMI_API_KEY`.
     Setting,
     /// A file with a line that is not `NAME=value`.
@@ -48,6 +50,7 @@ impl NoKey {
             Self::Empty => "empty",
             Self::TooLong => "too-long",
             Self::Characters => "characters",
+            Self::Config => "config",
             Self::Setting => "setting",
             Self::Line => "line",
             Self::InKeyring => "in-keyring",
@@ -59,18 +62,22 @@ impl NoKey {
 
     /// Whether the key was found, and what else its file says is the trouble.
     pub(super) fn is_of_a_file(self) -> bool {
-        !matches!(self, Self::Empty | Self::TooLong | Self::Characters | Self::Setting)
+        !matches!(self, Self::Empty | Self::TooLong | Self::Characters | Self::Config | Self::Setting)
     }
 }
 
-/// A key as it was typed or piped, by the daemon's own rules: one word that fits into a header, or a key file that says
-/// it.
+/// A key as it was typed or piped: one word that fits into a header, or a key file that says it. The daemon's own rules,
+/// but for quotes and braces: no key has them, and they come along with what stood around one.
 pub(super) fn checked(text: &str) -> Result<Secret, NoKey> {
     if !is_file(text) {
+        if is_config(text) {
+            return Err(NoKey::Config);
+        }
         return one_word(text.strip_prefix('\u{feff}').unwrap_or(text).trim());
     }
     match dotenv::parse(text).get(KEY) {
         Some(value) => one_word(value.trim()),
+        None if is_config(text) => Err(NoKey::Config),
         None => Err(NoKey::Setting),
     }
 }
@@ -92,10 +99,17 @@ fn is_setting(line: &str) -> bool {
     is_name && (name == KEY || !value.trim_matches('=').trim().is_empty())
 }
 
+/// Whether a text is JSON, or TOML with a table.
+fn is_config(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    let is_table = |line: &str| line.starts_with('[') && line.ends_with(']');
+    text.starts_with(['{', '[']) || text.lines().map(str::trim).any(is_table)
+}
+
 fn one_word(text: &str) -> Result<Secret, NoKey> {
     if text.is_empty() {
         Err(NoKey::Empty)
-    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`{}".contains(&byte)) {
         Err(NoKey::Characters)
     } else if text.len() > LONGEST_KEY {
         Err(NoKey::TooLong)

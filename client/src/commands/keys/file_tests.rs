@@ -57,6 +57,18 @@ fn what_is_a_key_and_what_a_label() {
     assert_eq!(checked("one two").unwrap_err(), NoKey::Characters);
     assert_eq!(checked("one\ntwo").unwrap_err(), NoKey::Characters);
     assert_eq!(checked(&"k".repeat(513)).unwrap_err(), NoKey::TooLong);
+    for around in ["\"sk-kimi-1\"", "'sk-kimi-1'", "`sk-kimi-1`", "sk-{kimi", "sk-kimi}"] {
+        assert_eq!(checked(around).unwrap_err(), NoKey::Characters, "{around}");
+    }
+    for config in [
+        "{\"api_key\":\"sk-kimi-1\"}",
+        "\u{feff}\n{\n  \"KMI_API_KEY\": \"sk-kimi-1\"\n}\n",
+        "[]",
+        "# mine\r\ndefault_model = \"\"\r\n[providers.kimi]\r\napi_key = \"sk-kimi-1\"\r\n",
+        "[env]\nKIMI_API_KEY = \"sk-kimi-1\"\n",
+    ] {
+        assert_eq!(checked(config).unwrap_err(), NoKey::Config, "{config}");
+    }
     assert_eq!(checked("sk-kimi-1\r\n").unwrap().expose(), "sk-kimi-1");
     // Keys of any form stay what they are.
     for key in ["sk-KIMI-1==", "ABCDEF==", "abc=def", "_", "KEY", "=="] {
