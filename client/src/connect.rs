@@ -361,11 +361,15 @@ pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
         command.stderr(said);
     }
     let status = command.status().map_err(|error| cannot_run(app, &program, &error))?;
-    if status.success() || (status.code() == Some(HELD) && somebody_serves(app)?) {
+    // That another one was quicker matters to nobody, as long as it serves.
+    if status.code() == Some(HELD) && somebody_serves(app)? {
         return Ok(());
     }
     if let Some(said) = said {
         repeat(said);
+    }
+    if status.success() {
+        return Ok(());
     }
     // 64 (EX_USAGE) is kmid's code for settings that cannot be used.
     let exit = if status.code() == Some(64) { Exit::Usage } else { Exit::Failed };
