@@ -22,6 +22,8 @@ async fn every_endpoint_has_its_shape() {
     assert_eq!((&message.json()["type"], message.status), (&json!("message"), 200));
     let refused = connection.exchange(Request::get("//models")).await;
     assert_eq!((refused.status, refused.fields.get("x-kmi-dry-run")), (400, Some("true")));
+    let health = connection.exchange(Request::get("/__kmi/health")).await;
+    assert_eq!((health.status, health.fields.get("x-kmi-dry-run")), (200, None));
     for answer in [&models, &chat, &message] {
         assert_eq!(answer.fields.get("x-kmi-dry-run"), Some("true"));
         assert_eq!(answer.key(), Some("alpha"));

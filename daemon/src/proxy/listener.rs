@@ -28,7 +28,7 @@ use super::door::Visitor;
 use super::server_tls::Certificate;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
-use super::{Proxy, exchange};
+use super::{Proxy, exchange, rewrite};
 use crate::open_files;
 use crate::peer_watch::watch_over;
 use crate::pulse::Pulse;
@@ -265,7 +265,8 @@ impl Service<Request<Incoming>> for Answers {
         }
         Box::pin(async move {
             let mut answer = exchange::handle(proxy, request, visitor).await;
-            if simulated {
+            // The answer to a load balancer says nothing of this.
+            if simulated && answer.headers().contains_key(rewrite::REQUEST_ID) {
                 let name = HeaderName::from_static(simulator::DRY_RUN_HEADER);
                 answer.headers_mut().insert(name, HeaderValue::from_static("true"));
             }
