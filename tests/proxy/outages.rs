@@ -60,17 +60,23 @@ async fn the_same_refusal_of_two_accounts_costs_no_key_and_no_third_one() {
     }
 }
 
-#[tokio::test]
-async fn two_lapsed_memberships_do_not_shut_out_a_third_account() {
-    let upstream = Upstream::start().await;
+/// Alpha and beta have just met a 402 together, gamma serves.
+async fn with_two_lapsed(upstream: &Upstream) -> Daemon {
     for label in ["alpha", "beta"] {
         upstream.always(&key_of(label), "/chat/completions", |_| {
             Reply::openai_error(402, "", "We are unable to verify your membership benefits at this time.")
         });
     }
-    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
+    let daemon = Setup::live(upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
     daemon.quotas_read().await;
     assert_eq!(daemon.send(Request::chat()).await.status, 402, "it looks like an outage");
+    daemon
+}
+
+#[tokio::test]
+async fn two_lapsed_memberships_do_not_shut_out_a_third_account() {
+    let upstream = Upstream::start().await;
+    let daemon = with_two_lapsed(&upstream).await;
     let served = || async { Some(daemon.send(Request::chat()).await).filter(|answer| answer.status == 200) };
     let answer = eventually("the pause is over, and the third account decides", served).await;
     assert_eq!(answer.fields.get("x-kmi-key"), Some("gamma"));
@@ -85,14 +91,7 @@ async fn two_lapsed_memberships_do_not_shut_out_a_third_account() {
 #[tokio::test]
 async fn a_third_account_that_thinks_for_long_holds_nobody_up() {
     let upstream = Upstream::start().await;
-    for label in ["alpha", "beta"] {
-        upstream.always(&key_of(label), "/chat/completions", |_| {
-            Reply::openai_error(402, "", "We are unable to verify your membership benefits at this time.")
-        });
-    }
-    let daemon = Setup::live(&upstream).keys(&["alpha", "beta", "gamma"]).may_switch().start().await;
-    daemon.quotas_read().await;
-    assert_eq!(daemon.send(Request::chat()).await.status, 402, "it looks like an outage");
+    let daemon = with_two_lapsed(&upstream).await;
     let is = async |state: &str| (breaker(&daemon).await["breaker"] == state).then_some(());
     eventually("the pause to be over", || is("half-open")).await;
     let gate = Gate::closed();

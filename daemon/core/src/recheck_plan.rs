@@ -55,7 +55,7 @@ impl RecheckPlan {
     }
 
     /// The keys that are blocked now. One that is blocked again by the request which was to decide is no new one: no
-    /// outage made it look dead, and its accounts shall not be asked with each pass.
+    /// outage made it look dead, and its account shall not be asked with each pass.
     pub fn set_blocked(
         &mut self,
         blocked: impl IntoIterator<Item = (Fingerprint, Block)>,

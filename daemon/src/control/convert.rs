@@ -128,10 +128,8 @@ pub(super) fn proxy_url(base_path: &str, bound: SocketAddr, names: Option<Names>
         ip => ip,
     };
     let scheme = if names.is_some() { "https" } else { "http" };
-    match names.and_then(|names| names.host(ip)) {
-        Some(host) => format!("{scheme}://{host}:{}{base_path}", bound.port()),
-        None => format!("{scheme}://{}{base_path}", SocketAddr::new(ip, bound.port())),
-    }
+    let host = names.unwrap_or_default().host(ip);
+    format!("{scheme}://{host}:{}{base_path}", bound.port())
 }
 
 fn upstreams(view: &PoolView) -> Vec<Upstream> {

@@ -13,21 +13,21 @@ pub struct Names {
 
 impl Names {
     /// The host by which clients on this machine reach a listener at `own` and believe the certificate: the address
-    /// itself or `localhost` where it names these, else the first host that it names. `None` when it names none.
+    /// itself or `localhost` where it names these, else the first host that it names, else the address. As it stands in
+    /// a URL.
     #[must_use]
-    pub fn host(&self, own: IpAddr) -> Option<String> {
+    pub fn host(&self, own: IpAddr) -> String {
         if self.addresses.contains(&own) {
-            return Some(written(own));
+            return written(own);
         }
         let is_localhost = |name: &&String| name.eq_ignore_ascii_case("localhost");
         let local = self.dns.iter().find(|name| own.is_loopback() && is_localhost(name));
         // A wildcard names no host.
         let named = local.or_else(|| self.dns.iter().find(|name| !name.is_empty() && !name.contains('*')));
-        named.cloned().or_else(|| self.addresses.first().copied().map(written))
+        named.cloned().unwrap_or_else(|| written(self.addresses.first().copied().unwrap_or(own)))
     }
 }
 
-/// As it stands in a URL.
 fn written(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
@@ -43,21 +43,22 @@ mod tests {
 
     #[test]
     fn a_host_that_the_certificate_names() {
-        let check = |dns: &[&str], addresses: &[&str], own: &str, expected: Option<&str>| {
+        let check = |dns: &[&str], addresses: &[&str], own: &str, expected: &str| {
             let names = Names {
                 dns: dns.iter().map(ToString::to_string).collect(),
                 addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             };
-            assert_eq!(names.host(own.parse().unwrap()).as_deref(), expected, "{names:?} {own}");
+            assert_eq!(names.host(own.parse().unwrap()), expected, "{names:?} {own}");
         };
-        check(&["kmid.example"], &["127.0.0.1"], "127.0.0.1", Some("127.0.0.1"));
-        check(&["kmid.example"], &["::1"], "::1", Some("[::1]"));
-        check(&["kmid.example", "localhost"], &[], "127.0.0.1", Some("localhost"));
-        check(&["kmid.example", "localhost"], &[], "192.0.2.1", Some("kmid.example"));
-        check(&["*.example", "kmid.example", "other.example"], &[], "127.0.0.1", Some("kmid.example"));
-        check(&["*.example"], &["192.0.2.1"], "127.0.0.1", Some("192.0.2.1"));
-        check(&[], &["2001:db8::1"], "127.0.0.1", Some("[2001:db8::1]"));
-        check(&["*.example"], &[], "127.0.0.1", None);
-        check(&[], &[], "127.0.0.1", None);
+        check(&["kmid.example"], &["127.0.0.1"], "127.0.0.1", "127.0.0.1");
+        check(&["kmid.example"], &["::1"], "::1", "[::1]");
+        check(&["kmid.example", "localhost"], &[], "127.0.0.1", "localhost");
+        check(&["kmid.example", "localhost"], &[], "192.0.2.1", "kmid.example");
+        check(&["*.example", "kmid.example", "other.example"], &[], "127.0.0.1", "kmid.example");
+        check(&["*.example"], &["192.0.2.1"], "127.0.0.1", "192.0.2.1");
+        check(&[], &["2001:db8::1"], "127.0.0.1", "[2001:db8::1]");
+        check(&["*.example"], &[], "127.0.0.1", "127.0.0.1");
+        check(&[], &[], "127.0.0.1", "127.0.0.1");
+        check(&[], &[], "::1", "[::1]");
     }
 }
