@@ -90,7 +90,12 @@ async fn a_keyring_that_cannot_be_reached_is_said_with_what_to_do() {
     for part in ["in the keyring", "cannot be reached", "kmi proxy-restart"] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert_eq!(daemon.send(Request::get("/models")).await.key(), Some("gamma"));
+    assert_eq!(
+        daemon.send(Request::get("/models")).await.key(),
+        Some("alpha"),
+        "a locked keyring takes none out"
+    );
+    assert!(daemon.find_key("gamma").await.is_some());
     fs::remove_file(folder.join("locked")).unwrap();
     daemon.rpc("daemon.reload", json!({})).await.unwrap();
     assert!(daemon.find_key("alpha").await.is_some());
@@ -100,6 +105,22 @@ async fn a_keyring_that_cannot_be_reached_is_said_with_what_to_do() {
     daemon.rpc("daemon.reload", json!({})).await.unwrap();
     let list = daemon.rpc("keys.list", json!({})).await.unwrap();
     assert!(list["issues"].to_string().contains("holds no key under this name"), "{list}");
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_unlocked_after_the_start_is_read_by_itself() {
+    let setup = with_stand_in(Setup::dry_run());
+    let folder = setup.home().path().join("bin/keyring");
+    fs::write(folder.join("alpha-1"), key_of("alpha")).unwrap();
+    fs::write(folder.join("locked"), "").unwrap();
+    setup.home().write_key("beta", &key_of("beta"));
+    fs::write(setup.home().auths_dir().join("alpha.env"), "KMI_API_KEY_KEYRING=alpha-1\n").unwrap();
+    let daemon = setup.start().await;
+    assert!(daemon.find_key("alpha").await.is_none());
+    fs::remove_file(folder.join("locked")).unwrap();
+    eventually("the keyring to be read", || daemon.find_key("alpha")).await;
+    let list = daemon.rpc("keys.list", json!({})).await.unwrap();
+    assert!(!list["issues"].to_string().contains("keyring"), "{list}");
 }
 
 #[tokio::test]

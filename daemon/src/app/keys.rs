@@ -2,8 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,8 +28,8 @@ pub(super) struct KeyRoom {
     /// The watcher that takes over next; the one at work belongs to the watching task.
     next: Mutex<Option<Watcher>>,
     moved: Notify,
-    /// The last load could not see the files.
-    unseen: AtomicBool,
+    /// After how long the files are read again, although they have not changed: the last load could not see all of them.
+    again: Mutex<Option<Duration>>,
     /// One load at a time, so that an older reading of the files never comes last.
     loading: tokio::sync::Mutex<()>,
 }
@@ -49,7 +48,7 @@ impl KeyRoom {
             settings,
             next: Mutex::new(Some(watcher)),
             moved: Notify::new(),
-            unseen: AtomicBool::new(false),
+            again: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
         });
         room.load().await;
@@ -78,7 +77,7 @@ impl KeyRoom {
             return false;
         };
         let rules = Rules::from(&*settings);
-        let loaded = match tokio::task::spawn_blocking(move || keys::load(&dir, &rules)).await {
+        let mut loaded = match tokio::task::spawn_blocking(move || keys::load(&dir, &rules)).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(%error, "keys_not_loaded");
@@ -86,13 +85,20 @@ impl KeyRoom {
             }
         };
         // Files that nobody could open for a moment are no reason to be without keys.
-        let was_unseen = self.unseen.swap(loaded.is_shortage, Ordering::Relaxed);
+        let again = if loaded.is_shortage { Some(READ_AGAIN) } else { loaded.again };
+        let before = std::mem::replace(&mut *self.lock_again(), again);
+        if again.is_some() && before != again {
+            // The watching task may sleep without an end.
+            self.moved.notify_one();
+        }
         if loaded.is_shortage {
-            if !was_unseen {
+            if before != again {
                 tracing::error!(reason = "too many open files; the keys stay as they were", "keys_not_read");
             }
             return false;
         }
+        let known = self.state.keys();
+        loaded.keep(&known);
         // Each is told once, and not again with every change of another file.
         let told = self.state.issues();
         for issue in loaded.issues.iter().filter(|issue| !told.contains(issue)) {
@@ -105,7 +111,7 @@ impl KeyRoom {
                 })
                 .collect::<Vec<_>>()
         };
-        let before = summary(&self.state.keys());
+        let before = summary(&known);
         self.state.set_keys(loaded.keys);
         self.state.set_issues(Origin::Keys, loaded.issues);
         let now = self.state.keys();
@@ -121,13 +127,14 @@ impl KeyRoom {
     pub(super) async fn watch(self: Arc<Self>, launch: Launch, outside: Outside, cancel: CancellationToken) {
         let Some(mut watcher) = self.take_next() else { return };
         loop {
+            let again = *self.lock_again();
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = self.moved.notified() => if let Some(next) = self.take_next() {
                     end(std::mem::replace(&mut watcher, next)).await;
                 },
                 () = watcher.changed() => {}
-                () = tokio::time::sleep(READ_AGAIN), if self.unseen.load(Ordering::Relaxed) => {}
+                () = read_again(again) => {}
             }
             if self.settings.load().auths_dir.is_none() {
                 self.find_directory(launch.clone(), outside.clone()).await;
@@ -135,6 +142,10 @@ impl KeyRoom {
             self.load().await;
         }
         end(watcher).await;
+    }
+
+    fn lock_again(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_next(&self) -> Option<Watcher> {
@@ -150,6 +161,13 @@ impl KeyRoom {
             settings.auths_dir = Some(dir);
             self.settings.store(Arc::new(settings));
         }
+    }
+}
+
+async fn read_again(after: Option<Duration>) {
+    match after {
+        Some(after) => tokio::time::sleep(after).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -25,16 +25,30 @@ pub(super) struct Unreadable {
     pub(super) why: Refusal,
     /// It says nothing of the file: this process has as many open as it may.
     pub(super) is_shortage: bool,
+    /// It says nothing of the file either, and may be over soon: a disk or share that fails, a program that has the file
+    /// to itself.
+    pub(super) may_pass: bool,
 }
 
 impl From<Said> for Unreadable {
     fn from(why: Said) -> Self {
-        Self { why, is_shortage: false }
+        Self { why, is_shortage: false, may_pass: false }
     }
 }
 
 fn cannot(error: &io::Error) -> Unreadable {
-    Unreadable { why: say!(key_file_unreadable, why = error), is_shortage: is_shortage(error) }
+    let is_lasting = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+    );
+    Unreadable {
+        why: say!(key_file_unreadable, why = error),
+        is_shortage: is_shortage(error),
+        may_pass: !is_lasting,
+    }
 }
 
 /// Whether there are too many open files, here or in the whole system (EMFILE, ENFILE).

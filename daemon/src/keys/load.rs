@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kmid_config::keyring::{self, KeyringError};
 use kmid_config::settings::Settings;
@@ -44,6 +45,39 @@ pub struct Loaded {
     pub issues: Vec<Issue>,
     /// Too many files are open to see what there is: this says nothing about the keys, and is to be tried again.
     pub is_shortage: bool,
+    /// The sources of which this says nothing, because they could not be read just now.
+    pub unread: Vec<String>,
+    /// After how long it is worth another try, when something could not be read that may soon be.
+    pub again: Option<Duration>,
+}
+
+impl Loaded {
+    /// Takes over the keys of the sources that could not be read just now.
+    pub fn keep(&mut self, known: &[Arc<Key>]) {
+        for key in known.iter().filter(|key| self.unread.contains(&key.source)) {
+            let is_new = |other: &Key| other.fingerprint != key.fingerprint && other.label != key.label;
+            if self.keys.iter().all(is_new) {
+                self.keys.push(Key::clone(key));
+            }
+        }
+        sort(&mut self.keys);
+    }
+
+    fn try_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |sooner| sooner.min(after)));
+    }
+}
+
+/// A file that could not be read for a moment is tried again after this.
+const FILE_AGAIN: Duration = Duration::from_secs(5);
+/// A keyring may be locked until somebody logs in; each try starts a program.
+const KEYRING_AGAIN: Duration = Duration::from_secs(15);
+
+/// Pool order: priority high to low, then label without case.
+fn sort(keys: &mut [Key]) {
+    keys.sort_by_cached_key(|key| {
+        (std::cmp::Reverse(key.priority), key.label.to_lowercase(), key.label.clone())
+    });
 }
 
 /// Reads a key directory. This blocks: call it from a blocking task.
@@ -65,9 +99,7 @@ pub fn load(dir: &Path, rules: &Rules) -> Loaded {
         }
     }
     let mut found = load.found;
-    found.keys.sort_by_cached_key(|key| {
-        (std::cmp::Reverse(key.priority), key.label.to_lowercase(), key.label.clone())
-    });
+    sort(&mut found.keys);
     found
 }
 
@@ -100,16 +132,16 @@ impl Load<'_> {
     fn file(&mut self, path: &Path) -> Result<(), Refusal> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some((format, stem)) = Format::of(&name) else { return Ok(()) };
-        let real = file::resolve(self.dir, path).map_err(|why| self.unreadable(why))?;
+        let real = file::resolve(self.dir, path).map_err(|why| self.unreadable(path, why))?;
         // Before its content: a change in between shows as another revision at the next look.
         let revision = file::revision(&real);
-        let text = file::read(&real).map_err(|why| self.unreadable(why));
+        let text = file::read(&real).map_err(|why| self.unreadable(path, why));
         let draft = text.and_then(|text| format.read(&text));
         self.check_permissions(&real, path, 0o600);
         let mut draft = draft?;
         let remarks = std::mem::take(&mut draft.remarks);
         let secret = match &draft.in_keyring {
-            Some(name) => self.in_keyring(name)?,
+            Some(name) => self.in_keyring(path, name)?,
             None => checked_secret(&draft.value)?,
         };
         let source = path.to_string_lossy();
@@ -146,14 +178,27 @@ impl Load<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, why: file::Unreadable) -> Refusal {
+    fn unreadable(&mut self, path: &Path, why: file::Unreadable) -> Refusal {
         self.found.is_shortage |= why.is_shortage;
+        if why.may_pass {
+            self.found.unread.push(shown(path));
+            self.found.try_again(FILE_AGAIN);
+        }
         why.why
     }
 
-    fn in_keyring(&mut self, name: &str) -> Result<Secret, Refusal> {
+    fn in_keyring(&mut self, path: &Path, name: &str) -> Result<Secret, Refusal> {
         let asked = if self.keyring_is_silent { Err(KeyringError::Silent) } else { keyring::look_up(name) };
         self.keyring_is_silent |= asked.as_ref().is_err_and(|error| *error == KeyringError::Silent);
+        match &asked {
+            Err(KeyringError::Unreachable(_) | KeyringError::Silent) => {
+                self.found.unread.push(shown(path));
+                self.found.try_again(KEYRING_AGAIN);
+            }
+            // Some tools say so of a keyring that is locked, too.
+            Err(KeyringError::Missing) => self.found.try_again(KEYRING_AGAIN),
+            _ => {}
+        }
         let secret = asked.map_err(|error| say!(key_in_keyring, why = error.said()))?;
         checked_secret(secret.expose())
     }

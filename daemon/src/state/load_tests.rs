@@ -212,6 +212,7 @@ fn a_record() -> impl Strategy<Value = KeyRecord> {
                     reading_cooldown: reading,
                     block,
                     strikes,
+                    quota_strikes: strikes / 2,
                     struck_at: time,
                     base_url: Some("https://api.kimi.com/coding/v1".to_owned()),
                     revision: time.map(|time| time.as_millis().unsigned_abs()),
@@ -238,6 +239,7 @@ fn a_snapshot() -> impl Strategy<Value = Snapshot> {
             Snapshot {
                 active_index: None,
                 active,
+                displaced: None,
                 auto_rotate,
                 rotation_index,
                 last_health_refresh: refreshed,

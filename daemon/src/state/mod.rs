@@ -114,7 +114,18 @@ impl State {
     pub fn set_keys(&self, keys: Vec<Key>) {
         let moved = self.change(|pool| {
             let before: Vec<Arc<Key>> = pool.keys().cloned().collect();
+            let active_before = pool.active_key().cloned();
             pool.set_keys(keys, clock::now());
+            if let (Some(from), Some(to)) = (active_before, pool.active_key())
+                && from.label != to.label
+            {
+                tracing::warn!(
+                    from = &*from.label,
+                    to = &*to.label,
+                    reason = "the key files changed",
+                    "active_key_changed"
+                );
+            }
             let moved = |key: &Arc<Key>| {
                 let old = before.iter().find(|old| old.fingerprint == key.fingerprint);
                 old.is_some_and(|old| old.base_url != key.base_url)

@@ -186,7 +186,7 @@ impl Pool {
     }
 
     /// The active key while it can serve; then the next by the policy, which becomes the active one. A key that is
-    /// merely full for a moment stays active and lends this one request out.
+    /// merely full for a moment, or whose reading is late, stays active and lends this one request out.
     fn choose_failover(&mut self, demand: &Demand<'_>, now: Time) -> Option<usize> {
         let active = self.active_index()?;
         let obstacle = self.obstacle(active, demand, now);
@@ -194,7 +194,7 @@ impl Pool {
             return Some(active);
         }
         let next = self.next_after(active, demand, now)?;
-        if matches!(obstacle, Some(Obstacle::State | Obstacle::NoReading)) {
+        if matches!(obstacle, Some(Obstacle::State)) {
             self.activate(next);
         }
         Some(next)

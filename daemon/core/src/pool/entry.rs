@@ -73,6 +73,45 @@ impl Block {
     }
 }
 
+/// Refusals of one kind in a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Strikes {
+    pub(super) count: u32,
+    /// When the last one struck.
+    pub(super) at: Option<Time>,
+    /// The last lease before it: what that or an older one met is the same strike.
+    pub(super) after: u64,
+}
+
+impl Strikes {
+    /// A refusal of the lease `number`; `latest` is the last lease so far.
+    pub(super) fn strike(&mut self, number: u64, latest: u64, now: Time) {
+        if self.are_before(number) {
+            *self = Self { count: self.count.saturating_add(1), at: Some(now), after: latest };
+        }
+    }
+
+    /// Whether all of them were known when this lease was granted.
+    pub(super) fn are_before(&self, number: u64) -> bool {
+        number > self.after
+    }
+
+    /// This lease was served.
+    pub(super) fn served(&mut self, number: u64) {
+        if self.are_before(number) {
+            self.count = 0;
+        }
+    }
+
+    /// Takes back what came between the two, except what came since.
+    pub(super) fn take_back(&mut self, before: Self, after: Self) {
+        self.count = self.count.saturating_sub(after.count.saturating_sub(before.count));
+        if self.after == after.after {
+            (self.at, self.after) = (before.at, before.after);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: Arc<Key>,
@@ -87,12 +126,10 @@ pub(super) struct Entry {
     /// Made by a reading: the next reading replaces it.
     pub(super) reading_cooldown: Option<Cooldown>,
     pub(super) block: Option<Block>,
-    /// Refusals in a row.
-    pub(super) strikes: u32,
-    /// When a response last made it cool.
-    pub(super) struck_at: Option<Time>,
-    /// The last lease before the last strike.
-    pub(super) struck_after: u64,
+    /// Refusals in a row for throughput.
+    pub(super) rate_strikes: Strikes,
+    /// Refusals in a row for quota.
+    pub(super) quota_strikes: Strikes,
     pub(super) reading: Option<(Quota, Time)>,
     pub(super) refresh_error: Option<Said>,
     pub(super) in_flight: u32,
@@ -116,9 +153,8 @@ impl Entry {
             cooldown: None,
             reading_cooldown: None,
             block: None,
-            strikes: 0,
-            struck_at: None,
-            struck_after: 0,
+            rate_strikes: Strikes::default(),
+            quota_strikes: Strikes::default(),
             reading: None,
             refresh_error: None,
             in_flight: 0,
@@ -163,8 +199,9 @@ impl Entry {
     pub(super) fn quota_may_be_back(&self, now: Time) -> bool {
         let on = |cooldown: &Option<Cooldown>| cooldown.as_ref().is_some_and(|cooldown| cooldown.is_on(now));
         let refused = self.refused_for_quota().is_some_and(|cooldown| cooldown.is_on(now));
-        let (Some(struck_at), Some((quota, read_at))) = (self.struck_at, &self.reading) else { return false };
-        let doubled = 2u32.saturating_pow(self.strikes.saturating_sub(1).min(16));
+        let Strikes { count, at, .. } = self.quota_strikes;
+        let (Some(struck_at), Some((quota, read_at))) = (at, &self.reading) else { return false };
+        let doubled = 2u32.saturating_pow(count.saturating_sub(1).min(16));
         let wait = TEST_AFTER.saturating_mul(doubled).min(TEST_AFTER_MOST);
         let room = quota.extra_left || cooldown::worst_percent(quota, now).is_some_and(|left| left >= ROOM);
         refused
@@ -184,7 +221,7 @@ impl Entry {
     pub(super) fn quota_is_back(&mut self) -> bool {
         let ended = self.cooldown.take_if(|cooldown| cooldown.reason == "quota").is_some();
         if ended {
-            self.strikes = 0;
+            self.quota_strikes.count = 0;
         }
         ended
     }
@@ -200,6 +237,12 @@ impl Entry {
     pub(super) fn unblock(&mut self) -> Option<Block> {
         self.probe = None;
         self.block.take()
+    }
+
+    /// Whether it is blocked for something that all keys of its account share, and was when this lease was granted.
+    pub(super) fn is_blocked_with_its_account(&self, number: u64) -> bool {
+        let of_account = |block: &Block| block.reason != BlockReason::InvalidKey && number > block.after;
+        self.block.as_ref().is_some_and(of_account)
     }
 
     /// A 401 ends when the key's file changes: whoever edits it wants it tried again. What blocks the account does
@@ -220,7 +263,8 @@ impl Entry {
         self.account_id = AccountId::of_key(self.key.fingerprint);
         self.refresh_error = None;
         self.slots = Slots::default();
-        self.strikes = 0;
+        self.rate_strikes.count = 0;
+        self.quota_strikes.count = 0;
     }
 
     pub(super) fn cooling_until(&self, now: Time) -> Option<&Cooldown> {
@@ -337,8 +381,9 @@ impl Entry {
                 seconds: block.length.map(|length| length.as_secs()),
                 half_open: block.half_open,
             }),
-            strikes: self.strikes,
-            struck_at: self.struck_at,
+            strikes: self.rate_strikes.count,
+            quota_strikes: self.quota_strikes.count,
+            struck_at: self.quota_strikes.at,
             base_url: Some(self.key.base_url.to_string()),
             revision: Some(self.key.revision),
             quota: self.reading.clone().map(|(quota, read_at)| QuotaRecord { read_at, quota }),
@@ -366,8 +411,8 @@ impl Entry {
             half_open: block.half_open,
             after: 0,
         });
-        self.strikes = record.strikes;
-        self.struck_at = record.struck_at;
+        self.rate_strikes.count = record.strikes;
+        self.quota_strikes = Strikes { count: record.quota_strikes, at: record.struck_at, after: 0 };
         if self.block.is_some() || self.cooldown.is_some() || self.reading_cooldown.is_some() {
             self.slots.arm();
         }

@@ -55,19 +55,33 @@ impl Pool {
 
     /// A half-open key has served: it and the others of its account are back.
     fn proves(&mut self, key: &Key, number: u64) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let Some(entry) = self.entry_mut(key.fingerprint) else { return effects };
+        let Some(entry) = self.entry_mut(key.fingerprint) else { return Vec::new() };
         if entry.probe != Some(number) || entry.key.base_url != key.base_url {
-            return effects;
+            return Vec::new();
         }
         entry.probe = None;
-        if entry.unblock().is_some() {
-            effects.push(Effect::Unblocked { label: entry.key.label.clone() });
-        }
-        for entry in self.sharers_mut(key.fingerprint) {
-            if entry.quota_is_back() {
+        self.frees(key.fingerprint, number, true)
+    }
+
+    /// The request that decided about a key found it good: it is back, and so are the others of its account, unless
+    /// what is wrong with them is their own. Only where it was `served` is there quota again.
+    pub(super) fn frees(&mut self, fingerprint: Fingerprint, number: u64, served: bool) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut refilled = None;
+        for entry in self.sharers_mut(fingerprint) {
+            let concerns = entry.key.fingerprint == fingerprint || entry.is_blocked_with_its_account(number);
+            let unblocked = concerns && entry.unblock().is_some();
+            let has_quota = served && entry.quota_is_back();
+            if has_quota {
+                refilled = Some(entry.account_id);
+            }
+            if unblocked || has_quota {
                 effects.push(Effect::Unblocked { label: entry.key.label.clone() });
             }
+        }
+        // Else it would be held for empty by the refusal that has just been disproved.
+        if let Some(account) = refilled {
+            self.ledger.forgive(account);
         }
         effects
     }

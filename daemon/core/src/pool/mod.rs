@@ -122,6 +122,8 @@ pub struct Pool {
     /// Leases granted since start.
     leases: u64,
     active: Option<Fingerprint>,
+    /// The one that was active until it was gone.
+    displaced: Option<Fingerprint>,
     /// The active key of a version 1 file, until the keys are there.
     old_active_index: Option<usize>,
     /// How many keys there were then.
@@ -159,6 +161,7 @@ impl Pool {
             leaving: Vec::new(),
             leases: 0,
             active: snapshot.active,
+            displaced: snapshot.displaced,
             old_active_index: snapshot.active_index,
             old_keys: snapshot.by_label.len(),
             auto: snapshot.auto_rotate,
@@ -218,6 +221,21 @@ impl Pool {
         self.part(now);
         self.forget_gone(now);
         self.keep_ledger();
+        self.find_active();
+    }
+
+    /// The active key is there, or another one stands in until it is back: a file that is being replaced, or a keyring
+    /// that is still locked, is no choice of anybody.
+    fn find_active(&mut self) {
+        if let Some(back) = self.displaced.and_then(|key| self.successor(key)) {
+            self.active = Some(back);
+            self.displaced = None;
+        } else if let Some(new) = self.active.filter(|_| self.active_index().is_none()) {
+            match self.successor(new) {
+                Some(new) => self.active = Some(new),
+                None => self.displaced = self.displaced.or(self.active),
+            }
+        }
         if self.active_index().is_none() && !self.entries.is_empty() {
             // With a label missing, or another key among them, the place in the order of that time says nothing.
             let chosen_then = self
@@ -230,6 +248,20 @@ impl Pool {
                 .or(self.entries.first());
             self.active = first.map(|entry| entry.key.fingerprint);
         }
+    }
+
+    /// This key if it is in the pool, else the one that has its label now.
+    fn successor(&self, key: Fingerprint) -> Option<Fingerprint> {
+        let is_it = |entry: &&Entry| entry.key.fingerprint == key;
+        let label = || {
+            let leaving = self.leaving.iter().find(is_it).map(|entry| &*entry.key.label);
+            leaving.or_else(|| self.gone.get(&key).map(|record| record.label.as_str()))
+        };
+        let found = self.entries.iter().find(is_it).or_else(|| {
+            let label = label()?;
+            self.entries.iter().find(|entry| &*entry.key.label == label)
+        });
+        found.map(|entry| entry.key.fingerprint)
     }
 
     fn remembered(&mut self, key: Arc<Key>) -> Entry {
@@ -300,6 +332,7 @@ impl Pool {
         keys.extend(self.known().map(|entry| (entry.key.fingerprint, entry.record(now))));
         Snapshot {
             active: self.active,
+            displaced: self.displaced,
             active_index: self.old_active_index,
             auto_rotate: self.auto,
             rotation_index: self.rotation_index,
@@ -371,6 +404,12 @@ impl Pool {
     /// All keys in pool order.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.entries.iter().map(|entry| &entry.key)
+    }
+
+    /// The active key.
+    #[must_use]
+    pub fn active_key(&self) -> Option<&Arc<Key>> {
+        self.active_index().map(|index| &self.entries[index].key)
     }
 
     fn active_index(&self) -> Option<usize> {

@@ -106,22 +106,18 @@ impl Pool {
         match outcome {
             Outcome::Completed if elsewhere => {}
             Outcome::Completed => {
-                let account = (number > entry.struck_after).then_some(entry.account_id);
-                if decides && entry.unblock().is_some() {
-                    effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+                let account = entry.quota_strikes.are_before(number).then_some(entry.account_id);
+                if decides {
+                    effects.extend(self.frees(fingerprint, number, true));
                 }
                 // A refusal of the account is a strike of all its keys, and so is what ends it.
-                for entry in self.sharers_mut(fingerprint).filter(|entry| number > entry.struck_after) {
-                    entry.strikes = 0;
+                for entry in self.sharers_mut(fingerprint) {
+                    entry.rate_strikes.served(number);
+                    entry.quota_strikes.served(number);
                 }
                 // Asked first: nearly always there is nothing to raise.
-                if decides || self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
-                    for entry in self.sharers_mut(fingerprint) {
-                        entry.succeeded(in_flight);
-                        if decides && entry.quota_is_back() {
-                            effects.push(Effect::Unblocked { label: entry.key.label.clone() });
-                        }
-                    }
+                if self.sharers(fingerprint).any(|entry| entry.learns_from_success(in_flight)) {
+                    self.sharers_mut(fingerprint).for_each(|entry| entry.succeeded(in_flight));
                 }
                 if let Some(account) = account {
                     self.ledger.forgive(account);
@@ -131,8 +127,8 @@ impl Pool {
                 }
             }
             Outcome::Refused { verdict, retry_after, .. } => {
-                if decides && shows_key_good(verdict) && entry.unblock().is_some() {
-                    effects.push(Effect::Unblocked { label: entry.key.label.clone() });
+                if decides && shows_key_good(verdict) {
+                    effects.extend(self.frees(fingerprint, number, false));
                 }
                 let retry_after = *retry_after;
                 if !elsewhere && !matches!(blame, Blame::Upstreams) {
@@ -205,7 +201,9 @@ impl Pool {
         };
         let reading = entry.and_then(|entry| entry.reading.as_ref());
         let known_reset = full.and_then(|full| cooldown::reset_of(full, &reading?.0, now));
-        let strikes = entry.map_or(0, |entry| entry.strikes);
+        let strikes = entry.map_or(0, |entry| {
+            if full.is_some() { entry.quota_strikes.count } else { entry.rate_strikes.count }
+        });
         let floor = if full.is_some() { cooldown::QUOTA_FLOOR } else { cooldown::RATE_FLOOR };
         let window_is_known = known_reset.is_some() || full.is_some_and(|full| full != FullWindow::Unknown);
         let until = if let Some(pause) = retry_after {
@@ -288,7 +286,8 @@ impl Pool {
             entry.unblock();
             entry.cooldown = None;
             entry.reading_cooldown = None;
-            entry.strikes = 0;
+            entry.rate_strikes.count = 0;
+            entry.quota_strikes.count = 0;
             self.ledger.forgive(entry.account_id);
         }
         cleared
@@ -307,15 +306,15 @@ fn shows_key_good(verdict: &Verdict) -> bool {
 }
 
 impl Entry {
-    /// Cools until a time, never shortening. Refusals of requests that were under way when the last one struck are
-    /// one strike, not many.
+    /// Cools until a time, never shortening. A throughput limit says nothing about the quota: each counts its own
+    /// strikes.
     fn cool(&mut self, until: Time, reason: &'static str, facts: &Facts<'_>) -> Option<Effect> {
         let cooling = self.cooldown.as_ref().filter(|c| c.is_on(facts.now));
-        if facts.number > self.struck_after {
-            self.strikes = self.strikes.saturating_add(1);
-            self.struck_after = facts.latest;
-            self.struck_at = Some(facts.now);
-        }
+        let strikes = match facts.verdict.action {
+            Action::CoolUntilReset(_) => &mut self.quota_strikes,
+            _ => &mut self.rate_strikes,
+        };
+        strikes.strike(facts.number, facts.latest, facts.now);
         if cooling.is_some_and(|old| old.until >= until) {
             return None;
         }

@@ -193,6 +193,7 @@ impl Pool {
     pub(super) fn activate(&mut self, index: usize) {
         let fingerprint = self.entries[index].key.fingerprint;
         let before = self.active.replace(fingerprint);
+        self.displaced = None;
         let shared = before
             .is_none_or(|before| self.sharers(fingerprint).any(|entry| entry.key.fingerprint == before));
         if !shared {

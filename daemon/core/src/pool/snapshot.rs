@@ -16,6 +16,10 @@ use crate::time::Time;
 pub struct Snapshot {
     /// The active key.
     pub active: Option<Fingerprint>,
+    /// The key that was active until it was gone. It is active again when it or one with its label is there, unless
+    /// somebody switched meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub displaced: Option<Fingerprint>,
     /// Where the active key stands in pool order, from a version 1 file, which knew no fingerprints. It counts when
     /// the keys are the same as then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,11 +48,20 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The memory for dry-run or for live use. What the simulator said of a key says nothing about the real one, and
-    /// nothing that is known of the real one may be lost in dry-run.
+    /// nothing that is known of the real one may be lost in dry-run: what an older file remembers counts for both.
     #[must_use]
     pub fn for_mode(mut self, dry_run: bool) -> Self {
-        if self.dry_run.replace(dry_run).is_none_or(|was| was == dry_run) {
-            return self;
+        match self.dry_run.replace(dry_run) {
+            Some(was) if was == dry_run => return self,
+            Some(_) => {}
+            None => {
+                self.other_mode = Some(Box::new(Memory {
+                    last_health_refresh: self.last_health_refresh,
+                    keys: self.keys.clone(),
+                    by_label: self.by_label.clone(),
+                }));
+                return self;
+            }
         }
         let Memory { last_health_refresh, keys, by_label } =
             self.other_mode.take().map(|other| *other).unwrap_or_default();
@@ -98,10 +111,13 @@ pub struct KeyRecord {
     pub reading_cooldown: Option<CooldownRecord>,
     /// A block.
     pub block: Option<BlockRecord>,
-    /// Refusals in a row, for growing backoffs.
+    /// Throughput refusals in a row, for growing backoffs.
     #[serde(default)]
     pub strikes: u32,
-    /// When a response last made it cool.
+    /// Quota refusals in a row; each doubles the time until the next test.
+    #[serde(default)]
+    pub quota_strikes: u32,
+    /// When the last quota refusal came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub struck_at: Option<Time>,
     /// Where the key was sent: what was learned there does not hold elsewhere.
@@ -169,7 +185,7 @@ mod tests {
         assert_eq!((labels(&live), live.auto_rotate), (vec![], true), "a choice of the person stays");
         live.by_label = of("live", None).by_label;
         let live = live.for_mode(false);
-        assert_eq!(labels(&live), ["live"]);
+        assert_eq!(labels(&live), ["live"], "nothing new");
         let dry = live.clone().for_mode(true);
         assert_eq!(labels(&dry), ["dry"]);
         let bytes = serde_json::to_vec(&dry).unwrap();
@@ -179,9 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn an_older_file_is_of_the_mode_that_reads_it() {
+    fn an_older_file_is_of_both_modes() {
         for dry_run in [false, true] {
-            assert_eq!(labels(&of("old", None).for_mode(dry_run)), ["old"]);
+            let first = of("old", None).for_mode(dry_run);
+            assert_eq!(labels(&first), ["old"]);
+            assert_eq!(labels(&first.for_mode(!dry_run)), ["old"]);
         }
     }
 }

@@ -315,6 +315,7 @@ impl Outages {
     pub(super) fn works(&mut self, at: &BaseUrl, served: &Served<'_>, now: Time) -> Vec<Change> {
         let here = self.hosts.iter_mut().filter(|host| host.is(at));
         let changes = here.filter_map(|host| host.works(served, now)).collect();
+        self.hosts.iter_mut().for_each(|host| host.forget(now));
         self.hosts.retain(|host| !host.is_quiet());
         changes
     }

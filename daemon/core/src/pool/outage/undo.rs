@@ -1,6 +1,6 @@
 //! What a refusal did to a key, so that it can be taken back.
 
-use super::super::entry::{Block, Cooldown, Entry};
+use super::super::entry::{Block, Cooldown, Entry, Strikes};
 use crate::key::Fingerprint;
 
 /// What a refusal may change of a key.
@@ -8,8 +8,8 @@ use crate::key::Fingerprint;
 struct Kept {
     cooldown: Option<Cooldown>,
     block: Option<Block>,
-    strikes: u32,
-    struck_after: u64,
+    rate_strikes: Strikes,
+    quota_strikes: Strikes,
 }
 
 impl Kept {
@@ -17,8 +17,8 @@ impl Kept {
         Self {
             cooldown: entry.cooldown.clone(),
             block: entry.block.clone(),
-            strikes: entry.strikes,
-            struck_after: entry.struck_after,
+            rate_strikes: entry.rate_strikes,
+            quota_strikes: entry.quota_strikes,
         }
     }
 }
@@ -78,10 +78,8 @@ impl Undo {
             entry.block = before.block;
             freed = true;
         }
-        entry.strikes = entry.strikes.saturating_sub(after.strikes.saturating_sub(before.strikes));
-        if entry.struck_after == after.struck_after {
-            entry.struck_after = before.struck_after;
-        }
+        entry.rate_strikes.take_back(before.rate_strikes, after.rate_strikes);
+        entry.quota_strikes.take_back(before.quota_strikes, after.quota_strikes);
         freed
     }
 }

@@ -22,12 +22,24 @@ fn the_first_output_of_the_deciding_request_opens_the_key() {
     bench.pass(HOUR);
     let mut decides = bench.lease();
     assert!(decides.probe && bench.try_lease().is_err(), "the others wait for it");
-    let label = decides.key.label.clone();
-    assert_eq!(bench.pool.answered(&mut decides, bench.now), [Effect::Unblocked { label }]);
+    let both = ["alpha", "beta"].map(|label| Effect::Unblocked { label: label.into() });
+    assert_eq!(bench.pool.answered(&mut decides, bench.now), both, "what blocked them was the account's");
     bench.pass(SECOND);
     assert!(!bench.lease().probe, "its stream may last for minutes");
     bench.end(decides, &Outcome::ClientLeft);
     assert!(!bench.lease().probe, "what was proven stays so");
+}
+
+#[test]
+fn a_key_that_is_dead_itself_stays_blocked_when_its_account_is_back() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+    bench.one_account(&["alpha", "beta", "gamma"]);
+    bench.meet("gamma", &dead());
+    bench.meet("alpha", &unpaid());
+    bench.pass(HOUR);
+    assert_eq!(bench.serve_many(1), "alpha");
+    assert_eq!((bench.state("alpha"), bench.state("beta")), (KeyState::Ready, KeyState::Ready));
+    assert_eq!((bench.state("gamma"), bench.view("gamma").reason), (KeyState::Blocked, Some("invalid_key")));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn refusals_that_were_under_way_are_one_strike() {
         bench.pass(if index == 4 { 10 } else { 0 });
         bench.end(lease, &refused(429, Row::RateLimited));
     }
-    assert_eq!(bench.pool.entries[0].strikes, 1);
+    assert_eq!(bench.pool.entries[0].rate_strikes.count, 1);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_success_of_one_key_forgives_the_strikes_of_all_keys_of_its_account() {
         bench.pass(1);
         bench.end(early, &Outcome::Completed);
         assert!(
-            bench.pool.entries.iter().all(|entry| entry.strikes == 1),
+            bench.pool.entries.iter().all(|entry| entry.rate_strikes.count == 1),
             "what was under way forgives nothing"
         );
         bench.meet("alpha", &Outcome::Completed);
@@ -225,10 +225,65 @@ fn a_success_that_was_under_way_forgives_no_strike() {
     let early = bench.lease();
     bench.meet("alpha", &refused(429, Row::RateLimited));
     bench.end(early, &Outcome::Completed);
-    assert_eq!(bench.pool.entries[0].strikes, 1);
+    assert_eq!(bench.pool.entries[0].rate_strikes.count, 1);
     bench.pass(1);
     bench.meet("alpha", &Outcome::Completed);
-    assert_eq!(bench.pool.entries[0].strikes, 0);
+    assert_eq!(bench.pool.entries[0].rate_strikes.count, 0);
+}
+
+#[test]
+fn a_throughput_limit_and_a_quota_refusal_count_their_own_strikes() {
+    let mut bench = alpha();
+    for _ in 0..5 {
+        bench.meet("alpha", &refused(429, Row::RateLimited));
+        bench.pass(HOUR);
+    }
+    bench.meet("alpha", &refused_for(403, Row::QuotaCycle, DAY));
+    bench.pass(15 * MINUTE);
+    bench.left("alpha", 90.0);
+    assert_eq!(
+        bench.view("alpha").reason,
+        Some("half_open"),
+        "the first test comes after a quarter of an hour"
+    );
+    probe_ends(&mut bench, &refused(429, Row::RateLimited));
+    assert_eq!(bench.view("alpha").reason, Some("half_open"), "that said nothing about the quota");
+    probe_ends(&mut bench, &refused_for(403, Row::QuotaCycle, DAY));
+    bench.pass(29 * MINUTE);
+    bench.left("alpha", 90.0);
+    assert_eq!(bench.view("alpha").reason, Some("quota"), "each further refusal doubles it");
+    bench.pass(MINUTE);
+    bench.left("alpha", 90.0);
+    probe_ends(&mut bench, &Outcome::Completed);
+    assert_eq!(bench.state("alpha"), KeyState::Ready);
+    for _ in 0..4 {
+        bench.meet("alpha", &refused_for(403, Row::QuotaCycle, 60));
+        bench.pass(61);
+    }
+    assert_eq!(cools(&mut bench, &refused(429, Row::RateLimited)), 1);
+}
+
+fn probe_ends(bench: &mut Bench, outcome: &Outcome) {
+    let lease = bench.lease();
+    assert!(lease.probe);
+    bench.end(lease, outcome);
+}
+
+#[test]
+fn quota_that_is_back_is_shown_so_from_the_first_output_on() {
+    let mut bench = Bench::auto(failover(), &["alpha", "beta"]);
+    bench.meet("alpha", &refused_for(403, Row::QuotaCycle, 3 * DAY));
+    bench.pass(HOUR);
+    bench.left("alpha", 100.0);
+    bench.left("beta", 100.0);
+    let mut leases: Vec<Lease> = (0..2).map(|_| bench.lease()).collect();
+    let decides = leases.iter_mut().find(|lease| lease.probe).unwrap();
+    let effects = bench.pool.answered(decides, bench.now);
+    assert_eq!(effects, [Effect::Unblocked { label: "alpha".into() }]);
+    // Its client leaves in the middle: that takes nothing back.
+    leases.into_iter().for_each(|lease| drop(bench.end(lease, &Outcome::ClientLeft)));
+    assert_eq!(bench.state("alpha"), KeyState::Ready);
+    assert!(bench.serve_many(4).contains("alpha beta alpha"), "round robin goes over both");
 }
 
 #[test]

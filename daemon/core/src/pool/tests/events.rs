@@ -17,6 +17,8 @@ pub(super) enum Event {
     Lease(u8, Option<u8>),
     /// One of the leases ends.
     End { which: usize, outcome: Outcome, random: u64 },
+    /// The head of the answer to one of the leases comes, or its first output.
+    Answer { which: usize, is_output: bool },
     /// One of the leases was never used.
     GiveBack(usize),
     /// A quota is read: key, account (0 = not said), percent left and seconds to the reset of two windows.
@@ -147,6 +149,7 @@ fn event(first_row: usize) -> impl Strategy<Value = Event> {
             .prop_map(|(tried, session)| Event::Lease(tried, session)),
         8 => (any::<usize>(), outcome(first_row), any::<u64>())
             .prop_map(|(which, outcome, random)| Event::End { which, outcome, random }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(which, is_output)| Event::Answer { which, is_output }),
         2 => any::<usize>().prop_map(Event::GiveBack),
         3 => read(),
         4 => clock.prop_map(Event::Clock),

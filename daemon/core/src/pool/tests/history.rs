@@ -8,8 +8,9 @@ use super::affinity::Homes;
 use super::events::{Event, LABELS, any_history, healthy_history, rules};
 use super::*;
 use crate::cooldown;
+use crate::ledger::Source;
 use crate::outcome::Party;
-use crate::pool::view::ErrorCounts;
+use crate::pool::view::{ErrorCounts, FigureView};
 
 /// What a bystander knows of one key who only counts.
 #[derive(Debug, Default)]
@@ -71,6 +72,11 @@ impl History {
                 if !self.out.is_empty() {
                     let index = which % self.out.len();
                     self.end(index, outcome, *random);
+                }
+            }
+            Event::Answer { which, is_output } => {
+                if !self.out.is_empty() {
+                    self.answer(which % self.out.len(), *is_output);
                 }
             }
             Event::GiveBack(which) => {
@@ -242,6 +248,27 @@ impl History {
         };
         for until in refusal.keys.iter().filter(by_time).filter_map(|key| key.until) {
             assert!(next.is_some_and(|next| next <= until), "{next:?} is later than {until}");
+        }
+    }
+
+    fn answer(&mut self, index: usize, is_output: bool) {
+        let now = self.now();
+        let (_, lease) = &mut self.out[index];
+        let effects = if is_output {
+            self.bench.pool.answered(lease, now)
+        } else {
+            self.bench.pool.head_came(lease, true, now)
+        };
+        for effect in &effects {
+            let Effect::Unblocked { label } = effect else {
+                assert!(matches!(effect, Effect::UpstreamUp { .. }), "{effect:?}");
+                continue;
+            };
+            // One that was taken out meanwhile is in no view.
+            let Some(view) = self.views().into_iter().find(|view| view.label == *label) else { continue };
+            let is_empty = |shown: &FigureView| shown.figure.source == Source::Error;
+            assert!(view.state.serves() || view.reason != Some("quota"), "{view:?}");
+            assert!(!view.figures.iter().any(is_empty), "served, and still held for empty: {view:?}");
         }
     }
 

@@ -73,6 +73,43 @@ fn without_its_key_the_first_one_becomes_active() {
 }
 
 #[test]
+fn a_key_that_is_back_is_active_again_unless_somebody_switched() {
+    for restarts in [false, true] {
+        let mut bench = Bench::new(Rules { allowed: false, ..failover() }, &["alpha", "beta", "gamma"]);
+        bench.pool.rotate(Some("gamma"), bench.now).unwrap();
+        bench.pool.set_keys(keys(&["alpha", "beta"]), bench.now);
+        if restarts {
+            bench.restart();
+        }
+        assert_eq!(&*bench.active(), "alpha", "somebody has to serve");
+        bench.pool.set_keys(keys(&["beta"]), bench.now);
+        assert_eq!(&*bench.active(), "beta");
+        bench.pool.set_keys(keys(&["alpha", "beta", "gamma"]), bench.now);
+        assert_eq!(&*bench.active(), "gamma");
+
+        bench.pool.set_keys(keys(&["alpha", "beta"]), bench.now);
+        bench.pool.rotate(Some("beta"), bench.now).unwrap();
+        bench.pool.set_keys(keys(&["alpha", "beta", "gamma"]), bench.now);
+        assert_eq!(&*bench.active(), "beta");
+    }
+}
+
+#[test]
+fn a_new_key_under_the_active_ones_label_takes_its_place() {
+    let mut bench = Bench::new(Rules { allowed: false, ..failover() }, &["alpha", "beta", "gamma"]);
+    bench.pool.rotate(Some("gamma"), bench.now).unwrap();
+    let renewed = || Key { label: "gamma".into(), ..key("renewed") };
+    let with = |key: Key| keys(&["alpha", "beta"]).into_iter().chain([key]).collect::<Vec<_>>();
+    bench.pool.set_keys(with(renewed()), bench.now);
+    assert_eq!(bench.pool.active, Some(renewed().fingerprint));
+    // The file was gone for a moment while it was replaced.
+    bench.pool.set_keys(keys(&["alpha", "beta"]), bench.now);
+    bench.restart();
+    bench.pool.set_keys(with(key("gamma")), bench.now);
+    assert_eq!(bench.pool.active, Some(key("gamma").fingerprint));
+}
+
+#[test]
 fn a_choice_outlives_a_moment_without_any_key() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
     bench.pool.rotate(Some("beta"), bench.now).unwrap();
