@@ -46,6 +46,7 @@ said-socket-path-too-long = путь управляющего сокета за�
 said-token-twice = токен { $name } тот же, что в KMI_PROXY_TOKEN; дайте каждому свой
 said-needs-the-other = к нему нужна и { $other }; задайте обе или ни одной
 said-replay-total-too-small = должно быть не меньше KMI_PROXY_REPLAY_MB, иначе тело такого размера не собрать
+said-strict-needs-readings = для этого квоты должны читаться в фоне: с KMI_USAGE_CACHE_SECONDS=0 ни один ключ не смог бы обслуживать долго; задайте там больше 0
 said-upstream-not-on-allowlist = в KMI_UPSTREAM_ALLOWLIST нет его узла; ключи без своего базового URL будут отклонены
 said-remote-needs = до { $listen } могут дойти другие машины, для этого нужно: { $missing }; или слушайте 127.0.0.1
 said-both = { $one } и { $other }

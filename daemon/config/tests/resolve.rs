@@ -189,6 +189,8 @@ fn tokens_that_are_short_or_used_twice_are_told() {
 
 #[test]
 fn rules_across_settings() {
+    let strict = [("KMI_REQUIRE_USAGE_BEFORE_REQUEST", "1"), ("KMI_USAGE_CACHE_SECONDS", "0")];
+    assert_eq!(bad(&strict)[0].subject, "KMI_REQUIRE_USAGE_BEFORE_REQUEST");
     let issues = bad(&[("KMI_PROXY_REPLAY_TOTAL_MB", "8")]);
     assert_eq!(issues[0].subject, "KMI_PROXY_REPLAY_TOTAL_MB");
     let (settings, issues) = resolve(&raw(&[("KMI_UPSTREAM_ALLOWLIST", "api.kimi.ai")]), &facts());

@@ -67,7 +67,7 @@ impl Parts {
             started_at: clock::now(),
             proxy_addr: "127.0.0.1:1".parse().unwrap(),
             certificate: None,
-            homes: Arc::new(Homes { home: None, kimi_share_dir: None, kimi_code_home: None }),
+            client_files: Arc::default(),
             environment: Default::default(),
         };
         let bound = control::listener::bind(&self.home.path().join("kmid.sock")).unwrap();

@@ -31,7 +31,7 @@ use self::keys::KeyRoom;
 use self::restart::{PREDECESSOR, Restart, copies, under_way};
 use self::service::{Pulses, Report};
 pub use self::stop::{Closing, OwnLoad};
-use crate::client_config::Homes;
+use crate::client_config::{ClientFiles, Homes};
 use crate::command::Command;
 use crate::control;
 use crate::handover::{Files, Handle, Predecessor, RestartError, Succeeded, ToPredecessor};
@@ -236,7 +236,7 @@ impl App {
             started_at: clock::now(),
             proxy_addr,
             certificate: certificate.clone(),
-            homes: Arc::new(homes(&outside)),
+            client_files: Arc::new(ClientFiles::new(homes(&outside))),
             environment: outside.shown(),
         };
 

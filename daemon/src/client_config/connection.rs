@@ -1,5 +1,7 @@
 //! Connecting a client's config file and undoing it: the file, its original and the record beside it.
 
+use std::cell::Cell;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use kmid_core::said::Said;
@@ -86,10 +88,15 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
         let wired = wire(&own, wiring).map_err(|(part, why)| FileError::LeftAlone { part, why })?;
         Ok(((wired.text != text).then(|| wired.text.clone()), (own, wired)))
     };
+    let kept = Cell::new(false);
     let keep = |_: &str, (own, wired): &(String, super::wire::Wired)| {
-        file::replace(&original_path(&path), own.as_bytes(), None)?;
+        if before.is_none() {
+            put_aside(&path, own)?;
+        }
+        kept.set(true);
+        file::replace(&original_path(&path), own.as_bytes())?;
         let record = Record { schema_version: SCHEMA_VERSION, replaced: wired.replaced.clone() };
-        file::replace(&record_path(&path), &serde_json::to_vec_pretty(&record)?, None)
+        file::replace(&record_path(&path), &serde_json::to_vec_pretty(&record)?)
     };
     let done = if dry_run { file::preview(&path, edit) } else { file::rewrite_keeping(&path, edit, keep) };
     match done {
@@ -107,8 +114,12 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
         },
         Ok(None) => left_alone(path, say!(config_absent)),
         Err(why) => {
-            if before.is_none() && !dry_run {
-                forget(&path);
+            if kept.get() {
+                match &before {
+                    // It leads back from what still stands in the file.
+                    Some(record) => write_record(&path, record),
+                    None => forget(&path),
+                }
             }
             left_alone(path, why.said())
         }
@@ -221,6 +232,29 @@ fn read_record(path: &Path) -> Result<Option<Record>, Said> {
         return Err(unusable(say!(record_of_version, version = record.schema_version)));
     }
     Ok(Some(record))
+}
+
+/// As well as it goes: the change it belongs to has failed, and that is what is reported.
+fn write_record(path: &Path, record: &Record) {
+    if let Ok(bytes) = serde_json::to_vec_pretty(record) {
+        let _ = file::replace(&record_path(path), &bytes);
+    }
+}
+
+/// Most originals of a file that are put aside.
+const MOST_ORIGINALS: usize = 100;
+
+/// An original that is there and says something else may be the only copy of the person's own key: it is kept as
+/// `config.toml.before-kmi.1` and so on.
+fn put_aside(path: &Path, own: &str) -> io::Result<()> {
+    let original = original_path(path);
+    if !original.exists() || matches!(file::read(&original), Ok(Some(text)) if text == own) {
+        return Ok(());
+    }
+    let names = (1..=MOST_ORIGINALS).map(|number| file::beside(&original, &format!(".{number}")));
+    let mut free = names.filter(|name| std::fs::symlink_metadata(name).is_err());
+    let free = free.next().ok_or_else(|| io::Error::other("too many older originals lie beside it"))?;
+    std::fs::rename(original, free)
 }
 
 fn forget(path: &Path) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use kmid_core::key::Secret;
 
-use super::super::PLACEHOLDER;
+use super::super::{ClientFiles, PLACEHOLDER};
 use super::*;
 
 const FILE: &str = "default_model = 'm'\n[models.m]\nprovider = 'p'\n[providers.p]\ntype = 'kimi'\nbase_url = 'https://api.kimi.com/coding/v1'\napi_key = 'sk-old-0123456789' # mine\n";
@@ -158,6 +158,73 @@ fn files_that_broke_or_went_meanwhile() {
     let back = place.disconnect();
     assert_eq!((back.outcome, back.original.is_some()), (Outcome::NotConnected, true));
     assert_eq!(place.names(), ["config.toml.before-kmi"]);
+    // What cannot be connected takes the only copy of the person's own away as little as what can.
+    fs::write(&place.path, "[providers\n").unwrap();
+    assert_eq!(place.connect().outcome, Outcome::LeftAlone);
+    assert_eq!(place.names(), ["config.toml", "config.toml.before-kmi"]);
+    fs::write(&place.path, FILE.replace("sk-old", "sk-new")).unwrap();
+    assert_eq!(place.connect().outcome, Outcome::Connected);
+    let aside = place.path.with_file_name("config.toml.before-kmi.1");
+    assert_eq!(fs::read_to_string(&aside).unwrap(), FILE);
+    assert_eq!(place.disconnect().outcome, Outcome::Disconnected);
+    assert_eq!(fs::read_to_string(&aside).unwrap(), FILE);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_connection_that_cannot_be_written_leaves_the_record_of_the_one_before() {
+    let place = place(FILE);
+    place.connect();
+    // Beside a name of this length no other file can be made for it.
+    let long = place.path.with_file_name("x".repeat(250));
+    fs::rename(&place.path, &long).unwrap();
+    std::os::unix::fs::symlink(&long, &place.path).unwrap();
+    assert_eq!(place.connect_to(2, false).outcome, Outcome::LeftAlone);
+    fs::rename(&long, &place.path).unwrap();
+    assert_eq!(place.disconnect().outcome, Outcome::Disconnected);
+    assert_eq!(place.text(), FILE);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_owner_stays() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let place = place(FILE);
+    // Only root can give a file away; for everybody else the owner stays by itself.
+    if chown(&place.path, Some(1234), Some(1234)).is_err() {
+        return;
+    }
+    place.connect();
+    let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+    assert_eq!(owner(&place.path), (1234, 1234));
+    place.disconnect();
+    assert_eq!((owner(&place.path), place.text().as_str()), ((1234, 1234), FILE));
+}
+
+#[test]
+fn changes_at_the_same_time_come_one_after_the_other() {
+    let place = place(FILE);
+    let files = ClientFiles::new(place.homes.clone());
+    let wiring = || Wiring { url: "http://127.0.0.1:1/kmi-rotor/v1".into(), key: Secret::new(PLACEHOLDER) };
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let files = &files;
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let client = Client::KimiCode;
+                    if thread % 2 == 0 {
+                        files.change(|homes| drop(connect(homes, client, &wiring(), false)));
+                    } else {
+                        files.change(|homes| drop(disconnect(homes, client, false)));
+                    }
+                }
+            });
+        }
+    });
+    place.connect();
+    assert_eq!(place.names(), BESIDE);
+    assert_eq!(place.disconnect().outcome, Outcome::Disconnected);
+    assert_eq!((place.text().as_str(), place.names()), (FILE, vec!["config.toml".to_owned()]));
 }
 
 #[cfg(unix)]

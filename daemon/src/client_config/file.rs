@@ -87,7 +87,7 @@ pub(super) fn rewrite(
         let edited = edit(text).map_err(|why| FileError::LeftAlone { part: Part::File, why })?;
         Ok((edited.changed.then(|| edited.text.clone()), edited))
     };
-    let keep = |before: &str, _: &Edit| replace(&beside(path, ".kmi-backup"), before.as_bytes(), None);
+    let keep = |before: &str, _: &Edit| replace(&beside(path, ".kmi-backup"), before.as_bytes());
     Ok(rewrite_keeping(path, edit, keep)?.map(|(edited, _)| edited))
 }
 
@@ -104,9 +104,9 @@ pub(super) fn rewrite_keeping<T>(
         let (text, edited) = edit(&before)?;
         let Some(text) = text else { return Ok(Some((edited, false))) };
         let target = path.canonicalize().map_err(FileError::Write)?;
-        let permissions = fs::metadata(&target).map_err(FileError::Write)?.permissions();
+        let old = fs::metadata(&target).map_err(FileError::Write)?;
         keep(&before, &edited).map_err(FileError::Backup)?;
-        let new = Temporary::write(&target, text.as_bytes(), Some(permissions)).map_err(FileError::Write)?;
+        let new = Temporary::write(&target, text.as_bytes(), Some(&old)).map_err(FileError::Write)?;
         if read(path)?.as_deref() == Some(before.as_str()) {
             new.rename_to(&target).map_err(FileError::Write)?;
             return Ok(Some((edited, true)));
@@ -132,9 +132,9 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes a whole file, mode 0600 unless told otherwise; it is there completely or not at all.
-pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    Temporary::write(path, bytes, permissions)?.rename_to(path)
+/// Writes a whole file, mode 0600; it is there completely or not at all.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    Temporary::write(path, bytes, None)?.rename_to(path)
 }
 
 /// A finished file beside the one that it will replace; removed unless renamed.
@@ -144,13 +144,15 @@ struct Temporary {
 }
 
 impl Temporary {
-    /// Writes and syncs the new content, mode 0600 from creation on; other permissions come when all is written.
-    fn write(beside: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<Self> {
+    /// Writes and syncs the new content, mode 0600 from creation on; the owner and the permissions of the `old` file
+    /// come when all is written.
+    fn write(beside: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result<Self> {
         let (path, mut file) = create_beside(beside)?;
         let temporary = Self { path, renamed: false };
         file.write_all(bytes)?;
-        if let Some(permissions) = permissions {
-            file.set_permissions(permissions)?;
+        if let Some(old) = old {
+            keep_owner(&file, old)?;
+            file.set_permissions(old.permissions())?;
         }
         file.sync_all()?;
         Ok(temporary)
@@ -171,6 +173,22 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The file stays its owner's, also where kmid runs as root; else its owner could not read it any more.
+#[cfg(unix)]
+fn keep_owner(file: &File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+
+    let new = file.metadata()?;
+    let (uid, gid) = (old.uid(), old.gid());
+    if (new.uid(), new.gid()) == (uid, gid) { Ok(()) } else { fchown(file, Some(uid), Some(gid)) }
+}
+
+/// On Windows a new file has the rights that its folder gives.
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {

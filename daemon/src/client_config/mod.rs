@@ -12,6 +12,7 @@ mod file;
 mod wire;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use kmid_core::door::Tokens;
 use kmid_core::key::{Fingerprint, Key};
@@ -49,6 +50,34 @@ impl Client {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|client| client.name() == name)
+    }
+}
+
+/// The clients' config files, changed by one at a time: a change is several files, and two at once could leave one's
+/// config beside the other's record, or none of the person's own key.
+#[derive(Debug, Default)]
+pub struct ClientFiles {
+    homes: Homes,
+    changing: Mutex<()>,
+}
+
+impl ClientFiles {
+    /// Those in these places.
+    #[must_use]
+    pub fn new(homes: Homes) -> Self {
+        Self { homes, changing: Mutex::new(()) }
+    }
+
+    /// For reading.
+    #[must_use]
+    pub fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// Runs a change of the files when no other one is under way. This blocks.
+    pub fn change<T>(&self, change: impl FnOnce(&Homes) -> T) -> T {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&self.homes)
     }
 }
 

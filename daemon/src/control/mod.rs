@@ -22,7 +22,7 @@ use kmid_config::settings::Settings;
 use kmid_core::time::Time;
 use tokio::sync::mpsc;
 
-use crate::client_config::{Homes, OwnAddress};
+use crate::client_config::{ClientFiles, OwnAddress};
 use crate::command::Command;
 use crate::line_log::LineLog;
 use crate::metrics::Metrics;
@@ -54,8 +54,8 @@ pub struct Context {
     pub proxy_addr: SocketAddr,
     /// The proxy's certificate, when it speaks TLS.
     pub certificate: Option<Arc<Certificate>>,
-    /// Where the Kimi clients keep their config files.
-    pub homes: Arc<Homes>,
+    /// The Kimi clients' config files.
+    pub client_files: Arc<ClientFiles>,
     /// The KMI_ variables of the environment; of secrets only their names.
     pub environment: BTreeMap<String, Option<String>>,
 }

@@ -143,6 +143,12 @@ impl State {
         self.change(|pool| pool.set_rules(rules));
     }
 
+    /// The active key.
+    #[must_use]
+    pub fn active_key(&self) -> Option<Arc<Key>> {
+        lock(&self.pool).active_key().cloned()
+    }
+
     /// The pool as it is now.
     #[must_use]
     pub fn view(&self) -> PoolView {

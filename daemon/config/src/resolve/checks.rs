@@ -20,6 +20,10 @@ pub(super) fn cross_checks(reader: &mut Reader<'_>, settings: &Settings) {
             source(&env::PROXY_REPLAY_TOTAL_MB),
         ));
     }
+    if settings.require_usage_before_request && settings.usage_cache.is_none() {
+        let variable = &env::REQUIRE_USAGE_BEFORE_REQUEST;
+        issues.push(Issue::error(variable.name, say!(strict_needs_readings), source(variable)));
+    }
     if !settings.upstream_allowlist.permits(&settings.upstream_base_url) {
         let message = say!(upstream_not_on_allowlist);
         issues.push(Issue::warning(env::UPSTREAM_BASE_URL.name, message, source(&env::UPSTREAM_BASE_URL)));

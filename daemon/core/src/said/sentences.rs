@@ -58,6 +58,7 @@ sentences! {
     token_twice: "the token of {name} is that of KMI_PROXY_TOKEN; give each its own",
     needs_the_other: "it needs {other} too; set both or neither",
     replay_total_too_small: "it must be at least KMI_PROXY_REPLAY_MB, or no body of that size could be collected",
+    strict_needs_readings: "it needs quotas that are read in the background: with KMI_USAGE_CACHE_SECONDS=0 no key could serve for long; set that above 0",
     upstream_not_on_allowlist: "KMI_UPSTREAM_ALLOWLIST does not name its host; keys without a base URL of their own will be refused",
     remote_needs: "other machines can reach {listen}, which needs {missing}; or listen on 127.0.0.1",
     both: "{one}, and {other}",

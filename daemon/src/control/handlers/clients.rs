@@ -24,8 +24,9 @@ pub(in super::super) async fn connect(
     let wiring = Wiring { url: context.proxy_url(), key };
     let listen = settings.proxy_listen.clone();
     drop(settings);
-    let (homes, dry_run) = (Arc::clone(&context.homes), params.dry_run);
-    let mut done = blocking(move || client_config::connect(&homes, client, &wiring, dry_run)).await?;
+    let (files, dry_run) = (Arc::clone(&context.client_files), params.dry_run);
+    let connect = move || files.change(|homes| client_config::connect(homes, client, &wiring, dry_run));
+    let mut done = blocking(connect).await?;
     if listen.port == 0 && done.outcome != Outcome::LeftAlone {
         done.warnings.push(say!(port_changes, listen = listen.to_string(), client = client.name()));
     }
@@ -44,8 +45,9 @@ pub(in super::super) async fn disconnect(
     may_write(context, params.dry_run)?;
     let mut told_of = Vec::new();
     for client in clients {
-        let (homes, dry_run) = (Arc::clone(&context.homes), params.dry_run);
-        let done = blocking(move || client_config::disconnect(&homes, client, dry_run)).await?;
+        let (files, dry_run) = (Arc::clone(&context.client_files), params.dry_run);
+        let disconnect = move || files.change(|homes| client_config::disconnect(homes, client, dry_run));
+        let done = blocking(disconnect).await?;
         told_of.push(told(context, peer, client, done, dry_run));
     }
     Ok(Disconnected { clients: told_of })

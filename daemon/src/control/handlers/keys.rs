@@ -22,9 +22,10 @@ pub(in super::super) async fn list(
         // What failed stands at the keys themselves, as `refresh_error`.
         quota::refresh(context, peer, LabelParams { label: None }).await?;
     }
-    let (homes, own) = (Arc::clone(&context.homes), context.own_address());
+    let (files, own) = (Arc::clone(&context.client_files), context.own_address());
     let tokens = context.settings.load().proxy_tokens.clone();
-    let clients = tokio::task::spawn_blocking(move || client_config::current_key(&homes, &own, &tokens));
+    let clients =
+        tokio::task::spawn_blocking(move || client_config::current_key(files.homes(), &own, &tokens));
     // Which key the clients hold is an extra: without it the list is still right.
     let clients = clients.await.unwrap_or_default();
     Ok(convert::key_list(&context.state.view(), clock::now(), context.state.issues(), clients))

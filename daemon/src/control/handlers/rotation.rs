@@ -39,15 +39,14 @@ pub(in super::super) async fn rotate(
         };
         audit(context, peer, &change);
     }
-    let (written, more) = update_client_config(context, rotation.active).await?;
-    let config_written: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    let written = update_client_config(context, rotation.active).await?;
+    let config_written: Vec<String> = written.paths.iter().map(|path| path.display().to_string()).collect();
     for file in &config_written {
-        let change =
-            Change { action: "config_written", to: Some(&active), file: Some(file), ..Change::default() };
-        audit(context, peer, &change);
+        let to = written.key.as_deref();
+        audit(context, peer, &Change { action: "config_written", to, file: Some(file), ..Change::default() });
     }
     let mut warnings = rotation.warnings;
-    warnings.extend(more);
+    warnings.extend(written.warnings);
     let texts = warnings.iter().map(ToString::to_string).collect();
     Ok(Rotated {
         active,
@@ -77,18 +76,31 @@ pub(in super::super) async fn auto(
     Ok(Auto { enabled: params.enabled, reason: None })
 }
 
-/// Brings the chosen key into the clients' config files, unless the settings keep them as they are. Returns the
-/// files written and what else to know.
-async fn update_client_config(
-    context: &Context,
-    key: Arc<Key>,
-) -> Result<(Vec<PathBuf>, Vec<Said>), RpcError> {
+/// What came of bringing a key into the clients' config files.
+#[derive(Default)]
+struct ConfigWritten {
+    /// The label of the key that stands there now.
+    key: Option<Arc<str>>,
+    paths: Vec<PathBuf>,
+    warnings: Vec<Said>,
+}
+
+/// Brings the active key into the clients' config files, unless the settings keep them as they are.
+async fn update_client_config(context: &Context, chosen: Arc<Key>) -> Result<ConfigWritten, RpcError> {
     if let Some(why) = config_stays(&context.settings.load()) {
-        return Ok((Vec::new(), vec![why]));
+        return Ok(ConfigWritten { warnings: vec![why], ..ConfigWritten::default() });
     }
-    let (homes, own) = (Arc::clone(&context.homes), context.own_address());
-    let written = tokio::task::spawn_blocking(move || client_config::write(&homes, &key, &own)).await;
-    written.map(|done| (done.written, done.warnings)).map_err(|_| {
+    let (files, own, state) =
+        (Arc::clone(&context.client_files), context.own_address(), Arc::clone(&context.state));
+    let write = move || {
+        files.change(|homes| {
+            // Somebody else may have switched meanwhile: what is written last has to be what is active.
+            let key = state.active_key().unwrap_or(chosen);
+            let done = client_config::write(homes, &key, &own);
+            ConfigWritten { key: Some(Arc::clone(&key.label)), paths: done.written, warnings: done.warnings }
+        })
+    };
+    tokio::task::spawn_blocking(write).await.map_err(|_| {
         RpcError::new(
             Kind::Internal,
             "the key was switched, but writing the clients' config files failed inside; kmid's log says more",
