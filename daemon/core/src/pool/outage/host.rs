@@ -46,8 +46,10 @@ pub(super) struct Host {
     pub(super) trouble: Trouble,
     pub(super) since: u64,
     pub(super) last: LastAnswer,
-    /// The keys of the accounts that have met it, or were to decide and could not, while the breaker is not closed.
+    /// The keys of the accounts that have met it while the breaker is not closed.
     pub(super) met: Vec<Fingerprint>,
+    /// Those of accounts that were to decide and could not tell: others are asked before them.
+    pub(super) could_not_tell: Vec<Fingerprint>,
     /// What turned out to be accounts' own.
     own: OwnTrouble,
 }
@@ -66,6 +68,7 @@ impl Host {
             since: met.number,
             last: LastAnswer::of(met.outcome),
             met: Vec::new(),
+            could_not_tell: Vec::new(),
             own: OwnTrouble::default(),
         }
     }
@@ -107,7 +110,7 @@ impl Host {
         if !disproves && self.breaker.is_probe(number) {
             self.breaker.probe_undecided();
             // Asked again and again, it would keep the others from deciding.
-            self.met_by(account);
+            add_new(&mut self.could_not_tell, account);
         }
         if !disproves || self.breaker.is_closed() || number <= self.since {
             return None;
@@ -128,6 +131,7 @@ impl Host {
     fn close(&mut self) -> Change {
         self.breaker.close();
         self.met.clear();
+        self.could_not_tell.clear();
         Change::Closed { host: self.at.authority_text() }
     }
 
@@ -204,9 +208,7 @@ impl Host {
     }
 
     fn met_by(&mut self, account: &[Fingerprint]) {
-        let new = account.iter().filter(|key| !self.met.contains(key)).copied();
-        let new: Vec<Fingerprint> = new.collect();
-        self.met.extend(new);
+        add_new(&mut self.met, account);
     }
 
     fn see(&mut self, met: &Met<'_>, now: Time) {
@@ -231,6 +233,14 @@ impl Host {
                 undo: Vec::new(),
                 moved: Vec::new(),
             }),
+        }
+    }
+}
+
+fn add_new(list: &mut Vec<Fingerprint>, account: &[Fingerprint]) {
+    for key in account {
+        if !list.contains(key) {
+            list.push(*key);
         }
     }
 }

@@ -253,7 +253,8 @@ impl Outages {
         self.concerning(at, client).filter_map(|host| host.breaker.bars(now)).max()
     }
 
-    /// The keys whose accounts have met what opened a breaker whose next request decides, where that may be their own.
+    /// The keys whose accounts have met what opened a breaker whose next request decides, where that may be their own,
+    /// or could not tell whether it is over.
     pub(super) fn met(
         &self,
         at: &BaseUrl,
@@ -263,7 +264,7 @@ impl Outages {
         let deciding = self
             .concerning(at, client)
             .filter(move |host| host.trouble.may_be_own() && host.breaker.is_open_to_one(now));
-        deciding.flat_map(|host| host.met.iter().copied())
+        deciding.flat_map(|host| host.met.iter().chain(&host.could_not_tell).copied())
     }
 
     /// What a request that may not go there is told.

@@ -95,6 +95,28 @@ fn an_account_that_cannot_tell_leaves_it_to_the_others() {
 }
 
 #[test]
+fn an_account_that_could_not_tell_at_first_shows_whose_trouble_it_is() {
+    let mut bench = Bench::new(failover(), &["alpha", "beta", "gamma"]);
+    bench.break_down(&unpaid());
+    bench.wait();
+    let asked = bench.lease_of("gamma");
+    bench.end(asked, &Outcome::Answered);
+    bench.wait();
+    bench.pool.rotate(Some("gamma"), bench.now).unwrap();
+    let decides = bench.lease_of("gamma");
+    bench.end(decides, &Outcome::Completed);
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+    for label in ["alpha", "beta"] {
+        bench.meet(label, &unpaid());
+        assert_eq!(
+            (bench.state(label), bench.breaker()),
+            (KeyState::Blocked, BreakerState::Closed),
+            "{label}"
+        );
+    }
+}
+
+#[test]
 fn when_all_accounts_have_met_it_any_of_them_decides() {
     let mut bench = Bench::new(failover(), &["alpha", "beta"]);
     bench.break_down(&unpaid());
