@@ -311,7 +311,10 @@ fn describe(refusal: &Refusal, zone: &Zone) -> String {
                 (KeyState::Disabled, _) | (_, None) => format!("{} is {}", key.label, key.state.name()),
                 (state, Some(reason)) => until(&format!("is {} ({reason})", state.name())),
             },
-            Obstacle::NoReading => format!("{} has no fresh quota reading", key.label),
+            Obstacle::NoReading => format!(
+                "{} has no fresh quota reading, without which it may not serve (KMI_REQUIRE_USAGE_BEFORE_REQUEST)",
+                key.label
+            ),
             Obstacle::Probing => format!("{} is being tried by another request", key.label),
             Obstacle::UpstreamDown => format!("{} has an upstream that is down", key.label),
             Obstacle::Tried => format!("{} failed just now", key.label),
