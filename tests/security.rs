@@ -1,19 +1,21 @@
 //! Secrets stay secret, files stay private.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::files::{containing, mode, tree};
 use kmi_tests::harness::home::Home;
 use kmi_tests::harness::require::or_skip;
-use kmi_tests::harness::wait::eventually;
+use kmi_tests::harness::wait::{eventually, within};
 use kmi_tests::harness::{Daemon, Request, Setup, cli};
 use kmi_tests::upstream::{ANY, Ending, Reply, Upstream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const KEY: &str = "sk-kimi-canarycanarycanary-4242";
 const CLIENT: &str = "canary-of-the-client-0001";
@@ -22,6 +24,24 @@ const ANSWER: &str = "canary-in-the-answer-0003";
 const TOKEN: &str = "canary-of-the-proxy-token-0004";
 const NAMED_TOKEN: &str = "canary-of-the-named-token-0005";
 const WRONG_TOKEN: &str = "canary-of-a-wrong-token-0006";
+/// The person's own, in a client's config.
+const OWN_KEY: &str = "sk-kimi-canary-of-the-config-0007";
+const OWN_QUERY: &str = "canary-of-the-address-0008";
+
+/// The answer to a call as text; of a stream all that comes until its end.
+async fn said(daemon: &Daemon, method: &str, params: Value) -> String {
+    let mut control = daemon.control().await;
+    let answer = control.call(method, params).await;
+    let is_stream = answer.as_ref().is_ok_and(|result| result["subscription"].is_u64());
+    let mut said = format!("{answer:?}\n");
+    let mut ended = !is_stream;
+    while !ended {
+        let (name, params) = control.notification().await;
+        said.push_str(&format!("{params}\n"));
+        ended = name == "stream.end";
+    }
+    said
+}
 
 /// Everything that goes wrong or right with a key in it.
 async fn exercise(upstream: &Upstream, daemon: &Daemon) {
@@ -74,7 +94,8 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         .env("KMI_PROXY_TOKENS", &format!("laptop:{NAMED_TOKEN}"))
         .env("KMI_LOG_LEVEL", "trace")
         .env("RUST_LOG", "trace")
-        .env("RUST_BACKTRACE", "1");
+        .env("RUST_BACKTRACE", "1")
+        .file(".kimi/config.toml", config(OWN_KEY).replace("/v1\"", &format!("/v1?key={OWN_QUERY}\"")));
     let daemon = setup.start().await;
     exercise(&upstream, &daemon).await;
     for (token, status) in [(NAMED_TOKEN, 200), (WRONG_TOKEN, 401)] {
@@ -85,6 +106,12 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         assert!(!format!("{answer:?}").contains("canary"), "{answer:?}");
     }
     let mut shown = daemon.output();
+    let id = daemon.traces(1).await[0]["request_id"].clone();
+    let client = json!({"client": "kimi-cli"});
+    // Before a rotation puts another key and address there.
+    let answer = said(&daemon, "clients.connect", json!({"client": "kimi-cli", "dry_run": true})).await;
+    assert!(answer.contains("/v1?..."), "{answer}");
+    shown.push_str(&answer);
     for (method, params) in [
         ("daemon.status", json!({})),
         ("keys.list", json!({"refresh": true})),
@@ -95,31 +122,43 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
         ("metrics.get", json!({})),
         ("daemon.reload", json!({})),
         ("daemon.hello", json!({"client": "x", "version": "x", "protocol": 1})),
+        ("requests.tail", json!({"follow": false})),
+        ("requests.get", json!({"request_id": id})),
+        ("logs.tail", json!({"source": "app", "follow": false})),
+        ("logs.tail", json!({"source": "daemon", "follow": false})),
+        ("clients.connect", client.clone()),
+        ("clients.disconnect", client.clone()),
+        ("clients.connect", client.clone()),
     ] {
+        let answer = said(&daemon, method, params).await;
         shown.push_str(
-            &format!("{:?}\n", daemon.rpc(method, params).await)
+            &answer
                 .replace(&format!("no key is called {KEY}"), "")
                 .replace(&format!("\"label\": String(\"{KEY}\")"), ""),
         );
     }
+    let id = id.as_str().unwrap();
     for args in [
         &["status"][..],
         &["status", "--json"],
         &["health"],
         &["doctor"],
         &["proxy-logs", "--no-follow"],
+        &["proxy-logs", "--app", "--no-follow"],
         &["usage", "--by", "client"],
-        &["trace", "--json"],
+        &["trace", "--no-follow", "--json"],
+        &["trace", "--no-follow", "--plain"],
+        &["why", id],
+        &["plan"],
     ] {
-        if args[0] != "trace" {
-            let ran = daemon.kmi(args).await;
-            shown.push_str(&ran.out);
-            shown.push_str(&ran.err);
-        }
+        let ran = daemon.kmi(args).await;
+        assert!(!ran.out.is_empty(), "{args:?}: {ran:?}");
+        shown.push_str(&ran.out);
+        shown.push_str(&ran.err);
     }
     // A label is what a person chose; here the person chose badly on purpose, and only that echo is allowed.
     assert!(shown.contains("laptop"), "whose request it was is no secret: {shown}");
-    for canary in [CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN] {
+    for canary in [CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN, OWN_KEY, OWN_QUERY] {
         assert!(!shown.contains(canary), "{canary} is shown: {shown}");
     }
     assert!(
@@ -128,10 +167,54 @@ async fn canaries_are_in_no_file_log_answer_or_error() {
     );
     let home = daemon.stopped().await;
     fs::remove_dir_all(home.auths_dir()).unwrap();
-    for canary in [KEY, CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN, "canarycanary"] {
+    // These hold keys by the person's wish, for nobody else to read.
+    let config = home.path().join(".kimi/config.toml");
+    for (ending, key) in [(".kmi-backup", OWN_KEY), (".before-kmi", KEY), (".kmi-connection", KEY)] {
+        let beside = PathBuf::from(format!("{}{ending}", config.display()));
+        assert!(fs::read_to_string(&beside).unwrap().contains(key), "{ending}");
+        assert_eq!(mode(&beside), 0o600, "{ending}");
+        fs::remove_file(beside).unwrap();
+    }
+    let connected = fs::read_to_string(&config).unwrap();
+    assert!(connected.contains(TOKEN) && !connected.contains("canarycanary") && !connected.contains(OWN_KEY));
+    fs::remove_file(config).unwrap();
+    for canary in
+        [KEY, CLIENT, PROMPT, ANSWER, TOKEN, NAMED_TOKEN, WRONG_TOKEN, OWN_KEY, OWN_QUERY, "canarycanary"]
+    {
         let found = containing(home.path(), canary);
         assert!(found.is_empty(), "{canary} is in {found:?}");
     }
+}
+
+/// Even where every file mode lets somebody in, the system says who asks.
+#[tokio::test]
+async fn another_user_gets_no_answer_on_the_control_socket() {
+    if !or_skip(rustix::process::geteuid().is_root(), "only root can be another user") {
+        return;
+    }
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    let socket = daemon.home.socket();
+    for (path, mode) in [(daemon.home.path(), 0o711), (&daemon.home.state_dir(), 0o711), (&socket, 0o777)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let asked = tokio::task::spawn_blocking(move || {
+        // The thread alone becomes that user, and ends as it.
+        let stranger = std::thread::spawn(move || {
+            let nobody = Some(rustix::process::Uid::from_raw(NOBODY));
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            let mut stream = UnixStream::connect(socket).unwrap();
+            // It may be turned away before it has said anything.
+            let _ = stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"keys.list\"}\n");
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        });
+        stranger.join().unwrap()
+    });
+    let answer: Value = serde_json::from_str(&within("a refusal", asked).await.unwrap()).unwrap();
+    assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32005), &Value::Null), "{answer}");
+    assert!(answer["error"]["message"].to_string().contains("65534"), "{answer}");
+    assert!(daemon.rpc("keys.list", json!({})).await.is_ok());
 }
 
 #[tokio::test]

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use interprocess::local_socket::prelude::*;
-use interprocess::local_socket::{GenericFilePath, Stream};
 use kmi_proto::client::{Client, ClientError};
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::hello::{PROTOCOL, Skew, skew};
@@ -21,10 +19,11 @@ use crate::commands::service::start_by;
 use crate::exit::{Exit, Failure, Outcome, write_stderr};
 use crate::output::style::clean;
 use crate::service::{Activity, State};
+use crate::wire::{OtherUser, Patience, Wire};
 use crate::{service, settings, tr};
 
 /// A connection to the daemon.
-pub(crate) type Daemon = Client<Stream>;
+pub(crate) type Daemon = Client<Wire>;
 
 /// This program's version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -69,7 +68,7 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
     if !may_start && service::would_start(&app.settings.socket) {
         return Ok(None);
     }
-    let stream = match open(app)? {
+    let stream = match open(app, QUICK)? {
         Some(stream) => stream,
         None => {
             match start {
@@ -85,7 +84,7 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
                     launch(app, &socket_flag(app))?;
                 }
             }
-            let Some(stream) = open(app)? else {
+            let Some(stream) = open(app, QUICK)? else {
                 return Err(Failure::new(
                     Exit::Failed,
                     tr!(
@@ -101,7 +100,6 @@ pub(crate) fn find(app: &App, start: Start) -> Outcome<Option<Daemon>> {
         }
     };
     let mut daemon = Client::new(stream);
-    patience(&daemon, Some(QUICK));
     greet(app, &mut daemon)?;
     Ok(Some(daemon))
 }
@@ -143,9 +141,7 @@ pub(crate) fn quietly(app: &App, patience: Duration) -> Option<Daemon> {
     if service::would_start(&app.settings.socket) {
         return None;
     }
-    let daemon = Client::new(open(app).ok()??);
-    self::patience(&daemon, Some(patience));
-    Some(daemon)
+    Some(Client::new(open(app, patience).ok()??))
 }
 
 /// Opens a connection, or says that the daemon is not running.
@@ -187,11 +183,9 @@ pub(crate) fn not_running(app: &App) -> Failure {
         .next(tr!(app.messages, "next-start"))
 }
 
-/// Sets how long an answer may take; `None` = as long as it takes, for streams.
-pub(crate) fn patience(daemon: &Daemon, limit: Option<Duration>) {
-    // Where the platform has no timeouts (named pipes), an answer may take as long as it takes.
-    let _ = daemon.get_ref().set_recv_timeout(limit);
-    let _ = daemon.get_ref().set_send_timeout(limit);
+/// Sets how long the answer to a question may take as a whole.
+pub(crate) fn patience(daemon: &Daemon, limit: Duration) {
+    daemon.get_ref().wait(Patience::Answer(limit));
 }
 
 /// The daemon's hello, as far as it has one.
@@ -308,36 +302,27 @@ fn refused(app: &App, error: &RpcError) -> Failure {
     }
 }
 
-fn open(app: &App) -> Outcome<Option<Stream>> {
+/// Opens a connection, which takes no longer than an answer on it may.
+fn open(app: &App, limit: Duration) -> Outcome<Option<Wire>> {
+    let socket = || app.settings.socket.display().to_string();
     let fail = |why: String| {
-        let socket = app.settings.socket.display().to_string();
-        Failure::new(Exit::Failed, tr!(app.messages, "error-socket", socket = socket, why = why))
+        Failure::new(Exit::Failed, tr!(app.messages, "error-socket", socket = socket(), why = why))
             .next(tr!(app.messages, "next-doctor"))
     };
     let address = kmi_proto::endpoint::address(&app.settings.socket)
         .map_err(|error| Failure { exit: Exit::Usage, ..fail(error.to_string()) })?;
-    dial(&address).map_err(|error| fail(app.messages.io(&error)).into())
-}
-
-/// Opens the socket at an address of [`kmi_proto::endpoint`]; `None` when nobody listens.
-///
-/// # Errors
-/// When there is something that cannot be connected to.
-pub(crate) fn dial(address: &Path) -> io::Result<Option<Stream>> {
-    let name = address.to_fs_name::<GenericFilePath>()?;
-    match Stream::connect(name) {
-        Ok(stream) => Ok(Some(stream)),
-        // Nobody listens: no socket, or one that a killed daemon left behind.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    Wire::open(&address, limit).map_err(|error| {
+        let stranger = error.get_ref().and_then(|why| why.downcast_ref::<OtherUser>());
+        let failure = match stranger {
+            Some(OtherUser { uid }) => {
+                let what = tr!(app.messages, "error-other-user", socket = socket(), uid = uid.to_string());
+                Failure::new(Exit::Failed, what).next(tr!(app.messages, "next-other-user"))
+            }
+            None if error.kind() == io::ErrorKind::TimedOut => failure(app, error.into()),
+            None => fail(app.messages.io(&error)),
+        };
+        failure.into()
+    })
 }
 
 /// Says in the person's language what kmid would say in English, and end.
@@ -381,7 +366,7 @@ pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
 /// Whether another kmid, which was quicker and is on its way up, serves at the socket in time.
 fn somebody_serves(app: &App) -> Outcome<bool> {
     for _ in 0..QUICK.as_millis() / LOOK_EVERY.as_millis() {
-        if open(app)?.is_some() {
+        if open(app, QUICK)?.is_some() {
             return Ok(true);
         }
         std::thread::sleep(LOOK_EVERY);

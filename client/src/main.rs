@@ -20,6 +20,7 @@ mod settings;
 mod since;
 mod trace_view;
 mod usage;
+mod wire;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -211,6 +211,11 @@ pub struct Stream<'a, S> {
 }
 
 impl<S: Read + Write> Stream<'_, S> {
+    /// The stream under it, as [`Client::get_ref`].
+    pub fn get_ref(&self) -> &S {
+        self.client.get_ref()
+    }
+
     /// Ends the stream; what is still under way is thrown away.
     ///
     /// # Errors

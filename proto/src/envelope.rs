@@ -1,7 +1,10 @@
 //! The envelopes of JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): requests, notifications, answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Number, Value};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
 use crate::error::{Kind, RpcError};
 
@@ -118,24 +121,47 @@ pub enum Incoming {
     /// One call.
     Single(Call),
     /// Several calls at once, never none; their answers go out together, as an array.
-    Batch(Vec<Call>),
+    Batch(Vec<UnreadCall>),
+}
+
+/// A call of a batch as it came in. As text it takes as much memory as it has letters; read, it can take thirty times as
+/// much (`[[],[],...]`), so it is read when its turn comes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnreadCall(Box<str>);
+
+impl UnreadCall {
+    /// The call.
+    ///
+    /// # Errors
+    /// The answer to a call that is none.
+    pub fn read(&self) -> Call {
+        read_call(&self.0)
+    }
 }
 
 impl Incoming {
     /// Reads a line. What is broken as a whole becomes a single broken call.
     #[must_use]
     pub fn parse(line: &[u8]) -> Self {
-        match serde_json::from_slice(line) {
-            Ok(Value::Array(calls)) if calls.is_empty() => {
+        let not_json = |error: &serde_json::Error| {
+            Self::Single(broken(Kind::Parse, Id::Null, &format!("not JSON: {error}")))
+        };
+        if line.trim_ascii_start().first() != Some(&b'[') {
+            return match serde_json::from_slice::<&RawValue>(line) {
+                Ok(call) => Self::Single(read_call(call.get())),
+                Err(error) => not_json(&error),
+            };
+        }
+        match serde_json::from_slice::<Vec<&RawValue>>(line) {
+            Ok(calls) if calls.is_empty() => {
                 Self::Single(broken(Kind::InvalidRequest, Id::Null, "an empty batch asks for nothing"))
             }
-            Ok(Value::Array(calls)) if calls.len() > MAX_BATCH => {
+            Ok(calls) if calls.len() > MAX_BATCH => {
                 let why = format!("a batch of {} calls; at most {MAX_BATCH} go together", calls.len());
                 Self::Single(broken(Kind::InvalidRequest, Id::Null, &why))
             }
-            Ok(Value::Array(calls)) => Self::Batch(calls.into_iter().map(read_call).collect()),
-            Ok(value) => Self::Single(read_call(value)),
-            Err(error) => Self::Single(broken(Kind::Parse, Id::Null, &format!("not JSON: {error}"))),
+            Ok(calls) => Self::Batch(calls.iter().map(|call| UnreadCall(call.get().into())).collect()),
+            Err(error) => not_json(&error),
         }
     }
 }
@@ -144,33 +170,47 @@ fn broken(kind: Kind, id: Id, why: &str) -> Call {
     Err(Box::new(Response::new(id, Err(RpcError::new(kind, why)))))
 }
 
-fn read_call(value: Value) -> Call {
-    let Value::Object(mut fields) = value else {
+/// Reads a text that is JSON, as far as its brackets and commas go.
+fn read_call(text: &str) -> Call {
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
         return broken(Kind::InvalidRequest, Id::Null, "a call is a JSON object");
     };
-    let id = match fields.remove("id") {
+    let id = match fields.get("id") {
         None => None,
-        Some(id) => match serde_json::from_value::<Id>(id) {
-            Ok(id) => Some(id),
-            Err(_) => return broken(Kind::InvalidRequest, Id::Null, "an id is a number, a text or null"),
+        Some(id) => match read_id(id.get()) {
+            Some(id) => Some(id),
+            None => {
+                let why = "an id is a text, null, or a number that comes back as it was sent: a whole one of 64 bits";
+                return broken(Kind::InvalidRequest, Id::Null, why);
+            }
         },
     };
-    read_fields(fields, id.clone()).or_else(|why| broken(Kind::InvalidRequest, id.unwrap_or(Id::Null), why))
+    read_fields(&fields, id.clone()).or_else(|why| broken(Kind::InvalidRequest, id.unwrap_or(Id::Null), &why))
 }
 
-fn read_fields(mut fields: Map<String, Value>, id: Option<Id>) -> Result<Request, &'static str> {
-    if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err("\"jsonrpc\" must be \"2.0\"");
+/// An id that its answer can repeat letter by letter: larger numbers would lose their last digits.
+fn read_id(text: &str) -> Option<Id> {
+    match serde_json::from_str(text).ok()? {
+        Id::Number(number) if number.to_string() != text => None,
+        id => Some(id),
     }
-    let Some(Value::String(method)) = fields.remove("method") else {
-        return Err("\"method\" must be a text");
+}
+
+fn read_fields(fields: &BTreeMap<String, &RawValue>, id: Option<Id>) -> Result<Request, String> {
+    let text = |name| fields.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
+    if text("jsonrpc").as_deref() != Some("2.0") {
+        return Err("\"jsonrpc\" must be \"2.0\"".to_owned());
+    }
+    let Some(method) = text("method") else {
+        return Err("\"method\" must be a text".to_owned());
     };
-    match fields.remove("params") {
+    let params = fields.get("params").map(|value| serde_json::from_str(value.get())).transpose();
+    match params.map_err(|error| format!("\"params\" cannot be read: {error}"))? {
         None | Some(Value::Null) => Ok(Request { jsonrpc: Version, method, params: None, id }),
         Some(params @ (Value::Object(_) | Value::Array(_))) => {
             Ok(Request { jsonrpc: Version, method, params: Some(params), id })
         }
-        Some(_) => Err("\"params\" must be an object or an array"),
+        Some(_) => Err("\"params\" must be an object or an array".to_owned()),
     }
 }
 
@@ -224,9 +264,48 @@ mod tests {
             (r#"{"jsonrpc":"1.0","method":"m","id":"a"}"#, Id::String("a".into()), -32600),
             (r#"{"method":"m","id":"a"}"#, Id::String("a".into()), -32600),
             (r#"{"jsonrpc":"2.0","method":"m","id":[1]}"#, Id::Null, -32600),
+            (r#"{"jsonrpc":"2.0","method":"m","id":true}"#, Id::Null, -32600),
+            (r#"{"jsonrpc":"2.0","method":"m","params":["\ud800"],"id":4}"#, Id::from(4), -32600),
         ] {
             assert_eq!(failure(single(text)), (id, code), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_that_would_not_come_back_as_it_was_sent_is_refused() {
+        let call = |id: &str| single(&format!(r#"{{"jsonrpc":"2.0","method":"m","id":{id}}}"#));
+        for id in ["123456789012345678901234567890", "18446744073709551616", "0.1000", "1e3", "-0"] {
+            assert_eq!(failure(call(id)), (Id::Null, -32600), "{id}");
+        }
+        for id in ["18446744073709551615", "-9223372036854775808", r#""123456789012345678901234567890""#] {
+            let request = call(id).unwrap();
+            assert_eq!(serde_json::to_string(&request.id).unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn params_that_are_too_deep_break_their_own_call_only() {
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","method":"m","id":4,"params":{}{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        assert_eq!(failure(single(&deep)), (Id::from(4), -32600));
+        let line = format!(r#"[{deep},{{"jsonrpc":"2.0","method":"m","id":5}}]"#);
+        let Incoming::Batch(calls) = Incoming::parse(line.as_bytes()) else { panic!("not a batch") };
+        assert_eq!(failure(calls[0].read()), (Id::from(4), -32600));
+        assert_eq!(calls[1].read().unwrap().id, Some(Id::from(5)));
+    }
+
+    #[test]
+    fn a_batch_that_waits_is_as_large_as_it_was_sent() {
+        let params = format!("[{}[]]", "[],".repeat(10_000));
+        let call = format!(r#"{{"jsonrpc":"2.0","method":"m","id":1,"params":{params}}}"#);
+        let Incoming::Batch(calls) = Incoming::parse(format!("[{call},{call}]").as_bytes()) else {
+            panic!("not a batch")
+        };
+        assert_eq!(calls, [UnreadCall(call.as_str().into()), UnreadCall(call.into())]);
+        assert_eq!(calls[0].read().unwrap().params.unwrap().as_array().unwrap().len(), 10_001);
     }
 
     #[test]
@@ -234,8 +313,8 @@ mod tests {
         let Incoming::Batch(calls) = Incoming::parse(br#"[1, {"jsonrpc":"2.0","method":"m"}]"#) else {
             panic!("not a batch")
         };
-        assert_eq!(failure(calls[0].clone()), (Id::Null, -32600));
-        assert_eq!(calls[1].as_ref().unwrap().method, "m");
+        assert_eq!(failure(calls[0].read()), (Id::Null, -32600));
+        assert_eq!(calls[1].read().unwrap().method, "m");
         let many = serde_json::to_vec(&vec![1; MAX_BATCH + 1]).unwrap();
         let Incoming::Single(call) = Incoming::parse(&many) else { panic!("taken") };
         assert_eq!(failure(call), (Id::Null, -32600));

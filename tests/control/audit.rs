@@ -154,6 +154,7 @@ async fn a_change_that_could_not_be_saved_is_written_down_as_that() {
     })
     .await;
     let error = daemon.rpc("rotation.rotate", json!({"to": "beta"})).await.unwrap_err();
+    assert_eq!((error.code, error.kind()), (-32015, "not_saved"), "{error:?}");
     assert!(error.message.contains("in force but could not be saved"), "{error:?}");
     let fields = json!({"action": "key_rotated", "from": "alpha", "to": "beta", "unsaved": true});
     eventually("the event", || async { events(&daemon).into_iter().find(|event| has(event, &fields)) }).await;

@@ -3,6 +3,7 @@
 use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{Request, Setup};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -171,4 +172,42 @@ async fn stop_ends_it_in_order() {
     assert_eq!(daemon.rpc("daemon.stop", json!({})).await.unwrap(), json!({}));
     assert!(daemon.ended().await.success());
     assert!(!daemon.home.socket().exists(), "the socket is left behind");
+}
+
+/// What waits for the rest of the daemon when that ends is told so, and not left without an answer.
+#[tokio::test]
+async fn what_the_end_overtakes_is_told_that() {
+    let upstream = Upstream::start().await;
+    let mut daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    daemon.quotas_read().await;
+    let gate = Gate::closed();
+    upstream.always(ANY, "/usages", {
+        let gate = gate.clone();
+        move |_| Reply::status(200).head_after(&gate)
+    });
+    let mut control = daemon.control().await;
+    control.send_raw(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"quota.refresh\"}\n").await.unwrap();
+    upstream.nth("/usages", 2).await;
+    daemon.signal(Signal::TERM);
+    let answer = control.line().await.unwrap();
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(-32030)), "{answer}");
+    assert_eq!(answer["error"]["data"]["kind"], "stopping", "{answer}");
+    assert!(daemon.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_second_restart_beside_the_first_is_refused() {
+    let mut daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    let mut control = daemon.control().await;
+    let call = |id: u64| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"daemon.restart\"}}\n");
+    control.send_raw([call(1), call(2)].concat().as_bytes()).await.unwrap();
+    let answers = [control.line().await.unwrap(), control.line().await.unwrap()];
+    let refused = answers.iter().find(|answer| answer["error"].is_object()).expect("one is refused");
+    assert_eq!(
+        (&refused["error"]["code"], &refused["error"]["data"]["kind"]),
+        (&json!(-32003), &json!("busy"))
+    );
+    let done = answers.iter().find(|answer| answer["result"].is_object()).expect("one is carried out");
+    assert_ne!(done["result"]["pid"], daemon.pid(), "{done}");
+    daemon.followed().await;
 }

@@ -97,3 +97,20 @@ async fn the_app_log_is_json_with_the_names_that_people_search_for() {
     assert_eq!((&audit["message"], &audit["action"]), (&json!("audit_event"), &json!("auto_rotate_enabled")));
     assert!(audit["actor"].is_string(), "{audit}");
 }
+
+/// Something that is no file stands among those of the lines: not even root can open that.
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_and_no_stream() {
+    let daemon = Setup::dry_run().keys(&["alpha"]).start().await;
+    let _no_files = ["trace/trace.jsonl.1", "logs/kmi.log.1"]
+        .map(|name| std::os::unix::net::UnixListener::bind(daemon.state_path(name)).unwrap());
+    for (method, params) in [
+        ("requests.tail", json!({"follow": false})),
+        ("requests.get", json!({"request_id": "0123"})),
+        ("logs.tail", json!({"source": "app", "follow": false})),
+    ] {
+        let error = daemon.rpc(method, params).await.unwrap_err();
+        assert_eq!((error.code, error.kind()), (-32020, "log_unreadable"), "{method}: {error:?}");
+        assert!(error.message.contains("check its permissions"), "{error:?}");
+    }
+}

@@ -74,12 +74,16 @@ async fn a_thousand_idle_and_two_hundred_slow_connections_beside_normal_traffic(
         (process::open_files(daemon.pid()) >= before + 1200).then_some(())
     })
     .await;
-    let cpu = process::cpu(daemon.pid());
-    let started = Instant::now();
+    // The crowd alone, for a while: a byte in 5 ms is next to nothing.
+    let (cpu, started) = (process::cpu(daemon.pid()), Instant::now());
+    let mut every = tokio::time::interval(Duration::from_millis(100));
+    while started.elapsed() < Duration::from_secs(1) {
+        every.tick().await;
+    }
+    let (spent, span) = (process::cpu(daemon.pid()) - cpu, started.elapsed());
+    assert!(spent < span / 2, "{spent:?} of CPU in {span:?}");
     let longest = normal_traffic(&daemon).await;
     assert!(longest < Duration::from_secs(5), "a request took {longest:?}");
-    let spent = process::cpu(daemon.pid()) - cpu;
-    assert!(spent < started.elapsed(), "{spent:?} of CPU in {:?}", started.elapsed());
     // What is idle, and what does not come to the end of its head, is closed by time.
     for connection in &mut idle {
         assert!(connection.closed().await);

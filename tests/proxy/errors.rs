@@ -3,7 +3,7 @@
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::{Answer, Daemon, Request, Setup};
 use kmi_tests::upstream::{ANY, Ending, Reply, Upstream, api};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::gzip;
 
@@ -76,6 +76,14 @@ const TABLE: &[(u16, &str, &str, Expect)] = &[
         "exceeded_current_quota_error",
         "You exceeded your current quota, please check your account balance",
         OtherKeyServes("blocked"),
+    ),
+    (429, "exceeded_current_quota_error", "Your account has insufficient balance", OtherKeyServes("blocked")),
+    (429, "rate_limit_reached_error", "insufficient balance", OtherKeyServes("blocked")),
+    (
+        429,
+        "rate_limit_reached_error",
+        "Your account reached organization TPD rate limit",
+        OtherKeyServes("cooling"),
     ),
     (400, "invalid_request_error", "total message size 4194305 exceeds limit 4194304", PassesThrough),
     (400, "invalid_request_error", "Your request exceeded model token limit: 262144", PassesThrough),
@@ -178,7 +186,13 @@ async fn check_inside_a_stream(status: u16, kind: &str, text: &str, expect: Expe
             assert_eq!(upstream.keys_at(endpoint), [key_of("alpha")], "{case}");
             "ready"
         }
-        OtherKeyServes(state) => state,
+        OtherKeyServes(state) => {
+            assert_eq!(upstream.keys_at(endpoint), ["alpha", "beta"].map(key_of), "{case}");
+            assert_eq!((answer.status, answer.key()), (200, Some("beta")), "{case}: {}", answer.text());
+            let whole = if anthropic { api::message_events() } else { api::chat_events() };
+            assert_eq!(answer.text(), whole.concat(), "{case}: the other key's answer and nothing else");
+            state
+        }
     };
     assert_eq!(daemon.key("alpha").await["state"], state, "{case}: {trace}");
     assert_eq!(daemon.key("beta").await["state"], "ready", "{case}");
@@ -198,6 +212,32 @@ async fn every_row_inside_a_stream_of_the_anthropic_wire() {
     for &(status, kind, text, expect) in TABLE {
         check_inside_a_stream(status, kind, text, expect, true).await;
     }
+}
+
+/// A ban is for a person to settle, so it is said where a person looks.
+#[tokio::test]
+async fn a_ban_is_said_loudly() {
+    let upstream = Upstream::start().await;
+    let reply = Reply::openai_error(
+        403,
+        "access_terminated_error",
+        "Access terminated. Review our Community Guidelines.",
+    );
+    upstream.next(&key_of("alpha"), "/chat/completions", reply);
+    let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
+    assert_eq!(ask(&daemon).await.key(), Some("beta"));
+    let alpha = daemon.key_is("alpha", "blocked").await;
+    assert_eq!(alpha["reason"], "banned", "{alpha}");
+    let log = daemon.log_with("proxy_key_blocked").await;
+    let event = log.lines().find(|line| line.contains("proxy_key_blocked")).unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(
+        (&event["level"], &event["key"], &event["reason"]),
+        (&json!("ERROR"), &json!("alpha"), &json!("banned"))
+    );
+    let ran = daemon.kmi(&["health"]).await;
+    assert!(ran.out.contains("the account is banned"), "{ran:?}");
+    assert!(daemon.output().contains("proxy_key_blocked"), "{}", daemon.output());
 }
 
 async fn ask(daemon: &Daemon) -> Answer {
@@ -402,6 +442,19 @@ async fn retry_after_sets_the_cooldown() {
 
 #[tokio::test]
 async fn a_quota_refusal_cools_until_the_full_window_resets() {
+    let days = |days: i64| jiff::SignedDuration::from_hours(24 * days);
+    for (five_hours, week) in [(100, 50), (50, 100)] {
+        for other in [-days(3), days(3)] {
+            full_window(five_hours, week, move || api::reset() + other).await;
+        }
+    }
+}
+
+async fn full_window(
+    five_hours: u32,
+    week: u32,
+    week_resets: impl Fn() -> jiff::Timestamp + Copy + Send + Sync + 'static,
+) {
     use kmi_tests::upstream::api::Usages;
     let upstream = Upstream::start().await;
     // The refusal comes first; the reading after it names the window that is full.
@@ -416,13 +469,18 @@ async fn a_quota_refusal_cools_until_the_full_window_resets() {
     );
     let daemon = Setup::live(&upstream).keys(&["alpha", "beta"]).may_switch().start().await;
     daemon.quotas_read().await;
-    upstream.always(&key_of("alpha"), "/usages", |_| Reply::json(200, &Usages::of("x").used(100, 50).json()));
+    // The other window starts anew earlier or later: neither is to be taken for the full one.
+    upstream.always(&key_of("alpha"), "/usages", move |_| {
+        let usages = Usages::of("x").used(five_hours, week);
+        Reply::json(200, &usages.week_resets(week_resets()).json())
+    });
     assert_eq!(ask(&daemon).await.key(), Some("beta"));
     daemon.rpc("quota.refresh", json!({"label": "alpha"})).await.unwrap();
     let alpha = daemon.key("alpha").await;
     assert_eq!(alpha["state"], "cooling");
-    let reset = api::reset().strftime("%Y-%m-%dT%H:%M:%S").to_string();
-    assert!(alpha["until"].as_str().unwrap().starts_with(&reset), "{alpha}");
+    let reset = if week == 100 { week_resets() } else { api::reset() };
+    let reset = reset.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    assert!(alpha["until"].as_str().unwrap().starts_with(&reset), "{reset}: {alpha}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Response bodies stream as they come; either side's leaving is seen by the other.
 
-use kmi_tests::harness::wait::stays_quiet;
+use std::cell::Cell;
+
+use kmi_tests::harness::wait::within;
 use kmi_tests::harness::{End, Request, Setup};
 use kmi_tests::http1::Framing;
 use kmi_tests::upstream::{ANY, Ended, Ending, Feed, Gate, Reply, Upstream};
@@ -168,16 +170,29 @@ async fn a_client_that_does_not_read_holds_the_upstream_back() {
     let rss = kmi_tests::harness::process::rss(daemon.pid());
     // 64 MiB towards a client that does not read: it must get stuck long before that, not pile up in kmid.
     let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    let pushed = Cell::new(0);
     let pushing = async {
-        for _ in 0..64 {
+        // The feed itself holds 64 pieces; what comes after them was taken from it.
+        for _ in 0..128 {
             feed.send(piece.clone()).await;
-        }
-        // The feed itself holds 64 pieces; one more shows that the first was taken.
-        for _ in 0..64 {
-            feed.send(piece.clone()).await;
+            pushed.set(pushed.get() + 1);
         }
     };
-    stays_quiet("an end to the pushing", std::time::Duration::from_millis(500), pushing).await;
+    let stuck = async {
+        let mut before = usize::MAX;
+        while before != pushed.get() {
+            before = pushed.get();
+            // So many turns of the daemon in which it took nothing.
+            for _ in 0..100 {
+                daemon.rpc("daemon.status", json!({})).await.unwrap();
+            }
+        }
+    };
+    tokio::select! {
+        () = pushing => panic!("all of it was taken for a client that reads nothing"),
+        () = within("the pushing to get stuck", stuck) => {}
+    }
+    assert!(pushed.get() > 64, "only {} pieces went into the feed", pushed.get());
     let grown = kmi_tests::harness::process::rss(daemon.pid()).saturating_sub(rss);
     assert!(grown < 16 << 20, "grew by {grown} bytes");
     drop(feed);

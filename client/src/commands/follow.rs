@@ -3,17 +3,16 @@
 use std::io;
 use std::time::Duration;
 
-use interprocess::TryClone as _;
-use interprocess::local_socket::prelude::*;
 use kmi_proto::client::{ClientError, Event};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::connect::{self, Daemon};
 use crate::exit::{Exit, Outcome, Stop};
+use crate::wire::Patience;
 
 /// How often it is looked for the reader of stdout while nothing comes: a pipe says that its reader is gone only to
-/// those who write or ask. Elsewhere than on Unix nobody can ask, and named pipes have no timeouts.
+/// those who write or ask. Elsewhere than on Unix nobody can ask.
 const LOOK_EVERY: Option<Duration> = if cfg!(unix) { Some(Duration::from_millis(500)) } else { None };
 
 /// Opens a stream and hands its events on until `take` has an exit; with `follow` also until stdout has no reader.
@@ -26,13 +25,14 @@ pub(crate) fn stream(
     mut take: impl FnMut(Event) -> Outcome<Option<Exit>>,
 ) -> Outcome {
     let failed = |error| connect::failure(app, error);
-    // The same socket once more: the first one is the stream's from here on.
-    let socket = daemon.get_ref().try_clone().map_err(|error| failed(error.into()))?;
     let events = daemon.stream(method, params).map_err(failed)?;
-    if follow {
-        // Between two events any time may pass.
-        let _ = socket.set_recv_timeout(LOOK_EVERY);
-    }
+    // Between two events any time may pass, while somebody follows; and what is made of one may take long, too, so that
+    // the whole has no span even where it has an end.
+    events.get_ref().wait(match (follow, LOOK_EVERY) {
+        (false, _) => Patience::Read(connect::QUICK),
+        (true, Some(span)) => Patience::Read(span),
+        (true, None) => Patience::Endless,
+    });
     for event in events {
         let event = match event {
             Err(ClientError::Io(error)) if follow && is_timeout(&error) => {

@@ -29,7 +29,7 @@ pub(crate) struct Shown<'a> {
 pub(crate) fn run(app: &App, args: &HealthArgs) -> Outcome {
     let mut daemon = connect::require(app, Start::OnDemand)?;
     if args.refresh {
-        connect::patience(&daemon, Some(connect::SLOW));
+        connect::patience(&daemon, connect::SLOW);
     }
     let list = daemon
         .ask::<typed::KeysList>(&ListParams { refresh: args.refresh })

@@ -64,7 +64,7 @@ enum HandedOver {
 
 /// Lets a new kmid take over from the running one, where that can be done.
 fn hand_over(app: &App, daemon: &mut connect::Daemon) -> Outcome<HandedOver> {
-    connect::patience(daemon, Some(LONGEST_RESTART));
+    connect::patience(daemon, LONGEST_RESTART);
     match daemon.ask::<typed::DaemonRestart>(&Empty {}) {
         Ok(_) => Ok(HandedOver::Done),
         Err(ClientError::Rpc(error)) if error.is(Kind::Unsupported) => Ok(HandedOver::Cannot(error)),

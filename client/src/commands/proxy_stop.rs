@@ -92,7 +92,7 @@ pub(crate) fn stop(app: &App, mut daemon: Daemon, status: &Status, force: bool) 
     if !force && status.requests.in_flight > 0 {
         app.note(&tr!(app.messages, "stop-draining", count = status.requests.in_flight));
     }
-    connect::patience(&daemon, Some(LONGEST_DRAIN));
+    connect::patience(&daemon, LONGEST_DRAIN);
     // The daemon closes its connections when it ends: reading up to there is waiting without polling.
     let mut rest = [0; 1024];
     let mut stream = daemon.get_ref();

@@ -16,13 +16,14 @@ use kmi_proto::methods::keys::{KeyList, ListParams};
 use kmi_proto::methods::requests::{TailParams, TraceEntry};
 use kmid_core::said::Said;
 
-use crate::connect::{self, Daemon};
+use crate::connect::Daemon;
 use crate::rehearsal;
+use crate::wire::{Patience, Wire};
 
 /// How often keys and status are asked for, and how long after a loss it is tried again.
 const PACE: Duration = Duration::from_secs(1);
 
-/// How long an answer about keys and status may take.
+/// How long a connection and an answer on it may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Updates that wait for the screen. When it is full the reader waits too, and the daemon counts what it drops.
@@ -98,12 +99,12 @@ fn tail(address: &Path, params: &TailParams, updates: &SyncSender<Update>) -> Re
         Ok(daemon) => daemon,
         Err(lost) => return Ok(lost),
     };
-    // Between two requests any time may pass.
-    connect::patience(&daemon, None);
     let events = match daemon.stream("requests.tail", params) {
         Ok(events) => events,
         Err(error) => return Ok(Lost::from(error)),
     };
+    // Between two requests any time may pass.
+    events.get_ref().wait(Patience::Endless);
     send(Update::Live)?;
     rehearsal::panic_at("feed");
     for event in events {
@@ -123,7 +124,6 @@ fn tail(address: &Path, params: &TailParams, updates: &SyncSender<Update>) -> Re
 /// Hands keys and status on until the connection is lost.
 fn poll(address: &Path, updates: &SyncSender<Update>) -> Result<(), ScreenGone> {
     let Ok(mut daemon) = open(address) else { return Ok(()) };
-    connect::patience(&daemon, Some(PATIENCE));
     while let Ok(figures) = ask(&mut daemon) {
         updates.send(Update::Figures(Box::new(figures))).map_err(|_| ScreenGone)?;
         thread::sleep(PACE);
@@ -138,8 +138,8 @@ fn ask(daemon: &mut Daemon) -> Result<Figures, ClientError> {
 }
 
 fn open(address: &Path) -> Result<Daemon, Lost> {
-    match connect::dial(address) {
-        Ok(Some(stream)) => Ok(Client::new(stream)),
+    match Wire::open(address, PATIENCE) {
+        Ok(Some(wire)) => Ok(Client::new(wire)),
         Ok(None) => Err(Lost::NotRunning),
         Err(error) => Err(Lost::Broken(Said::of_io(&error))),
     }

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::daemon::{Answer, Daemon, hello};
 use crate::kmi::{Home, Run, output, output_into};
+#[cfg(target_os = "linux")]
+use crate::require::or_skip;
 
 #[test]
 fn without_a_daemon_status_says_so_and_starts_none() {
@@ -25,6 +27,41 @@ fn a_socket_that_a_killed_daemon_left_is_no_daemon() {
     let home = Home::new();
     drop(UnixListener::bind(home.socket()).unwrap());
     home.kmi("status").code(3);
+}
+
+/// A socket that another user put there gets no word, and so no token of the proxy's either.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_of_another_user_is_told_nothing() {
+    use std::fs::Permissions;
+    use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let root = rustix::process::geteuid().is_root();
+    if !or_skip(root, "only root can be another user") {
+        return;
+    }
+    let home = Home::new();
+    std::fs::set_permissions(home.path(), Permissions::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(home.state(), Permissions::from_mode(0o777)).unwrap();
+    let socket = home.socket();
+    // The system remembers who began to listen. The thread alone is that user, and ends as it.
+    let listener = std::thread::spawn(move || {
+        let nobody = Some(rustix::process::Uid::from_raw(65534));
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        UnixListener::bind(socket).unwrap()
+    })
+    .join()
+    .unwrap();
+    for (line, code) in [("status", 1), ("e2e", 1), ("trace --no-follow", 1), ("doctor", 1)] {
+        let run = home.kmi(line).code(code);
+        let said = format!("{}{}", run.out, run.err);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("served by another user (uid 65534)"), "{line}: {said}");
+        let mut heard = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut heard).unwrap();
+        assert!(heard.is_empty(), "{line}: {heard:?}");
+    }
 }
 
 #[test]

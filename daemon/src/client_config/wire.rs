@@ -165,13 +165,21 @@ fn bom(text: &str) -> usize {
 
 fn shown(text: &str, at: usize, place: &[String], from: &str, to: &str) -> ValueChange {
     let is_key = place.last().is_some_and(|name| name == "api_key");
-    let fit = |value: &str| {
-        // an address may carry a password before an @
-        let secret = (is_key && value != PLACEHOLDER && !value.is_empty()) || value.contains('@');
-        if secret { Secret::new(value).masked() } else { value.to_owned() }
+    let fit = |value: &str| match is_key {
+        true if value != PLACEHOLDER && !value.is_empty() => Secret::new(value).masked(),
+        true => value.to_owned(),
+        false => shown_url(value),
     };
     let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     ValueChange { place: spelled(place), line, from: fit(from), to: fit(to) }
+}
+
+/// An address without what may be a secret in it: a password before an @, and anything behind the path.
+fn shown_url(url: &str) -> String {
+    let end = url.find(['?', '#']).map_or(url.len(), |mark| mark + 1);
+    let (address, rest) = url.split_at(end);
+    let address = if address.contains('@') { Secret::new(address).masked() } else { address.to_owned() };
+    if rest.is_empty() { address } else { address + "..." }
 }
 
 /// A place as TOML spells it.

@@ -35,6 +35,26 @@ fn the_four_values_change_and_come_back() {
 }
 
 #[test]
+fn what_may_be_a_secret_in_an_address_is_not_shown() {
+    let shown = |url: &str| {
+        let text = FILE.replace("\"https://api.kimi.com/coding/v1\"", &format!("\"{url}\""));
+        let wired = wire(&text, &wiring()).unwrap();
+        let undone = undo(&wired.text, &wired.replaced).unwrap();
+        assert_eq!(undone.changes[0].to, wired.changes[0].from, "both ways");
+        assert_eq!(wired.changes[0].to, URL);
+        wired.changes[0].from.clone()
+    };
+    let address = "https://api.kimi.com/coding/v1";
+    assert_eq!(shown(address), address);
+    assert_eq!(shown(&format!("{address}?")), format!("{address}?"));
+    assert_eq!(shown(&format!("{address}?api_key=sk-0123456789ab")), format!("{address}?..."));
+    assert_eq!(shown(&format!("{address}?user=a@b&key=sk-0123456789ab")), format!("{address}?..."));
+    assert_eq!(shown(&format!("{address}#sk-0123456789ab")), format!("{address}#..."));
+    let with_password = shown("https://me:sk-0123456789ab@api.kimi.com/coding/v1?key=sk-0123456789ab");
+    assert!(!with_password.contains("sk-01") && !with_password.contains("89ab"), "{with_password}");
+}
+
+#[test]
 fn what_was_edited_meanwhile_stays() {
     let wired = wire(FILE, &wiring()).unwrap();
     let edited = format!("theme = 'dark'\n{}", wired.text).replacen("\"kmi\"", "'sk-mine'", 1);

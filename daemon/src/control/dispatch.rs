@@ -3,6 +3,7 @@
 use kmi_proto::envelope::Request;
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::method::Method;
+use kmid_core::said::clipped;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -106,8 +107,8 @@ fn no_params(params: Option<Value>) -> Result<(), RpcError> {
 pub(super) fn read<P: DeserializeOwned>(params: Option<Value>) -> Result<P, RpcError> {
     let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     serde_json::from_value(params).map_err(|error| {
-        let why = clipped(&error.to_string());
-        RpcError::new(Kind::InvalidParams, format!("the parameters do not fit: {why}"))
+        let why = error.to_string();
+        RpcError::new(Kind::InvalidParams, format!("the parameters do not fit: {}", clipped(&why)))
     })
 }
 
@@ -120,16 +121,6 @@ fn unknown_method(name: &str) -> RpcError {
     let known: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
     let message = format!("no method is called {:?}; there are: {}", clipped(name), known.join(", "));
     RpcError::new(Kind::MethodNotFound, message)
-}
-
-/// What the other side sent, as far as it is worth repeating.
-fn clipped(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut clipped: String = text.chars().take(LONGEST).collect();
-    if clipped.len() < text.len() {
-        clipped.push_str("...");
-    }
-    clipped
 }
 
 #[cfg(test)]

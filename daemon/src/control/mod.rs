@@ -3,6 +3,7 @@
 //! listener -> session -> dispatch -> `handlers/<noun>` -> state -> convert -> result, or a feed that becomes a stream.
 
 mod backlog;
+mod batch;
 mod convert;
 mod dispatch;
 mod feed;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use kmi_proto::codec::{Decoder, EncodeError, LineTooLong, MAX_LINE, encode};
+use kmi_proto::codec::{Decoder, LineTooLong, MAX_LINE, encode};
 use kmi_proto::envelope::{Call, Id, Incoming, Request, Response};
 use kmi_proto::error::{Kind, RpcError};
 use kmi_proto::method::Method;
@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{BatchAnswer, encode_response};
 use super::dispatch::{Reply, Service, read, to_json};
 use super::feed::{Feed, Gone, Sink};
 use super::socket::Peer;
@@ -25,6 +26,9 @@ use super::streams::{Slot, Streams};
 
 /// Requests of one connection that run at once; further ones wait unread.
 const MAX_IN_FLIGHT: usize = 16;
+/// Bytes of such requests, and of those whose answers are not yet written; any single line fits. With 64 connections
+/// that is 64 MiB, whatever is asked.
+const MAX_BYTES: u32 = MAX_LINE as u32;
 /// Lines that wait for a reader; whoever has another one waits.
 const QUEUE: usize = 32;
 /// A stop waits so long for its answer to be written.
@@ -36,6 +40,16 @@ const READ_SIZE: usize = 4 * 1024;
 struct Outgoing {
     line: Vec<u8>,
     written: Option<oneshot::Sender<()>>,
+    /// What the request that it answers takes of the connection's bytes: an answer may repeat much of it.
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// What a request takes of its connection.
+struct Place {
+    /// Given back when the answer is queued.
+    in_flight: OwnedSemaphorePermit,
+    /// Given back when the answer is written.
+    bytes: OwnedSemaphorePermit,
 }
 
 /// What all requests of a connection share.
@@ -92,6 +106,7 @@ async fn read_requests<H: Service>(
 ) {
     let mut tasks = JoinSet::new();
     let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let bytes_in_flight = Arc::new(Semaphore::new(MAX_LINE));
     let mut decoder = Decoder::new();
     let mut buffer = vec![0; READ_SIZE];
     'reading: loop {
@@ -102,13 +117,19 @@ async fn read_requests<H: Service>(
         };
         let mut bytes = &buffer[..length];
         while let Some(line) = if length == 0 { decoder.finish() } else { decoder.next_line(&mut bytes) } {
-            let permit = tokio::select! {
+            let length = line.as_ref().map_or(0, |line| u32::try_from(line.len()).unwrap_or(MAX_BYTES));
+            let place = async {
+                let in_flight = Arc::clone(&in_flight).acquire_owned().await.ok()?;
+                let bytes = Arc::clone(&bytes_in_flight).acquire_many_owned(length).await.ok()?;
+                Some(Place { in_flight, bytes })
+            };
+            let place = tokio::select! {
                 () = shared.stopping.cancelled() => break 'reading,
                 () = gone.cancelled() => break 'reading,
-                permit = Arc::clone(&in_flight).acquire_owned() => permit,
+                place = place => place,
             };
-            let Ok(permit) = permit else { break 'reading };
-            tasks.spawn(Arc::clone(&shared).carry_out(line, permit));
+            let Some(place) = place else { break 'reading };
+            tasks.spawn(Arc::clone(&shared).carry_out(line, place));
             while let Some(done) = tasks.try_join_next() {
                 report_panic(done);
             }
@@ -140,8 +161,8 @@ enum After {
 }
 
 impl<H: Service> Shared<H> {
-    /// Answers one line and runs the streams that it opened. The permit counts until the answer is queued.
-    async fn carry_out(self: Arc<Self>, line: Result<Vec<u8>, LineTooLong>, permit: OwnedSemaphorePermit) {
+    /// Answers one line and runs the streams that it opened.
+    async fn carry_out(self: Arc<Self>, line: Result<Vec<u8>, LineTooLong>, place: Place) {
         let (answer, after) = match line {
             Err(error) => {
                 let error = RpcError::new(Kind::LineTooLong, error.to_string());
@@ -149,7 +170,12 @@ impl<H: Service> Shared<H> {
             }
             // A blank line asks for nothing: people press the return key in `nc`.
             Ok(line) if line.iter().all(u8::is_ascii_whitespace) => return,
-            Ok(line) => self.answer(Incoming::parse(&line)).await,
+            Ok(line) => {
+                let incoming = Incoming::parse(&line);
+                // A batch has its own copy of it.
+                drop(line);
+                self.answer(incoming).await
+            }
         };
         for after in &after {
             if let After::Stream(slot, _) = after {
@@ -157,10 +183,10 @@ impl<H: Service> Shared<H> {
             }
         }
         let written = match answer {
-            Some(line) => self.send(line).await,
+            Some(line) => self.send(line, place.bytes).await,
             None => None,
         };
-        drop(permit);
+        drop(place.in_flight);
         let mut feeds = Vec::new();
         for after in after {
             match after {
@@ -181,15 +207,14 @@ impl<H: Service> Shared<H> {
                 (response.map(encode_response), after.into_iter().collect())
             }
             Incoming::Batch(calls) => {
-                let mut responses = Vec::new();
+                let mut answers = BatchAnswer::to(calls.len());
                 let mut afters = Vec::new();
                 for call in calls {
-                    let (response, after) = self.perform(call).await;
-                    responses.extend(response);
+                    let (response, after) = self.perform(call.read()).await;
+                    answers.add(response);
                     afters.extend(after);
                 }
-                // A batch of notifications gets no answer at all, not an empty array.
-                ((!responses.is_empty()).then(|| encode_batch(&responses)), afters)
+                (answers.encoded(), afters)
             }
         }
     }
@@ -232,9 +257,10 @@ impl<H: Service> Shared<H> {
         self.service.call(request, self.peer).await
     }
 
-    async fn send(&self, line: Vec<u8>) -> Option<oneshot::Receiver<()>> {
+    async fn send(&self, line: Vec<u8>, bytes: OwnedSemaphorePermit) -> Option<oneshot::Receiver<()>> {
         let (written, on_written) = oneshot::channel();
-        self.out.send(Outgoing { line, written: Some(written) }).await.ok().map(|()| on_written)
+        let outgoing = Outgoing { line, written: Some(written), _bytes: Some(bytes) };
+        self.out.send(outgoing).await.ok().map(|()| on_written)
     }
 
     async fn stop(&self, force: bool, written: Option<oneshot::Receiver<()>>) {
@@ -260,24 +286,6 @@ impl<H: Service> Shared<H> {
     }
 }
 
-/// An answer as a line; what is too long to be sent becomes an error with the same id.
-fn encode_response(response: Response) -> Vec<u8> {
-    let id = response.id.clone();
-    encode(&response).unwrap_or_else(|error| too_long(id, &error))
-}
-
-fn encode_batch(responses: &[Response]) -> Vec<u8> {
-    encode(responses).unwrap_or_else(|error| too_long(Id::Null, &error))
-}
-
-fn too_long(id: Id, error: &EncodeError) -> Vec<u8> {
-    let error = RpcError::new(Kind::AnswerTooLong, format!("the answer cannot be sent: {error}"));
-    // An id of a megabyte does not fit into its own answer.
-    encode(&Response::new(id, Err(error.clone())))
-        .or_else(|_| encode(&Response::new(Id::Null, Err(error))))
-        .unwrap_or_default()
-}
-
 /// Turns what a feed finds into notifications.
 struct Notifier {
     out: mpsc::Sender<Outgoing>,
@@ -287,7 +295,7 @@ struct Notifier {
 
 impl Notifier {
     async fn send(&self, line: Vec<u8>) -> Result<(), Gone> {
-        self.out.send(Outgoing { line, written: None }).await.map_err(|_| Gone)
+        self.out.send(Outgoing { line, written: None, _bytes: None }).await.map_err(|_| Gone)
     }
 
     async fn notify<P: Serialize>(&self, method: &str, params: &P) -> Result<(), Gone> {

@@ -181,7 +181,13 @@ async fn batches_are_answered_together() {
     assert_eq!((&answers[1]["id"], answers[1]["error"]["code"].as_i64()), (&Value::Null, Some(-32600)));
     assert_eq!((answers[2]["id"].as_u64(), answers[2]["error"]["code"].as_i64()), (Some(2), Some(-32601)));
     talk.say(&format!("{}\n", json!([call(1, "fill"), call(2, "fill"), call(3, "fill")]))).await;
-    assert_eq!(talk.hear_error().await, (Value::Null, -32004, "answer_too_long".to_owned()));
+    // What was done is told, and what has no room has its own error.
+    let answers = talk.hear().await;
+    assert_eq!((&answers[0]["id"], answers[0]["result"].is_string()), (&json!(1), true));
+    for (place, id) in [(1, 2), (2, 3)] {
+        let error = &answers[place];
+        assert_eq!((&error["id"], &error["error"]["code"]), (&json!(id), &json!(-32004)));
+    }
     talk.say(&format!("{}\n", json!(vec![call(1, "echo"); MAX_BATCH + 1]))).await;
     assert_eq!(talk.hear_error().await.1, -32600);
 }
@@ -207,6 +213,39 @@ async fn requests_overlap_up_to_a_bound() {
     for _ in 1..MAX_IN_FLIGHT {
         assert_eq!(talk.hear().await["result"], "waited");
     }
+}
+
+/// A call with two thirds of all that a line may have.
+fn large(id: u64, method: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": ["x".repeat(MAX_LINE / 3 * 2)]})
+}
+
+/// The clock stands still until nobody has anything to do, so that a second shows what will never come by itself.
+const IDLE: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_of_a_connection_is_bounded_in_bytes() {
+    let mut talk = session_of(2 * MAX_LINE);
+    talk.say(&format!("{}\n", json!([large(1, "wait")]))).await;
+    talk.fake.began_waiting.notified().await;
+    talk.say(&format!("{}\n", large(2, "echo"))).await;
+    assert!(tokio::time::timeout(IDLE, talk.hear()).await.is_err(), "two lines are held at once");
+    talk.fake.go_on.0.add_permits(1);
+    assert_eq!(talk.hear().await[0]["result"], "waited");
+    assert_eq!(talk.hear().await["id"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_reads_takes_its_place_until_it_is_written() {
+    let mut talk = session_of(1024);
+    talk.say(&format!("{}\n", large(1, "echo"))).await;
+    talk.say(&format!("{}\n", large(2, "wait"))).await;
+    let begun = tokio::time::timeout(IDLE, talk.fake.began_waiting.notified()).await;
+    assert!(begun.is_err(), "the next one began behind an answer that nobody has");
+    assert_eq!(talk.hear().await["id"], 1);
+    talk.fake.began_waiting.notified().await;
+    talk.fake.go_on.0.add_permits(1);
+    assert_eq!(talk.hear().await["id"], 2);
 }
 
 #[tokio::test]
@@ -331,17 +370,18 @@ async fn a_reader_that_does_not_read_slows_nobody_and_hears_what_it_missed() {
     assert!(missed > 0 && items >= CAPACITY as u64, "{items} {missed}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unread_answers_stop_the_reading_of_requests() {
     let mut talk = session_of(64);
     let request = format!("{}\n", json!({"jsonrpc": "2.0", "id": 1, "method": "echo"}));
     let mut sent = 0_u64;
     // Writing stops when the queue, the places in flight and the transport are full.
     let bound = (QUEUE + MAX_IN_FLIGHT) as u64 + 2 * (READ_SIZE / request.len()) as u64;
-    while tokio::time::timeout(Duration::from_millis(100), talk.say(&request)).await.is_ok() {
+    while tokio::time::timeout(IDLE, talk.say(&request)).await.is_ok() {
         sent += 1;
         assert!(sent <= bound, "{sent} requests were taken from a client that reads nothing");
     }
+    assert!(sent >= QUEUE as u64, "{sent} requests only");
     for _ in 0..sent {
         assert_eq!(talk.hear().await["id"], 1);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kmid_core::key::Key;
 use kmid_core::pool::view::{KeyState, KeyView};
 use kmid_core::pool::{Pool, RotateError};
-use kmid_core::said::Said;
+use kmid_core::said::{Said, clipped};
 use kmid_core::{say, show_as_said};
 
 use super::State;
@@ -33,7 +33,7 @@ pub struct Rotation {
 pub enum Refused {
     /// No key has this label.
     UnknownLabel {
-        /// As asked.
+        /// As asked, clipped: it can be as long as a request.
         label: String,
         /// All labels.
         known: String,
@@ -59,6 +59,12 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// That none of these keys has the label that was asked for.
+    pub(crate) fn unknown_label<'a>(asked: &str, keys: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = keys.collect();
+        Self::UnknownLabel { label: clipped(asked).into_owned(), known: known.join(", ") }
+    }
+
     /// For people.
     #[must_use]
     pub fn said(&self) -> Said {
@@ -145,10 +151,7 @@ fn refused(error: RotateError, to: Option<&str>, pool: &Pool) -> Refused {
     let label = to.unwrap_or_default().to_owned();
     match error {
         RotateError::NoKeys => Refused::NoKeys,
-        RotateError::UnknownLabel => {
-            let known: Vec<&str> = pool.keys().map(|key| &*key.label).collect();
-            Refused::UnknownLabel { label, known: known.join(", ") }
-        }
+        RotateError::UnknownLabel => Refused::unknown_label(&label, pool.keys().map(|key| &*key.label)),
         RotateError::Disabled => Refused::Disabled { label },
         RotateError::NoneServes => {
             let view = pool.view(clock::now());

@@ -113,6 +113,11 @@ pub fn reset() -> Timestamp {
     *RESET
 }
 
+/// A time as the API spells it.
+fn as_sent(time: Timestamp) -> String {
+    format!("{}.443553353Z", time.strftime("%Y-%m-%dT%H:%M:%S"))
+}
+
 /// An answer of `/usages`: what one account has left.
 #[derive(Debug, Clone)]
 pub struct Usages {
@@ -122,8 +127,10 @@ pub struct Usages {
     pub five_hours: u32,
     /// Used percent of the 7-day window.
     pub week: u32,
-    /// When both start anew.
+    /// When the 5-hour window starts anew.
     pub resets_at: String,
+    /// When the 7-day window does.
+    pub week_resets_at: String,
     /// `parallel.limit`
     pub parallel: Option<u32>,
 }
@@ -140,7 +147,8 @@ impl Usages {
             ),
             five_hours: 3,
             week: 6,
-            resets_at: format!("{}.443553353Z", reset().strftime("%Y-%m-%dT%H:%M:%S")),
+            resets_at: as_sent(reset()),
+            week_resets_at: as_sent(reset()),
             parallel: None,
         }
     }
@@ -150,6 +158,13 @@ impl Usages {
     pub fn used(mut self, five_hours: u32, week: u32) -> Self {
         self.five_hours = five_hours;
         self.week = week;
+        self
+    }
+
+    /// The same with a 7-day window that starts anew at another time than the other one.
+    #[must_use]
+    pub fn week_resets(mut self, at: Timestamp) -> Self {
+        self.week_resets_at = as_sent(at);
         self
     }
 
@@ -163,8 +178,8 @@ impl Usages {
     /// The answer. Numbers are decimal strings and zeros are dropped, as the API does.
     #[must_use]
     pub fn json(&self) -> Value {
-        let counts = |used: u32| {
-            let mut detail = json!({"limit": "100", "resetTime": self.resets_at});
+        let counts = |used: u32, resets_at: &str| {
+            let mut detail = json!({"limit": "100", "resetTime": resets_at});
             if used > 0 {
                 detail["used"] = json!(used.to_string());
             }
@@ -175,9 +190,9 @@ impl Usages {
         };
         let mut value = json!({
             "user": {"userId": self.account, "region": "REGION_CN", "membership": {"level": "LEVEL_INTERMEDIATE"}},
-            "usage": counts(self.week),
+            "usage": counts(self.week, &self.week_resets_at),
             "limits": [{"window": {"duration": 300, "timeUnit": "TIME_UNIT_MINUTE"},
-                "detail": counts(self.five_hours)}],
+                "detail": counts(self.five_hours, &self.resets_at)}],
             "authentication": {"method": "METHOD_API_KEY", "scope": "FEATURE_CODING"}});
         if let Some(limit) = self.parallel {
             value["parallel"] = json!({"limit": limit.to_string()});

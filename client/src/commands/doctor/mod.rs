@@ -322,7 +322,7 @@ fn actions(app: &App, client: &mut connect::Daemon, args: &DoctorArgs) -> Outcom
     if args.recheck_keys && is_dry_run(client) {
         checks.push(Check::ok("recheck_keys", tr!(messages, "doctor-dry-run-skipped")));
     } else if args.recheck_keys {
-        connect::patience(client, Some(connect::SLOW));
+        connect::patience(client, connect::SLOW);
         let done = client.ask::<typed::KeysRecheck>(&all).map_err(|error| connect::failure(app, error))?;
         checks.push(Check::ok("recheck_keys", cleared(app, &done.cleared)));
         if !done.still_blocked.is_empty() {

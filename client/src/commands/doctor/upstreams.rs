@@ -24,9 +24,9 @@ const CLOCK_FIX: &str = if cfg!(target_os = "macos") {
 };
 
 pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
-    connect::patience(client, Some(connect::SLOW));
+    connect::patience(client, connect::SLOW);
     let answer = client.ask::<typed::DaemonCheckUpstreams>(&Empty {});
-    connect::patience(client, Some(connect::QUICK));
+    connect::patience(client, connect::QUICK);
     match answer {
         Ok(found) => of_upstreams(&app.view(), &found),
         Err(ClientError::Rpc(error)) if error.is(Kind::MethodNotFound) => {

@@ -226,7 +226,7 @@ fn loaded(app: &App, daemon: &mut Daemon, path: &Path, fingerprint: &str) -> Out
 }
 
 fn check(app: &App, daemon: &mut Daemon, label: &str) -> Outcome<Check> {
-    connect::patience(daemon, Some(connect::SLOW));
+    connect::patience(daemon, connect::SLOW);
     let asked = daemon
         .ask::<typed::QuotaRefresh>(&LabelParams { label: Some(label.to_owned()) })
         .map_err(|error| connect::failure(app, error))?;

@@ -77,7 +77,7 @@ pub(super) fn test(app: &App, label: Option<&str>) -> Outcome {
     let label = label
         .map(|label| Ok::<_, crate::exit::Stop>(find(app, &before, label)?.label.clone()))
         .transpose()?;
-    connect::patience(&daemon, Some(connect::SLOW));
+    connect::patience(&daemon, connect::SLOW);
     let asked = daemon
         .ask::<typed::QuotaRefresh>(&LabelParams { label })
         .map_err(|error| connect::failure(app, error))?;

@@ -56,6 +56,16 @@ pub enum Arg {
     List(Vec<Said>),
 }
 
+/// What somebody asked for, as far as it is worth repeating to them: 200 characters.
+#[must_use]
+pub fn clipped(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 impl Said {
     /// A sentence of the list; see [`say!`](crate::say).
     #[must_use]

@@ -46,8 +46,7 @@ fn known_label(view: &PoolView, label: Option<&str>) -> Result<(), RpcError> {
     if view.keys.iter().any(|key| &*key.label == label) {
         return Ok(());
     }
-    let known: Vec<&str> = view.keys.iter().map(|key| &*key.label).collect();
-    let refused = Refused::UnknownLabel { label: label.to_owned(), known: known.join(", ") };
+    let refused = Refused::unknown_label(label, view.keys.iter().map(|key| &*key.label));
     Err(convert::refusal(&refused, view))
 }
 
@@ -92,5 +91,8 @@ mod tests {
         assert!(known_label(&view, None).is_ok() && known_label(&view, Some("alpha")).is_ok());
         let error = known_label(&view, Some("Alpha")).unwrap_err();
         assert!(error.is(Kind::UnknownLabel) && error.message.contains("alpha, beta"), "{error}");
+        let error = known_label(&view, Some(&"я".repeat(500_000))).unwrap_err();
+        assert!(error.is(Kind::UnknownLabel) && error.message.contains("alpha, beta"), "{error}");
+        assert!(serde_json::to_string(&error).unwrap().len() < 2000, "it is repeated briefly");
     }
 }
