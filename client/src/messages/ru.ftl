@@ -8,6 +8,7 @@ warning-line = внимание: { $what }
 
 error-settings = с такими настройками работать нельзя:{ $list }
 next-settings = исправьте их в окружении или в файле настроек; `kmid --check-config` покажет, откуда взято каждое значение
+next-other-socket = укажите в --socket другой путь, короче
 error-not-running = kmid не запущен (на { $socket } никто не отвечает)
 next-start = запустите его: `kmi proxy`
 error-started-elsewhere = kmid запущен, но не слушает { $socket }: у него и у kmi разные сокеты
@@ -19,9 +20,11 @@ error-connection = соединение с kmid оборвалось: { $why }
 error-protocol = kmid и kmi не понимают друг друга: { $why }
 next-restart = обновите тот из двух, что старше, затем `kmi proxy-restart`
 error-socket = управляющий сокет { $socket } недоступен: { $why }
+next-socket = проверьте права на него и на папки выше: он должен быть вашим; или укажите другое место в KMI_SOCKET или --socket
 starting = kmid не запущен: запускаю { $program }
 error-start = kmid не запустился ({ $status })
-next-start-log = причина написана выше или в конце { $path }
+next-start-said = исправьте то, что kmid назвал выше, и повторите
+next-start-log = kmid не сказал почему; причина может быть в конце { $path }
 ended-code = код завершения { $code }
 error-run = не удаётся запустить { $program }: { $why }
 error-no-kmid = kmid не найден ни рядом с kmi, ни в PATH
@@ -50,7 +53,7 @@ refused-because = { $what } ({ $said })
 refused-other = kmid отказал: { $said }
 refused-retry = Может получиться { $moment }.
 refused-policy = настройки этого не разрешают
-refused-policy-next = задайте KMI_AUTO_ROTATE_ALLOWED=1, если kmid должен сам менять ключи, затем `kmi proxy-restart`
+refused-policy-next = если kmid должен сам менять ключи, впишите KMI_AUTO_ROTATE_ALLOWED=1 в файл настроек kmid; это подействует за секунды
 refused-unknown-label = ключа с такой меткой нет
 refused-unknown-label-next = метки ключей покажет `kmi health`
 refused-unknown-request = следов этого запроса нет
@@ -61,7 +64,7 @@ refused-no-keys-next = `kmi keys add` спросит ключ; какая пап
 refused-disabled = ключ выключен в своём файле
 refused-disabled-next = уберите KMI_KEY_DISABLED из его файла
 refused-none-serves = ни один ключ не может работать
-refused-none-serves-next = `kmi health` покажет каждый ключ и до каких пор он ждёт
+refused-none-serves-next = `kmi health` покажет каждый ключ и до каких пор он на паузе
 refused-not-saved = изменение не удалось записать на диск
 refused-not-saved-next = проверьте свободное место и права на папку состояния: `kmi doctor`
 refused-too-many-connections = к kmid подключено слишком много программ
@@ -107,12 +110,12 @@ rotation-failover = запасная
 rotation-auto = автоматическая
 rotation-note-manual = ключ меняет только `kmi rotate`
 rotation-note-failover = активный ключ работает, пока может, потом следующий
-rotation-note-auto = готовые ключи по кругу
+rotation-note-auto = готовые ключи высшего приоритета по кругу
 rotation-note-auto-most-left = готовый ключ, у которого осталось больше всего
 rotation-note-auto-drain = сначала то, что сгорело бы зря
 state-ready = готов
 state-warn = на исходе
-state-cooling = ждёт
+state-cooling = на паузе
 state-blocked = заблокирован
 state-disabled = выключен
 reason-quota = квота исчерпана
@@ -193,7 +196,7 @@ refusal-tunnel = отказ kmid: это не прокси для CONNECT
 refusal-unauthorized = отказ kmid: токена прокси нет или он неверен
 refusal-slowed = отказ kmid: оттуда слишком много неверных токенов
 refusal-not-found = отказ kmid: по этому пути ничего нет
-refusal-bad-path = отказ kmid: путь записан не прямо
+refusal-bad-path = отказ kmid: в пути есть .. или //
 refusal-client-body = тело запроса оборвалось
 refusal-body-too-large = отказ kmid: тело запроса слишком велико
 refusal-client-silent = тело запроса не пришло
@@ -229,8 +232,8 @@ keys-serving = { $count ->
    *[other] { $count } могут работать
 }
 keys-cooling = { $count ->
-    [one] { $count } ждёт
-   *[other] { $count } ждут
+    [one] { $count } на паузе
+   *[other] { $count } на паузе
 }
 keys-blocked = { $count ->
     [one] { $count } заблокирован
@@ -250,14 +253,14 @@ policy-strict = работают только ключи с хорошими д�
 policy-lenient = ключи работают и без данных о квоте
 policy-open = пока данных нет, работают все
 policy-closed = пока данных нет, не работает ни один
-policy-payment = отказ в оплате блокирует на { $span }
-policy-payment-forever = отказ в оплате блокирует, пока не снимут вручную
+policy-payment = отказ из-за оплаты блокирует на { $span }
+policy-payment-forever = отказ из-за оплаты блокирует, пока не снимут вручную
 status-cache = квоты
 cache-every = читаются каждые { $span }
 cache-off = в фоне не читаются
 cache-last = последний раз { $when }
 cache-never = ещё не прочитаны
-cache-recheck = заблокированные ключи проверяются каждые { $span }, не больше { $max }
+cache-recheck = заблокированные ключи проверяются раз в { $span }, не больше { $max }
 cache-recheck-off = заблокированные ключи не проверяются
 status-requests = запросы
 requests-total = { $count ->
@@ -324,6 +327,7 @@ current-no-config = настройки клиента Kimi с провайдер
 current-no-config-next = `kmi kimi` запускает клиента через прокси и без них; все ключи покажет `kmi health`
 current-unknown = ключа из { $path } у kmid нет
 current-unknown-next = `kmi rotate` запишет туда активный ключ; все ключи покажет `kmi health`
+current-unknown-kept-next = `kmi kimi` запускает клиента через прокси; все ключи покажет `kmi health`
 current-through-proxy = Клиент Kimi работает через kmid; активный ключ:
 
 ## kmi rotate
@@ -332,6 +336,7 @@ rotate-switched = { $from } сменён на { $to }
 rotate-first = выбран { $to }
 rotate-stays = { $key } остаётся активным
 rotate-written = записано: { $path }
+rotate-auto-goes-on = автоматическая ротация включена, и ключи для запросов по-прежнему выбирает она: чтобы работал только активный, нужно `kmi rotate off`
 auto-on = автоматическая ротация включена
 auto-unchecked-tls = Как запросы распределяются по ключам, не проверено: прокси говорит по TLS, а kmi — только по простому HTTP.
 auto-unchecked-token = Как запросы распределяются по ключам, не проверено: kmid требует токен, который есть только в его собственном окружении. С ним в KMI_PROXY_TOKEN это проверит `kmi e2e`.
@@ -352,6 +357,7 @@ stop-ask-in-flight = { $count ->
 }
 stop-yes = д да y yes
 stop-kept = kmid продолжает работать
+stop-nothing = kmid не запущен (на { $socket } никто не отвечает), останавливать нечего
 stop-draining = { $count ->
     [one] жду { $count } запрос в работе; `kmi proxy-stop -f` оборвёт его сразу
     [few] жду { $count } запроса в работе; `kmi proxy-stop -f` оборвёт их сразу
@@ -488,6 +494,8 @@ e2e-token = kmid требует токен, которого kmi не видит
 e2e-token-next = поместите токен в KMI_PROXY_TOKEN окружения этой оболочки и повторите
 e2e-no-answer = ПРОВАЛ  ни на один запрос не пришёл хороший ответ от ключа
 e2e-some-failed = ПРОВАЛ  не удалось { $failed } из { $sent } запросов
+e2e-failed-endpoint = По этому пути ничего нет: --endpoint — путь API ниже базового пути прокси, например /models.
+e2e-failed-next = Что случилось с каждым запросом, покажет `kmi trace --no-follow`.
 e2e-not-auto = Запросы распределяются по ключам только при автоматической ротации; сейчас она { $mode }: `kmi rotate auto`.
 e2e-plain = прокси говорит по простому HTTP, а не по HTTPS
 e2e-plain-next = уберите --scheme
@@ -527,7 +535,7 @@ connect-left-alone = { $client } не изменён: { $path }
 connect-line = строка { $line }:
 connect-original = исходный файл: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 не даёт менять файлы настроек клиентов
-connect-forbidden-next = задайте KMI_WRITE_CONFIG=1, затем `kmi proxy-restart`; `--dry-run` покажет, что изменилось бы
+connect-forbidden-next = впишите KMI_WRITE_CONFIG=1 в файл настроек kmid, это подействует за секунды; `--dry-run` покажет, что изменилось бы
 connect-token = токен не показан: это значение { $setting } (откуда: { $place }); в окружении этих программ он должен стоять как KMI_PROXY_TOKEN
 connect-token-named = токен не показан: он стоит в { $setting } (откуда: { $place }) после своего имени; передайте его этим программам в их окружении как KMI_PROXY_TOKEN
 connect-no-token = ключ подойдёт любой: настоящий kmid вставляет в каждый запрос сам
@@ -584,12 +592,14 @@ doctor-settings-file = из { $path } и окружения
 doctor-settings-environment = из окружения
 doctor-sources = файл настроек { $env }, ключи { $auths }, состояние { $state }
 doctor-settings-fix = исправьте настройку, затем `kmi proxy-restart`
+doctor-settings-stopped-fix = исправьте значение; откуда оно взято, покажет `kmid --check-config`
 doctor-logs-fix = освободите место на диске или разрешите запись в журнал
 doctor-certificate-fix = положите годный сертификат и его ключ в файлы KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY; kmid перечитает их сам
 doctor-state-fix = подробнее: `kmi proxy-logs --app --no-follow`
 doctor-key-files-fix = исправьте файл; он будет прочитан заново сам
 doctor-key-directory-fix = `kmi keys add` создаст её и положит туда ключ; если ключи лежат в другой папке, задайте её в KMI_AUTHS_DIR
 doctor-not-running = не запущен
+doctor-not-startable-fix = сначала исправьте настройки, затем запустите его: `kmi proxy`
 doctor-cannot-act = проверять ключи и снимать блокировки может только запущенный kmid
 doctor-running = kmid { $version }, pid { $pid }, работает { $span }
 doctor-same-version = у kmi и kmid одна версия: { $version }
@@ -599,6 +609,10 @@ doctor-dry-run-fix = когда нужны настоящие ответы, за
 doctor-no-state-dir = { $path } ещё нет; её создаст kmid
 doctor-unreadable = { $path } не читается: { $why }
 doctor-unreadable-fix = сделайте папку своей или укажите другую в KMI_STATE_DIR
+doctor-unwritable = в { $path } нельзя писать: { $why }
+doctor-unmakeable = { $path } ещё нет, и kmid не сможет её создать: в { $above } нельзя писать ({ $why })
+doctor-state-newer = { $path } записан более новым kmid (версия файла { $found }, здесь известна { $known }), и этот с ним не запустится
+doctor-state-newer-fix = верните более новые kmid и kmi или укажите другую папку в KMI_STATE_DIR
 doctor-no-folder = { $path } — не папка
 doctor-no-folder-fix = уберите этот файл или укажите другое место в KMI_STATE_DIR
 doctor-state-dir = { $path }, закрыта для других
@@ -606,7 +620,7 @@ doctor-open-mode = { $path } доступна другим (права { $mode }
 doctor-no-keys = у kmid нет ключей
 doctor-no-keys-fix = `kmi keys add` спросит ключ и положит его файл в папку ключей
 doctor-none-serves = ни один ключ не может работать
-doctor-none-serves-fix = `kmi health` покажет каждый ключ и до каких пор он ждёт
+doctor-none-serves-fix = `kmi health` покажет каждый ключ и до каких пор он на паузе
 doctor-blocked = { $key } заблокирован: { $reason }
 doctor-blocked-fix = когда причина устранена: `kmi doctor --recheck-keys` или `kmi doctor --clear-blocklist`
 doctor-still-blocked = всё ещё заблокированы: { $list }
@@ -639,17 +653,20 @@ doctor-client-problem = из { $path } ничего не узнать: { $why }
 doctor-client-problem-fix = `kmi kimi` запускает клиента через прокси, что бы ни было в его настройках
 doctor-client-other = в { $path } нет ни одного ключа kmid
 doctor-client-other-fix = `kmi rotate` запишет туда активный ключ; `kmi kimi` запускает клиента через прокси
+doctor-client-other-kept-fix = `kmi kimi` запускает клиента через прокси, что бы ни было в его настройках
 doctor-no-clients = настройки клиентов Kimi не найдены
 doctor-settings-set = заданы: { $list }
 doctor-not-in-force = здесь заданы { $list }, но у работающего kmid этого нет
 doctor-file-either = { $beside }, если kmid запускали в той папке, иначе { $usual }
 doctor-not-in-force-fix = запишите это в { $file }, затем `kmi proxy-restart`: kmid видит то окружение, в котором его запустили
 doctor-dry-run-skipped = пропущено: в пробном режиме ничто не покидает эту машину
+doctor-no-key-files = { $path }: файлов с ключами нет
 doctor-key-folder = { $path }: { $count ->
-    [one] { $count } файл с ключом
-    [few] { $count } файла с ключами
-   *[other] { $count } файлов с ключами
+    [one] { $count } файл с ключом; kmid прочтёт его, когда будет работать
+    [few] { $count } файла с ключами; kmid прочтёт их, когда будет работать
+   *[other] { $count } файлов с ключами; kmid прочтёт их, когда будет работать
 }
+doctor-key-file-fix = разрешите себе его чтение или уберите его
 doctor-socket-ok = kmid отвечает на { $path }
 doctor-socket-held = на { $path } слушает диспетчер служб, он запустит kmid при первом запросе
 doctor-socket-left = на { $path } никто не слушает: сокет остался от убитого kmid, следующий его заменит
@@ -704,11 +721,11 @@ keys-unknown-next = метки такие: { $list }
 keys-no-file = файла ключа { $path } нет на месте
 keys-unwritten = { $path } нельзя изменить: { $why }
 keys-unread = ключ не удалось прочитать: { $why }
-keys-keyring-unsupported = в этой системе нет хранилища ключей, которым умеет пользоваться kmi
-keys-keyring-no-tool = { $tool } не установлен, а к хранилищу ключей обращаются через него (Debian: apt install libsecret-tools)
-keys-keyring-unreachable = хранилище ключей недоступно ({ $why }); оно принадлежит сеансу рабочего стола, там его запускают и открывают
-keys-keyring-silent = хранилище ключей не отвечает; может быть, оно заперто?
-keys-keyring-refused = хранилище не приняло ключ
+keys-keyring-unsupported = в этой системе нет связки ключей, с которой умеет пользоваться kmi
+keys-keyring-no-tool = { $tool } не установлен, а к связке ключей обращаются через него (Debian: apt install libsecret-tools)
+keys-keyring-unreachable = связка ключей недоступна ({ $why }); она принадлежит сеансу рабочего стола, там её запускают и открывают
+keys-keyring-silent = связка ключей не отвечает; может быть, она заперта?
+keys-keyring-refused = связка ключей не приняла ключ
 keys-keyring-next = без --keyring ключ хранится в файле, который можете прочесть только вы
 keys-ask-key = ключ API (не показывается):
 keys-ask-label = метка для него [{ $proposal }]:
@@ -719,19 +736,19 @@ keys-bad-config = это целый файл настроек в JSON или TOM
 keys-config-next = положите сам файл в папку ключей { $dir }, где kmid прочтёт ключи из него, или введите один только ключ
 keys-bad-setting = это строки ИМЯ=значение, и среди них нет KMI_API_KEY=; нужен один только ключ или файл ключа
 keys-bad-line = в этом файле ключа есть строка не вида ИМЯ=значение
-keys-bad-in-keyring = этот файл называет рядом с KMI_API_KEY ключ в хранилище; считаться может только один
+keys-bad-in-keyring = этот файл называет рядом с KMI_API_KEY ключ в связке ключей; считаться может только один
 keys-bad-priority = KMI_KEY_PRIORITY в этом файле ключа не целое число
 keys-bad-switch = KMI_KEY_DISABLED в этом файле ключа не говорит ни да, ни нет
 keys-bad-email = в адресе почты в этом файле ключа кавычки, обратные косые черты или управляющие символы; такого kmi не записывает
 keys-file-next = исправьте это или положите файл как есть в папку ключей (её назовёт `kmi doctor`)
 keys-left-out = этих имён в файле ключа не бывает, и они не взяты: { $list }
 keys-bad-label = это не метка: до 64 символов без кавычек, обратных косых черт и управляющих символов, и не сам ключ
-keys-bad-url = базовый адрес не принят: { $why }
+keys-bad-url = базовый URL не принят: { $why }
 keys-same-key = этот ключ уже есть: { $label } ({ $source })
 keys-bad-url-next = укажите адрес API, например https://api.kimi.ai/coding/v1
 keys-same-label-next = выберите другое имя в --label; занятые показывает `kmi keys`
 keys-same-label = метка { $label } уже у другого ключа ({ $source })
-keys-not-taken = kmid не принимает { $path }, поэтому файл снова удалён: { $why }
+keys-not-taken = kmid не принимает { $path }, поэтому файл убран: { $why }
 keys-add-unseen = { $path } записан, но kmid не принял его за 5 с
 keys-added = { $label } в пуле: { $path }
 keys-check-good = API его знает
@@ -740,10 +757,10 @@ keys-check-unclear = проверить не удалось ({ $said }); `kmi ke
 keys-check-dry-run = не проверен: это пробный режим, и ни один запрос не покидает машину
 keys-check-not-running = не проверен: kmid не запущен; он возьмёт ключ при запуске
 keys-check-disabled = не проверен: его файл выключает его; включит `kmi keys enable { $label }`
-keys-refused-ask = удалить его снова? [Y/n]
-keys-refused-removed = он снова удалён; ключи api.kimi.com и api.kimi.ai разные (--base-url), а --keep всё равно его оставит
+keys-refused-ask = убрать его обратно? [Д/н]
+keys-refused-removed = он убран; ключи api.kimi.com и api.kimi.ai разные (--base-url), а --keep всё равно его оставит
 keys-refused-kept = он всё равно остаётся
-keys-remove-ask = убрать { $label } ({ $source }) из пула? [y/N]
+keys-remove-ask = убрать { $label } ({ $source }) из пула? [д/Н]
 keys-remove-kept = остаётся
 keys-remove-unasked = спросить некого: -y удаляет без вопроса
 keys-removed = { $label } убран из пула; его файл сохранён как { $backup }
@@ -828,11 +845,11 @@ service-missing-next = установите командой `kmi service instal
 service-other = служба из { $file } не отвечает на { $socket }
 service-changed = кто-то изменил { $list }
 service-changed-next = с --yes kmi продолжит и сохранит эти файлы рядом как .{ $kept }
-service-ask-replace = Кто-то изменил { $list }. Заменить, а прежний текст сохранить как .{ $kept }? [y/N]
-service-ask-remove = Кто-то изменил { $list }. Удалить, а текст сохранить как .{ $kept }? [y/N]
+service-ask-replace = Кто-то изменил { $list }. Заменить, а прежний текст сохранить как .{ $kept }? [д/Н]
+service-ask-remove = Кто-то изменил { $list }. Удалить, а текст сохранить как .{ $kept }? [д/Н]
 service-left = оставлено как было
 service-another = kmid уже служба, из { $there }; её место заняла бы служба из { $wanted }
-service-another-ask = { $what }. Продолжить? [y/N]
+service-another-ask = { $what }. Продолжить? [д/Н]
 service-another-next = у каждого пользователя служба одна; с --yes kmi всё равно продолжит
 service-makes-way = kmid (pid { $pid }) уже работает, но не как служба: сначала он будет остановлен
 service-unwritten = { $path } не записать: { $why }
@@ -882,7 +899,7 @@ help-see-summary = (короче: -h)
 help-example-add = добавить ключ в пул
 help-example-proxy = запустить kmid и узнать, как направить на него клиента
 help-example-health = что осталось у каждого ключа, по свежим данным
-help-example-rotate = дальше работать с этим ключом
+help-example-rotate = работать с этим ключом, если ротация не автоматическая
 help-example-doctor = когда что-то не работает
 help-example-health-current = только ключ из настроек клиента
 help-example-rotate-best = на ключ, у которого осталось больше всего
@@ -989,7 +1006,6 @@ help-kmi-e2e--endpoint = Путь ниже базового пути прокс�
 help-kmi-e2e--min-confidence = С какой уверенности, в процентах, считать проверку успешной
 help-kmi-e2e--timeout = Сколько секунд ждать ответа
 help-kmi-e2e--pause = Секунды между партиями
-help-kmi-e2e--scheme = Как обращаться к прокси
 help-kmi-doctor = Проверить всё и сказать, как исправить то, что не так
 help-kmi-doctor--recheck-keys = Спросить API о заблокированных ключах и разблокировать те, что отвечают хорошо
 help-kmi-doctor--clear-blocklist = Снять все блокировки и паузы
@@ -1019,7 +1035,7 @@ help-kmi-keys-add = Добавить ключ в пул: спросит его �
 help-kmi-keys-add--label = Имя ключа; если его нет, будет задан вопрос
 help-kmi-keys-add--base-url = Куда отправлять ключ: адрес https; без этого — KMI_UPSTREAM_BASE_URL
 help-kmi-keys-add--priority = Чем больше, тем раньше его очередь
-help-kmi-keys-add--keyring = Хранить ключ в хранилище ключей рабочего стола; в файле останется только его имя там
+help-kmi-keys-add--keyring = Хранить ключ в связке ключей рабочего стола; в файле останется только его имя там
 help-kmi-keys-add--keep = Оставить ключ, даже если API его отвергает
 help-kmi-keys-remove = Убрать ключ из пула; его файл сохраняется под другим именем
 help-kmi-keys-remove--label = Ключ
