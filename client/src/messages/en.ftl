@@ -579,6 +579,7 @@ doctor-dry-run-fix = set KMI_DRY_RUN=0, then `kmi proxy-restart`, when you want 
 doctor-no-state-dir = { $path } does not exist yet; kmid makes it
 doctor-unreadable = { $path } cannot be read: { $why }
 doctor-unreadable-fix = make the folder yours, or set KMI_STATE_DIR to another one
+doctor-unwritable-fix = let your user write there, or set KMI_STATE_DIR to another folder
 doctor-unwritable = nothing can be written to { $path }: { $why }
 doctor-unmakeable = { $path } does not exist, and kmid could not make it: nothing can be written to { $above } ({ $why })
 doctor-state-newer = { $path } was written by a newer kmid (version { $found } of the file; { $known } is known here), and this one does not start on it

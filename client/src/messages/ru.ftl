@@ -609,6 +609,7 @@ doctor-dry-run-fix = когда нужны настоящие ответы, за
 doctor-no-state-dir = { $path } ещё нет; её создаст kmid
 doctor-unreadable = { $path } не читается: { $why }
 doctor-unreadable-fix = сделайте папку своей или укажите другую в KMI_STATE_DIR
+doctor-unwritable-fix = разрешите себе запись туда или укажите другую папку в KMI_STATE_DIR
 doctor-unwritable = в { $path } нельзя писать: { $why }
 doctor-unmakeable = { $path } ещё нет, и kmid не сможет её создать: в { $above } нельзя писать ({ $why })
 doctor-state-newer = { $path } записан более новым kmid (версия файла { $found }, здесь известна { $known }), и этот с ним не запустится

@@ -31,7 +31,7 @@ pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
             if let Some(error) = unwritable(folder) {
                 let why = app.messages.io(&error);
                 let detail = tr!(app.messages, "doctor-unwritable", path = path, why = why);
-                return vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-unreadable-fix"))];
+                return vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-unwritable-fix"))];
             }
             let open = open_to_others(folder, in_use(key_folders));
             if open.is_empty() {
@@ -68,7 +68,7 @@ fn missing(app: &App, folder: &Path) -> Check {
                 above = above.display().to_string(),
                 why = app.messages.io(&error)
             );
-            Check::fail("state_dir", detail, tr!(app.messages, "doctor-unreadable-fix"))
+            Check::fail("state_dir", detail, tr!(app.messages, "doctor-unwritable-fix"))
         }
     }
 }
