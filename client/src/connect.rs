@@ -254,7 +254,7 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
         }
         ClientError::Io(error) => {
             Failure::new(Exit::Failed, tr!(messages, "error-connection", why = messages.io(&error)))
-                .next(tr!(messages, "next-doctor"))
+                .next(tr!(messages, "next-logs"))
         }
         ClientError::Protocol(why) => {
             Failure::new(Exit::Version, tr!(messages, "error-protocol", why = clean(&why).into_owned()))

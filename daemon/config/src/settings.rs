@@ -274,7 +274,7 @@ pub struct FileLimit {
     pub backups: u32,
 }
 
-/// The language of everything a person reads.
+/// The language of what kmi says; kmid says English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Locale {
     /// English
