@@ -302,8 +302,8 @@ pub(crate) struct E2eArgs {
     /// Seconds between batches
     #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     pub(crate) pause: f64,
-    /// How the proxy is spoken to
-    #[arg(long, default_value = "http", value_parser = ["http", "https"])]
+    /// How the proxy is spoken to; the predecessor's, and only `http` can be done
+    #[arg(long, hide = true, default_value = "http", value_parser = ["http", "https"])]
     pub(crate) scheme: String,
 }
 

@@ -149,7 +149,7 @@ fn csv_and_json_do_not_go_together_in_any_order() {
 #[test]
 fn own_options_stand_before_those_of_every_command() {
     for (path, own) in [
-        ("e2e", &["--requests", "--batch", "--window", "--endpoint", "--scheme"][..]),
+        ("e2e", &["--requests", "--batch", "--window", "--endpoint", "--min-confidence"][..]),
         ("keys add", &["--label", "--base-url", "--priority", "--keyring", "--keep"]),
     ] {
         let mut command = definition();

@@ -248,7 +248,7 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
         }
         ClientError::Io(error) => {
             Failure::new(Exit::Failed, tr!(messages, "error-connection", why = messages.io(&error)))
-                .next(tr!(messages, "next-doctor"))
+                .next(tr!(messages, "next-logs"))
         }
         ClientError::Protocol(why) => {
             Failure::new(Exit::Version, tr!(messages, "error-protocol", why = clean(&why).into_owned()))
@@ -258,12 +258,13 @@ pub(crate) fn failure(app: &App, error: ClientError) -> Failure {
 }
 
 /// Kinds of which the daemon's sentence says all that ours would.
-const SAID_WHOLE: [Kind; 8] = [
+const SAID_WHOLE: [Kind; 9] = [
     Kind::Disabled,
     Kind::NoKeys,
     Kind::NoneServes,
     Kind::NotSaved,
     Kind::Policy,
+    Kind::RestartFailed,
     Kind::Stopping,
     Kind::UnknownLabel,
     Kind::UnknownRequest,
@@ -291,8 +292,9 @@ fn refused(app: &App, error: &RpcError) -> Failure {
         what.push(' ');
         what.push_str(&tr!(messages, "refused-retry", moment = app.view().moment(time)));
     }
-    // What the daemon does not take as a value was mistyped.
-    let exit = if error.is(Kind::InvalidParams) { Exit::Usage } else { Exit::Failed };
+    // What the daemon does not take as a value was mistyped, and so were settings that no new one can use.
+    let bad_settings = error.said.as_ref().is_some_and(|said| said.code == "restart_bad_settings");
+    let exit = if error.is(Kind::InvalidParams) || bad_settings { Exit::Usage } else { Exit::Failed };
     let failure = Failure::new(exit, what);
     match messages.find(&format!("refused-{}-next", error.kind.replace('_', "-"))) {
         // What is to be set then stands in the sentence, and is not the same for all that settings forbid.
@@ -307,7 +309,7 @@ fn open(app: &App, limit: Duration) -> Outcome<Option<Wire>> {
     let socket = || app.settings.socket.display().to_string();
     let fail = |why: String| {
         Failure::new(Exit::Failed, tr!(app.messages, "error-socket", socket = socket(), why = why))
-            .next(tr!(app.messages, "next-doctor"))
+            .next(tr!(app.messages, "next-socket"))
     };
     let address = kmi_proto::endpoint::address(&app.settings.socket)
         .map_err(|error| Failure { exit: Exit::Usage, ..fail(error.to_string()) })?;
@@ -350,17 +352,18 @@ pub(crate) fn launch<S: AsRef<OsStr>>(app: &App, flags: &[S]) -> Outcome<()> {
     if status.code() == Some(HELD) && somebody_serves(app)? {
         return Ok(());
     }
-    if let Some(said) = said {
-        repeat(said);
-    }
+    let has_told = said.is_some_and(repeat);
     if status.success() {
         return Ok(());
     }
     // 64 (EX_USAGE) is kmid's code for settings that cannot be used.
     let exit = if status.code() == Some(64) { Exit::Usage } else { Exit::Failed };
-    Err(Failure::new(exit, tr!(app.messages, "error-start", status = ended(app, status)))
-        .next(tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string()))
-        .into())
+    let next = if has_told {
+        tr!(app.messages, "next-start-said")
+    } else {
+        tr!(app.messages, "next-start-log", path = proxy_out(app).display().to_string())
+    };
+    Err(Failure::new(exit, tr!(app.messages, "error-start", status = ended(app, status))).next(next).into())
 }
 
 /// Whether another kmid, which was quicker and is on its way up, serves at the socket in time.
@@ -374,12 +377,14 @@ fn somebody_serves(app: &App) -> Outcome<bool> {
     Ok(false)
 }
 
-/// Hands on to stderr what a program wrote there.
-fn repeat(mut said: File) {
+/// Hands on to stderr what a program wrote there; whether that was anything.
+fn repeat(mut said: File) -> bool {
     let mut words = Vec::new();
-    if said.rewind().and_then(|()| said.read_to_end(&mut words)).is_ok() {
-        write_stderr(&String::from_utf8_lossy(&words));
+    if said.rewind().and_then(|()| said.read_to_end(&mut words)).is_err() {
+        return false;
     }
+    write_stderr(&String::from_utf8_lossy(&words));
+    !words.trim_ascii().is_empty()
 }
 
 /// How a process ended.

@@ -29,7 +29,7 @@ use app::App;
 use exit::{Exit, Stop, write_stderr};
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().collect();
+    let arguments = usage::help_as_option(std::env::args_os().collect());
     if let Some(ended) = commands::completions::answer(&arguments) {
         return ended;
     }

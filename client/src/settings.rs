@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use kmi_proto::methods::daemon::DaemonStatus;
+use kmi_proto::methods::daemon::{DaemonStatus, Status};
 use kmid_config::env::{self, TakesEffect};
 use kmid_config::issue::{BadSettings, Issue};
 use kmid_config::load::{self, Launch};
@@ -214,6 +214,12 @@ pub(crate) fn token_place(daemon: &DaemonStatus) -> Option<(&'static str, Said)>
 /// The same where `kmi` does not see the token itself, because only kmid's environment has it.
 pub(crate) fn unseen_token(daemon: &DaemonStatus) -> Option<(&'static str, Said)> {
     if access(daemon.env_file.as_deref()).token.is_some() { None } else { token_place(daemon) }
+}
+
+/// Whether a rotation of the running daemon writes the active key into the clients' config files.
+pub(crate) fn rotation_writes(status: &Status) -> bool {
+    let is_off = |row: &Row| row.name == env::WRITE_CONFIG.name && row.value == "0";
+    status.mode == "live" && !of_running(&status.daemon).rows.iter().any(is_off)
 }
 
 /// The key directory that a daemon started now by `kmi` would take; the first candidate when none exists yet.

@@ -59,6 +59,15 @@ pub(crate) fn answer(app: &App, error: Option<&clap::Error>, arguments: &[OsStri
     printed.map(|()| exit).map_err(exit::unwritable)
 }
 
+/// `kmi help COMMAND` is `kmi COMMAND --help`. clap's own `help` would stand below every command, with all of them again.
+pub(crate) fn help_as_option(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|word| word == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
 /// Puts an error of clap into words: what is wrong, and where to read what is right.
 fn failure(messages: &Messages, error: &clap::Error, command: &Command, arguments: &[OsString]) -> Failure {
     let command = asked(command, arguments);

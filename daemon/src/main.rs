@@ -33,7 +33,10 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let protected = own_process::protect();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error),
+    };
     match &cli.command {
         Some(Command::Demo(demo)) => {
             finish(run_demo(demo.requests), &mut Voice { detached: false, takeover: None })
@@ -42,6 +45,17 @@ fn main() -> ExitCode {
             finish(write_manual(&man.dir), &mut Voice { detached: false, takeover: None })
         }
         None => run(&cli, protected),
+    }
+}
+
+/// A help, the version, or what is wrong with the command line.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(unwritten) if unwritten.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("kmid: standard output: {unwritten}"), false);
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
     }
 }
 
@@ -70,7 +84,8 @@ impl Voice {
         if self.detached {
             detach::tell_ready();
         } else {
-            print(&format!("kmid is ready: {url}\n"));
+            // It serves, whoever reads that.
+            let _ = print(&format!("kmid is ready: {url}\n"));
         }
         // From here on an error is the log's, and the terminal's.
         self.takeover = None;
@@ -204,8 +219,7 @@ fn write_manual(dir: &std::path::Path) -> Result<(), BoxError> {
     let path = manual::write(dir).map_err(|error| {
         format!("the manual page could not be written into {}: {error}; name another folder", dir.display())
     })?;
-    print(&format!("wrote {}\n", path.display()));
-    Ok(())
+    Ok(print(&format!("wrote {}\n", path.display()))?)
 }
 
 /// One thread serves all connections of a person's clients, as one nginx worker would: with more, handing work to and
@@ -217,12 +231,11 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 fn check_config(loaded: &load::Loaded<kmid_config::settings::Settings>, json: bool) -> Result<(), BoxError> {
     let rows = loaded.explain();
     if json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
-        return Ok(());
+        return Ok(print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?);
     }
     for row in rows {
         let file = row.file.map_or_else(String::new, |file| format!(" {file}"));
-        print(&format!("{}={}  ({}{file})\n", row.name, row.value, row.source));
+        print(&format!("{}={}  ({}{file})\n", row.name, row.value, row.source))?;
     }
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"), false);
@@ -265,9 +278,15 @@ fn say(text: &str, detached: bool) {
     }
 }
 
-fn print(text: &str) {
+/// Writes to stdout; a reader that went away is no error.
+fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

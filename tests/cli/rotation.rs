@@ -47,7 +47,13 @@ async fn auto_checks_the_distribution() {
     for label in ["a", "b", "c"] {
         assert!(ran.out.contains(label), "{}", ran.out);
     }
+    // A choice is taken, and said to be none that requests follow now.
+    let chosen = async || daemon.kmi(&["rotate", "--to", "b"]).await;
+    let ran = chosen().await;
+    assert!(ran.code == 0 && ran.out.contains("`kmi rotate off`"), "{ran:?}");
     assert_eq!(daemon.kmi(&["rotate", "off"]).await.code, 0);
+    let ran = chosen().await;
+    assert!(ran.code == 0 && !ran.out.contains("`kmi rotate off`"), "{ran:?}");
     // All to one key: the confidence is nothing, and the exit says so.
     let ran = daemon.kmi(&["e2e", "-n", "10", "--pause", "0"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kmi_tests::harness::binaries::binaries;
 use kmi_tests::harness::daemon::key_of;
 use kmi_tests::harness::files::tree;
+use kmi_tests::harness::home::Home;
 use kmi_tests::harness::require::or_skip;
 use kmi_tests::harness::wait::eventually;
 use kmi_tests::harness::{Daemon, Request, Setup, cli};
@@ -26,6 +28,24 @@ async fn a_socket_path_that_is_too_long_is_said_before_anything_is_served() {
     // kmi says it in the same words, and does not wait for a socket that cannot be.
     let ran = cli::kmi(&home, &["status"]).await;
     assert!(ran.code != 0 && ran.err.contains("KMI_SOCKET"), "{ran:?}");
+}
+
+/// A list of settings or a manual page that is cut short must not pass for a whole one.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_without_room_is_an_error() {
+    let home = Home::new();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for args in
+        [&["--check-config"][..], &["--help"], &["--version"], &["man", "man"], &["demo", "--requests", "1"]]
+    {
+        let ran = home.command(&binaries().kmid).args(args).stdout(full()).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(
+            ran.status.code() == Some(1) && said.to_lowercase().contains("standard output: no "),
+            "{args:?}: {said}"
+        );
+    }
 }
 
 /// Root may write anywhere, unless it gives that power away.

@@ -118,7 +118,7 @@ async fn a_start_that_fails_leaves_the_service_as_it_was() {
     programs::write(&kmid, b"#!/bin/sh\nexit 3\n");
     let failed = manager.run(&kmi, &["service", "restart"]).await;
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.err.contains("exit status: 3") && failed.err.contains("serves as before"), "{failed:?}");
+    assert!(failed.err.contains("exit status: 3") && failed.err.contains("goes on serving"), "{failed:?}");
     assert_eq!((manager.pid().await, said(&manager).await), (pid, GOOD.map(str::to_owned)));
     is_alone(&manager, pid).await;
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);

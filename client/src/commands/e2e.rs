@@ -244,6 +244,9 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
         };
         text.push_str(&flow::spans(view.look, "", 2, &[Span::new(Paint::Warn, line)]));
     }
+    if let Some(next) = next(view, report) {
+        text.push_str(&flow::spans(view.look, "", 2, &[Span::plain(next)]));
+    }
     let is_even = report.confidence >= report.min_confidence;
     if report.answered > 0 && !is_even && report.rotation != "auto" {
         let hint = tr!(messages, "e2e-not-auto", mode = view.word("rotation", &report.rotation));
@@ -263,6 +266,15 @@ pub(crate) fn render(view: &View<'_>, report: &Report) -> String {
     };
     text.push_str(&flow::spans(view.look, "", 2, &[verdict]));
     text
+}
+
+/// What to do about requests that failed; a wrong token says it by itself.
+fn next(view: &View<'_>, report: &Report) -> Option<String> {
+    if report.answered == 0 && report.failed.contains_key("http_404") {
+        return Some(tr!(view.messages, "e2e-failed-endpoint"));
+    }
+    let is_traced = report.failed.keys().any(|why| why != BAD_TOKEN);
+    is_traced.then(|| tr!(view.messages, "e2e-failed-next"))
 }
 
 /// A line on stderr that is drawn over and taken away at the end; only where a person sees it.

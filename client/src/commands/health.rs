@@ -15,7 +15,7 @@ use crate::output::View;
 use crate::output::flow;
 use crate::output::style::{Paint, Span, clean, width};
 use crate::output::time::parse;
-use crate::tr;
+use crate::{settings, tr};
 
 /// A key with what only this side knows.
 #[derive(Debug, Serialize)]
@@ -34,11 +34,11 @@ pub(crate) fn run(app: &App, args: &HealthArgs) -> Outcome {
     let list = daemon
         .ask::<typed::KeysList>(&ListParams { refresh: args.refresh })
         .map_err(|error| connect::failure(app, error))?;
-    if args.current {
-        return current(app, &list);
-    }
     let status =
         daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    if args.current {
+        return current(app, &list, settings::rotation_writes(&status));
+    }
     let keys = mark(&list);
     let view = app.view();
     let pool = PoolSummary::new(&view, &list, status.rotation.estimated_empty_at);
@@ -140,7 +140,7 @@ pub(crate) fn mark(list: &KeyList) -> Vec<Shown<'_>> {
 
 /// The account in the Kimi client's config: the key written there, or the active one when the client goes through
 /// the proxy, and the other keys of the same account.
-fn current(app: &App, list: &KeyList) -> Outcome {
+fn current(app: &App, list: &KeyList, rotation_writes: bool) -> Outcome {
     let messages = &app.messages;
     if list.clients.is_empty() {
         return Err(Failure::new(Exit::Failed, tr!(messages, "current-no-config"))
@@ -164,8 +164,12 @@ fn current(app: &App, list: &KeyList) -> Outcome {
     if chosen.is_empty() {
         let paths: Vec<&str> = list.clients.iter().map(|client| client.path.as_str()).collect();
         let paths = clean(&paths.join(", ")).into_owned();
+        let next = match rotation_writes {
+            true => tr!(messages, "current-unknown-next"),
+            false => tr!(messages, "current-unknown-kept-next"),
+        };
         return Err(Failure::new(Exit::Failed, tr!(messages, "current-unknown", path = paths))
-            .next(tr!(messages, "current-unknown-next"))
+            .next(next)
             .into());
     }
     if app.json {

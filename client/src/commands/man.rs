@@ -116,7 +116,7 @@ mod tests {
         let page = fs::read_to_string(dir.path().join("kmi-e2e.1")).unwrap();
         let synopsis = page.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
         let place = |option: &str| synopsis.find(option).unwrap_or_else(|| panic!("{option}: {synopsis}"));
-        for own in ["requests", "batch", "window", "endpoint", "timeout", "pause", "scheme"] {
+        for own in ["requests", "batch", "window", "endpoint", "timeout", "pause"] {
             assert!(place(own) < place("json"), "{own}: {synopsis}");
         }
     }

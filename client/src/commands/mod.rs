@@ -24,7 +24,8 @@ pub(crate) mod trace;
 mod usage;
 pub(crate) mod why;
 
-use kmid_core::said::Said;
+use kmid_config::env;
+use kmid_core::said::{Arg, Said};
 
 use crate::app::App;
 use crate::args::Command;
@@ -80,5 +81,15 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
 pub(crate) fn bad_settings(app: &App, errors: &[Said]) -> Failure {
     let list: String = errors.iter().map(|error| format!("\n  - {}", app.messages.said(error))).collect();
     let what = tr!(app.messages, "error-settings", list = list);
-    Failure::new(Exit::Usage, what).next(tr!(app.messages, "next-settings"))
+    Failure::new(Exit::Usage, what).next(settings_next(app, errors))
+}
+
+/// What to do about settings that are wrong; a path that was given as an option stands in no file.
+pub(crate) fn settings_next(app: &App, errors: &[Said]) -> String {
+    let is_of_socket = |error: &Said| matches!(error.args.get("subject"), Some(Arg::Text(subject)) if subject == env::SOCKET.name);
+    if app.socket_flag.is_some() && !errors.is_empty() && errors.iter().all(is_of_socket) {
+        tr!(app.messages, "next-other-socket")
+    } else {
+        tr!(app.messages, "next-settings")
+    }
 }

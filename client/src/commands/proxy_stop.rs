@@ -33,7 +33,10 @@ pub(crate) fn run(app: &App, args: &ProxyStopArgs) -> Outcome {
                 stop_by(app, &manager, false)?;
                 said_asleep(app)
             }
-            _ => Err(connect::not_running(app).into()),
+            _ => {
+                let socket = app.settings.socket.display().to_string();
+                Err(Failure::new(Exit::NotRunning, tr!(app.messages, "stop-nothing", socket = socket)).into())
+            }
         };
     };
     let status =

@@ -30,14 +30,16 @@ fn rotate(app: &App, daemon: &mut Daemon, to: Option<String>) -> Outcome {
         .map_err(|error| connect::failure(app, error))?;
     if app.json {
         app.print_json(&rotated)?;
-    } else {
-        app.print(&render(&app.view(), &rotated))?;
+        return Ok(Exit::Ok);
     }
+    let status =
+        daemon.ask::<typed::DaemonStatus>(&Empty {}).map_err(|error| connect::failure(app, error))?;
+    app.print(&render(&app.view(), &rotated, status.rotation.mode == "auto"))?;
     Ok(Exit::Ok)
 }
 
-/// From, to, why, and what was written.
-pub(crate) fn render(view: &View<'_>, rotated: &Rotated) -> String {
+/// From, to, why, and what was written; with automatic rotation also that the policy goes on choosing.
+pub(crate) fn render(view: &View<'_>, rotated: &Rotated, is_auto: bool) -> String {
     let messages = view.messages;
     let active = rotated.active.as_str();
     let headline = match (&rotated.previous, rotated.rotated) {
@@ -53,6 +55,10 @@ pub(crate) fn render(view: &View<'_>, rotated: &Rotated) -> String {
     for path in &rotated.config_written {
         let line = tr!(messages, "rotate-written", path = path.as_str());
         text.push_str(&flow::spans(view.look, "  ", 4, &[Span::plain(line)]));
+    }
+    if is_auto {
+        let line = tr!(messages, "warning-line", what = tr!(messages, "rotate-auto-goes-on"));
+        text.push_str(&flow::spans(view.look, "  ", 4, &[Span::new(Paint::Warn, line)]));
     }
     for warning in view.messages.all_said(&rotated.warnings_said, &rotated.warnings) {
         let line = tr!(messages, "warning-line", what = warning);

@@ -25,7 +25,16 @@ fn from_to_and_why() {
         rotated(Some("beta"), false, "already_best"),
         rotated(Some("alpha"), true, "reason_of_tomorrow"),
     ];
-    insta::assert_snapshot!(fixtures::looks(|view| cases.iter().map(|case| render(view, case)).collect()));
+    insta::assert_snapshot!(fixtures::looks(|view| cases
+        .iter()
+        .map(|case| render(view, case, false))
+        .collect()));
+}
+
+#[test]
+fn a_choice_that_automatic_rotation_does_not_follow() {
+    let chosen = rotated(Some("alpha"), true, "chosen");
+    insta::assert_snapshot!(fixtures::looks(|view| render(view, &chosen, true)));
 }
 
 #[test]

@@ -11,14 +11,17 @@ use crate::exit::{Exit, Outcome};
 use crate::output::View;
 use crate::output::flow::{self, Fields};
 use crate::output::style::{Paint, Span};
-use crate::service::State;
-use crate::{service, tr};
+use crate::{service, settings, tr};
 
 pub(crate) fn run(app: &App) -> Outcome {
     let Some(mut daemon) = connect::find(app, Start::No)? else {
         if app.json {
             let service = service::state_of(&app.settings.socket);
-            let unusable = service.as_ref().is_some_and(State::settings_unusable);
+            // A service has settings of its own, and its manager has tried them.
+            let unusable = match &service {
+                Some(state) => state.settings_unusable(),
+                None => !settings::obstacles(app.socket_flag.as_deref(), false).is_empty(),
+            };
             app.print_json(&json!({
                 "proxy": {
                     "running": false,

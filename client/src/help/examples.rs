@@ -14,7 +14,7 @@ const OF_ALL: [Example; 5] = [
     ("kmi keys add", "help-example-add", "put a key into the pool"),
     ("kmi proxy", "help-example-proxy", "start kmid and say how to point a client at it"),
     ("kmi health --refresh", "help-example-health", "what every key has left, asked anew"),
-    ("kmi rotate --to alpha", "help-example-rotate", "use this key from now on"),
+    ("kmi rotate --to alpha", "help-example-rotate", "use this key, where rotation is not automatic"),
     ("kmi doctor", "help-example-doctor", "when something does not work"),
 ];
 
@@ -31,7 +31,7 @@ const OF_COMMANDS: [(&str, &[Example]); 12] = [
         "kmi rotate",
         &[
             ("kmi rotate", "help-example-rotate-best", "to the key that has the most left"),
-            ("kmi rotate --to alpha", "help-example-rotate", "use this key from now on"),
+            ("kmi rotate --to alpha", "help-example-rotate", "use this key, where rotation is not automatic"),
             (
                 "kmi rotate auto",
                 "help-example-rotate-auto",

@@ -70,7 +70,8 @@ fn argument(mut arg: Arg, command: &str, tall: bool, say: Say<'_>) -> Arg {
         let short = if list.is_empty() { notes.join("\n") } else { default };
         let parts = [text.clone(), list, short];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        arg = arg.long_help(parts.join("\n\n"));
+        // Without an empty line between them: clap would fill it with blanks.
+        arg = arg.long_help(parts.join("\n"));
     }
     let all: Vec<String> = [text].into_iter().chain(notes).collect();
     arg.help(all.join(" "))

@@ -9,6 +9,7 @@ warning-line = warning: { $what }
 
 error-settings = the settings cannot be used:{ $list }
 next-settings = correct them in the environment or the settings file; `kmid --check-config` shows where each comes from
+next-other-socket = give --socket another, shorter path
 error-not-running = kmid is not running (nobody listens at { $socket })
 next-start = start it with `kmi proxy`
 error-started-elsewhere = kmid was started, but does not listen at { $socket }: it uses another socket than kmi
@@ -20,11 +21,13 @@ error-connection = the connection to kmid broke: { $why }
 error-protocol = kmid and kmi do not understand each other: { $why }
 next-restart = upgrade the older of the two, then `kmi proxy-restart`
 error-socket = the control socket { $socket } cannot be used: { $why }
+next-socket = look at the rights of it and of the folders above it; it has to be yours, or name another place with KMI_SOCKET or --socket
 error-other-user = the control socket { $socket } is served by another user (uid { $uid }), so nothing was said to it
 next-other-user = name your own kmid's socket with KMI_SOCKET or --socket, or have that one removed and start yours with `kmi proxy`
 starting = kmid is not running: starting { $program }
 error-start = kmid did not start ({ $status })
-next-start-log = what it says above, or at the end of { $path }, tells why
+next-start-said = correct what kmid names above, then try again
+next-start-log = kmid did not say why; the end of { $path } may tell
 ended-code = exit code { $code }
 error-run = { $program } cannot be run: { $why }
 error-no-kmid = kmid was found neither beside kmi nor on PATH
@@ -52,7 +55,7 @@ refused-because = { $what } ({ $said })
 refused-other = kmid refused: { $said }
 refused-retry = It may work { $moment }.
 refused-policy = the settings do not allow it
-refused-policy-next = set KMI_AUTO_ROTATE_ALLOWED=1 if you want kmid to switch keys by itself, then `kmi proxy-restart`
+refused-policy-next = put KMI_AUTO_ROTATE_ALLOWED=1 into kmid's settings file if you want kmid to switch keys by itself; it counts within seconds
 refused-unknown-label = no key has this label
 refused-unknown-label-next = `kmi health` lists the labels
 refused-unknown-request = there is no trace of this request
@@ -109,7 +112,7 @@ rotation-failover = failover
 rotation-auto = auto
 rotation-note-manual = only `kmi rotate` switches keys
 rotation-note-failover = the active key serves until it cannot, then the next one
-rotation-note-auto = round robin over the ready keys
+rotation-note-auto = round robin over the ready keys of the highest priority
 rotation-note-auto-most-left = the ready key with the most left
 rotation-note-auto-drain = first what would expire unused
 state-ready = ready
@@ -304,6 +307,7 @@ current-no-config = no Kimi client's config with a provider was found
 current-no-config-next = `kmi kimi` runs the client through the proxy without one; `kmi health` shows all keys
 current-unknown = the key in { $path } is none of kmid's
 current-unknown-next = `kmi rotate` writes the active key there; `kmi health` shows all keys
+current-unknown-kept-next = `kmi kimi` runs the client through the proxy; `kmi health` shows all keys
 current-through-proxy = The Kimi client goes through kmid; the active key is:
 
 ## kmi rotate
@@ -312,6 +316,7 @@ rotate-switched = switched from { $from } to { $to }
 rotate-first = switched to { $to }
 rotate-stays = { $key } stays active
 rotate-written = written: { $path }
+rotate-auto-goes-on = automatic rotation is on, and requests go on by its policy: `kmi rotate off` makes them keep to the active key
 auto-on = automatic rotation is on
 auto-unchecked-tls = How requests spread over the keys was not checked: the proxy speaks TLS, and kmi speaks plain HTTP only.
 auto-unchecked-token = How requests spread over the keys was not checked: kmid asks for a token that only its own environment has. With it in KMI_PROXY_TOKEN `kmi e2e` checks it.
@@ -331,6 +336,7 @@ stop-ask-in-flight = { $count ->
 }
 stop-yes = y yes
 stop-kept = kmid keeps running
+stop-nothing = kmid is not running (nobody listens at { $socket }), so there is nothing to stop
 stop-draining = { $count ->
     [one] waiting for { $count } request in flight; `kmi proxy-stop -f` ends it at once
    *[other] waiting for { $count } requests in flight; `kmi proxy-stop -f` ends them at once
@@ -462,6 +468,8 @@ e2e-token = kmid asks for a token that kmi does not see: it stands in { $setting
 e2e-token-next = put the token into KMI_PROXY_TOKEN of this shell's environment, then run it again
 e2e-no-answer = FAIL  no request was answered well by a key
 e2e-some-failed = FAIL  { $failed } of { $sent } requests failed
+e2e-failed-endpoint = Nothing is at that path: --endpoint is one of the API below the proxy's base path, such as /models.
+e2e-failed-next = `kmi trace --no-follow` shows what each request met.
 e2e-not-auto = Requests spread over the keys only with automatic rotation; it is { $mode } now: `kmi rotate auto`.
 e2e-plain = the proxy speaks plain HTTP, not HTTPS
 e2e-plain-next = leave out --scheme
@@ -501,7 +509,7 @@ connect-left-alone = { $client } was left alone: { $path }
 connect-line = line { $line }:
 connect-original = original: { $path }
 connect-forbidden = KMI_WRITE_CONFIG=0 keeps the clients' config files as they are
-connect-forbidden-next = set KMI_WRITE_CONFIG=1, then `kmi proxy-restart`; `--dry-run` shows what would change
+connect-forbidden-next = put KMI_WRITE_CONFIG=1 into kmid's settings file, which counts within seconds; `--dry-run` shows what would change
 connect-token = the token stays out of sight: it is the value of { $setting } ({ $place }); the environment of these programs has to hold it as KMI_PROXY_TOKEN
 connect-token-named = the token stays out of sight: it stands in { $setting } ({ $place }), behind its name; give it to these programs as KMI_PROXY_TOKEN in their environment
 connect-no-token = any key will do: kmid puts the real one into each request
@@ -556,12 +564,14 @@ doctor-settings-file = from { $path } and the environment
 doctor-settings-environment = from the environment
 doctor-sources = settings file { $env }, keys { $auths }, state { $state }
 doctor-settings-fix = correct the setting, then `kmi proxy-restart`
+doctor-settings-stopped-fix = correct the value; `kmid --check-config` shows where it comes from
 doctor-logs-fix = make room on the disk, or make the log writable
 doctor-certificate-fix = put a good certificate and its key into the files of KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY; kmid reads them anew by itself
 doctor-state-fix = `kmi proxy-logs --app --no-follow` shows more
 doctor-key-files-fix = correct the file; it is read again by itself
 doctor-key-directory-fix = `kmi keys add` makes it and puts a key there; if your keys are elsewhere, set KMI_AUTHS_DIR to that directory
 doctor-not-running = not running
+doctor-not-startable-fix = correct the settings first, then start it with `kmi proxy`
 doctor-cannot-act = only a running kmid can recheck keys or clear blocks
 doctor-running = kmid { $version }, pid { $pid }, up { $span }
 doctor-same-version = kmi and kmid are both { $version }
@@ -571,6 +581,11 @@ doctor-dry-run-fix = set KMI_DRY_RUN=0, then `kmi proxy-restart`, when you want 
 doctor-no-state-dir = { $path } does not exist yet; kmid makes it
 doctor-unreadable = { $path } cannot be read: { $why }
 doctor-unreadable-fix = make the folder yours, or set KMI_STATE_DIR to another one
+doctor-unwritable-fix = let your user write there, or set KMI_STATE_DIR to another folder
+doctor-unwritable = nothing can be written to { $path }: { $why }
+doctor-unmakeable = { $path } does not exist, and kmid could not make it: nothing can be written to { $above } ({ $why })
+doctor-state-newer = { $path } was written by a newer kmid (version { $found } of the file; { $known } is known here), and this one does not start on it
+doctor-state-newer-fix = install the newer kmid and kmi again, or set KMI_STATE_DIR to another folder
 doctor-no-folder = { $path } is no folder
 doctor-no-folder-fix = move the file away, or set KMI_STATE_DIR to another place
 doctor-state-dir = { $path }, closed to others
@@ -611,16 +626,19 @@ doctor-client-problem = { $path } tells nothing: { $why }
 doctor-client-problem-fix = `kmi kimi` runs the client through the proxy whatever its config says
 doctor-client-other = { $path } holds none of kmid's keys
 doctor-client-other-fix = `kmi rotate` writes the active key there; `kmi kimi` runs the client through the proxy
+doctor-client-other-kept-fix = `kmi kimi` runs the client through the proxy whatever its config says
 doctor-no-clients = no config of a Kimi client found
 doctor-settings-set = set: { $list }
 doctor-not-in-force = this shell sets { $list }, and the running kmid does not have that
 doctor-file-either = { $beside } if kmid was started in that folder, else { $usual }
 doctor-not-in-force-fix = put it into { $file }, then `kmi proxy-restart`: kmid sees the environment that it was started in
 doctor-dry-run-skipped = skipped: in dry-run nothing leaves this machine
+doctor-no-key-files = { $path }: no key files
 doctor-key-folder = { $path }: { $count ->
-    [one] { $count } key file
-   *[other] { $count } key files
+    [one] { $count } key file; kmid reads it when it runs
+   *[other] { $count } key files; kmid reads them when it runs
 }
+doctor-key-file-fix = make it readable for you, or remove it
 doctor-socket-ok = kmid answers at { $path }
 doctor-socket-held = the service manager listens at { $path } and starts kmid at the first request
 doctor-socket-left = nobody listens at { $path }: a kmid that was killed left it behind, and the next one replaces it

@@ -236,7 +236,7 @@ said-fault-truncated = поток кончился без завершающег
 said-unknown-label = ключа { $label } нет; есть: { $known }
 said-no-keys = ключей нет; положите хотя бы один в папку ключей
 said-key-disabled = ключ { $label } выключен в своём файле
-said-rotation-not-allowed = автоматическая смена не разрешена; задайте KMI_AUTO_ROTATE_ALLOWED=1, затем `kmi proxy-restart`
+said-rotation-not-allowed = автоматическая смена не разрешена; впишите KMI_AUTO_ROTATE_ALLOWED=1 в файл настроек, это подействует за секунды
 said-none-serves = ни один ключ не может работать: { $states }
 said-key-is = { $key } { $state }
 said-key-is-until = { $key } { $state } до { $until }
@@ -252,8 +252,8 @@ said-restart-too-many-behind = { $count ->
    *[other] { $count } процессов ещё заканчивают запросы прежних перезапусков; подождите или, чтобы их оборвать, остановите kmid и запустите снова
 }
 said-restart-elsewhere = { $what } теперь другой, а на другое место ничего передать нельзя; остановите kmid и запустите снова
-said-restart-held = { $what } теперь другой, но сокет на прежнем месте держит менеджер службы; `kmi service install` напишет службу заново
-said-restart-managed = тот, кто запустил этот kmid, ждёт его конца и примет передачу дел за конец; перезапустите его там: контейнер или службу через её менеджер
+said-restart-held = { $what } теперь другой, но сокет на прежнем месте держит диспетчер служб; `kmi service install` напишет службу заново
+said-restart-managed = тот, кто запустил этот kmid, ждёт его конца и примет передачу дел за конец; перезапустите его там: контейнер или службу через диспетчер служб
 said-restart-bad-settings = с такими настройками работать нельзя, новый kmid не запущен: { $list }
 said-restart-failed = новый kmid не запустился ({ $why }); этот работает дальше
 said-restart-program = { $program }: { $why }

@@ -10,9 +10,11 @@ use crate::tr;
 
 /// How it was chosen, in one line: mode, policy, session.
 pub(crate) fn headline(view: &View<'_>, decision: &Decision) -> String {
+    // The policy decides nothing elsewhere.
+    let policy = if decision.mode == "auto" { decision.policy.as_str() } else { "" };
     let words = [
         view.word("rotation", &decision.mode),
-        view.word("policy", &decision.policy),
+        view.word("policy", policy),
         view.word("placement", &decision.placement),
     ];
     // An old daemon leaves words out.

@@ -74,6 +74,22 @@ fn said_by_clap(id: &str) -> bool {
     id.starts_with("help-") || id.starts_with("wrong-")
 }
 
+/// What a question offers is in its own language, and is taken for an answer.
+#[test]
+fn questions_offer_answers_of_their_language() {
+    let asks =
+        |text: &str, marks: &[&str]| marks.iter().map(|mark| text.matches(mark).count()).sum::<usize>();
+    let (english, russian) = (asks(EN, &["[y/N]", "[Y/n]"]), asks(RU, &["[д/Н]", "[Д/н]"]));
+    // One of them has a form more in Russian.
+    assert_eq!((english, russian, asks(RU, &["[y/N]", "[Y/n]"])), (8, 9, 0));
+    for locale in [Locale::En, Locale::Ru] {
+        let taken = Messages::new(locale).find("stop-yes").unwrap();
+        let taken: Vec<&str> = taken.split(' ').collect();
+        assert!(taken.contains(&"y"), "{taken:?}");
+        assert_eq!(taken.contains(&"д"), locale == Locale::Ru, "{taken:?}");
+    }
+}
+
 #[test]
 fn both_languages_say_the_same_things() {
     let (en, mut ru) = (messages(EN), messages(RU));

@@ -18,8 +18,7 @@ use crate::tr;
 pub(crate) fn draw(frame: &mut Frame<'_>, model: &Model, view: &View<'_>) -> u16 {
     let area = frame.area();
     let rows = model.key_rows(view.now);
-    // The requests keep at least half of the screen.
-    let room_for_keys = keys::height(&rows).min(area.height / 2);
+    let room_for_keys = room_for_keys(keys::height(&rows), area.height);
     let [head, for_keys, for_requests, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(if rows.is_empty() { 0 } else { room_for_keys }),
@@ -46,6 +45,19 @@ pub(crate) fn draw(frame: &mut Frame<'_>, model: &Model, view: &View<'_>) -> u16
             over(frame, between, view, tr!(view.messages, "trace-detail-title"), text, *scroll)
         }
     }
+}
+
+/// Rows of the keys' box. The requests keep at least half of the screen and room for a few of them; a box without a key
+/// in it is none.
+fn room_for_keys(wanted: u16, screen: u16) -> u16 {
+    /// The first line and the last one.
+    const EDGES: u16 = 2;
+    /// Borders, the heading, three requests.
+    const REQUESTS: u16 = 6;
+    /// Borders, the heading, a key and how many more there are.
+    const KEYS: u16 = 5;
+    let room = wanted.min(screen / 2).min(screen.saturating_sub(EDGES + REQUESTS));
+    if room < wanted.min(KEYS) { 0 } else { room }
 }
 
 /// The style that a paint stands for; without colours only weight is left.
@@ -104,7 +116,10 @@ fn header(model: &Model, view: &View<'_>) -> Vec<Span> {
         spans.push(Span::new(paint, tr!(messages, "requests-waiting", count = status.queue.length)));
         spans.push(Span::plain(view.word("mode", &status.mode)));
         spans.push(Span::plain(view.word("rotation", &status.rotation.mode)));
-        spans.push(Span::plain(view.word("policy", &status.rotation.policy)));
+        // The policy decides nothing elsewhere.
+        if status.rotation.mode == "auto" {
+            spans.push(Span::plain(view.word("policy", &status.rotation.policy)));
+        }
     }
     if model.missed > 0 {
         spans.push(Span::new(Paint::Warn, tr!(messages, "trace-missed", count = model.missed)));

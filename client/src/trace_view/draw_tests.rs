@@ -135,7 +135,7 @@ fn a_lost_daemon_is_said() {
 #[test]
 fn what_was_known_before_a_loss_is_not_shown_as_the_present() {
     let mut model = at_work();
-    let shown = |model: &Model| drawn(model, Locale::En, (100, 12), true);
+    let shown = |model: &Model| drawn(model, Locale::En, (100, 14), true);
     let is_coloured = |terminal: &Terminal<TestBackend>| {
         // The label, and the state.
         let cells = terminal.backend().buffer().content();
@@ -228,7 +228,7 @@ fn keys_without_room_are_counted_and_trouble_comes_first() {
     let (shown, more) = labels((80, 24));
     assert_eq!(shown, "key03 key17 key18 key15 key12 key01 key02 key04");
     assert!(more.starts_with("│ and 10 more  "), "{more}");
-    let (shown, more) = labels((80, 11));
+    let (shown, more) = labels((80, 13));
     assert_eq!(shown, "key03");
     assert!(more.starts_with("│ and 17 more (2 cannot serve)  "), "{more}");
     let (shown, more) = labels((80, 60));
@@ -337,4 +337,26 @@ fn labels_and_paths_cannot_steer_the_terminal() {
     let cells = terminal.backend().buffer().content();
     assert!(cells.iter().all(|cell| !cell.symbol().contains(char::is_control)));
     assert!(terminal.backend().to_string().contains("evil"));
+}
+
+/// On a few rows the requests come before the keys, which come back with the first row that they fit into.
+#[test]
+fn small_screens_show_requests_first() {
+    let model = at_work();
+    let rows_with = |size: (u16, u16), what: &str| {
+        let text = drawn(&model, Locale::En, size, false).backend().to_string();
+        text.lines().filter(|line| line.contains(what)).count()
+    };
+    for (size, keys, requests) in [((30, 10), 0, 5), ((40, 12), 0, 3), ((40, 13), 1, 3), ((40, 15), 1, 3)] {
+        assert_eq!(rows_with(size, "share"), keys, "{size:?}");
+        assert!(rows_with(size, "11:5") >= requests, "{size:?}: {}", rows_with(size, "11:5"));
+    }
+    for screen in 0..60 {
+        let room = room_for_keys(6, screen);
+        assert!(room == 0 || (5..=screen / 2).contains(&room), "{screen}: {room}");
+        assert!(
+            room == 0 || screen - room >= 8,
+            "{screen}: three requests in their box, the first line, the last"
+        );
+    }
 }

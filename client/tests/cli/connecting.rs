@@ -23,6 +23,28 @@ fn without_a_daemon_status_says_so_and_starts_none() {
 }
 
 #[test]
+fn without_a_daemon_status_says_whether_one_could_start() {
+    let home = Home::new();
+    for (dry_run, unusable) in [("1", false), ("xx", true)] {
+        let run = Run::of(output(home.command(["status", "--json"]).env("KMI_DRY_RUN", dry_run))).code(3);
+        assert_eq!(run.json()["proxy"]["settings_unusable"], unusable, "{}", run.out);
+    }
+}
+
+#[test]
+fn help_is_a_word_too() {
+    let home = Home::new();
+    for (words, option) in
+        [("help", "--help"), ("help status", "status --help"), ("help keys add", "keys add --help")]
+    {
+        let (by_word, by_option) = (home.kmi(words).code(0), home.kmi(option).code(0));
+        assert!(by_word.out.contains("Usage:"), "{}", by_word.out);
+        assert_eq!(by_word.out, by_option.out, "{words}");
+    }
+    home.kmi("help nonsense").code(2);
+}
+
+#[test]
 fn a_socket_that_a_killed_daemon_left_is_no_daemon() {
     let home = Home::new();
     drop(UnixListener::bind(home.socket()).unwrap());
@@ -75,7 +97,10 @@ fn errors_come_in_russian_too() {
 fn a_path_too_long_for_a_socket_is_a_usage_error() {
     let home = Home::new();
     let run = home.kmi(&format!("--socket /tmp/{} status", "x".repeat(200))).code(2);
-    assert!(run.err.contains("KMI_SOCKET"), "{}", run.err);
+    assert!(run.err.contains("KMI_SOCKET") && run.err.contains("give --socket another"), "{}", run.err);
+    let run =
+        Run::of(output(home.command(["status"]).env("KMI_SOCKET", format!("/tmp/{}", "x".repeat(200)))));
+    assert!(run.code == 2 && run.err.contains("in the environment or the settings file"), "{}", run.err);
 }
 
 /// `kmi` and a `kmid` side by side. That `kmid` is a script: it notes how it was called, and puts a socket that is
@@ -133,7 +158,11 @@ fn a_daemon_that_does_not_come_up_is_told() {
         home.script("kmid", &format!("#!/bin/sh\necho 'port taken' >&2\nexit {code}\n"));
         let run = Run::of(output(&mut home.command_of(&kmi, ["health"]))).code(expected);
         assert!(run.err.contains("port taken") && run.err.contains("kmid did not start"), "{}", run.err);
+        assert!(run.err.contains("what kmid names above") && !run.err.contains("proxy.out"), "{}", run.err);
     }
+    home.script("kmid", "#!/bin/sh\nexit 1\n");
+    let run = Run::of(output(&mut home.command_of(&kmi, ["health"]))).code(1);
+    assert!(run.err.contains("logs/proxy.out"), "only the file may say why: {}", run.err);
     std::fs::remove_file(kmi.with_file_name("kmid")).unwrap();
     let run = Run::of(output(&mut home.command_of(&kmi, ["health"]))).code(1);
     assert!(run.err.contains("neither beside kmi nor on PATH"), "{}", run.err);

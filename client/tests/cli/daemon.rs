@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     InTurn(Vec<Value>),
     /// An error of this code and kind.
     Refusal(i64, &'static str),
+    /// One with a sentence.
+    Said(i64, &'static str, Value),
     /// A stream of these notifications after its subscription.
     Stream(Vec<Value>),
     /// An empty result, and then the connection closes.
@@ -104,6 +106,11 @@ impl Daemon {
                 (vec![result(values[heard.min(values.len()) - 1].clone())], true)
             }
             Some(Answer::Refusal(code, kind)) => (vec![refusal(*code, kind)], true),
+            Some(Answer::Said(code, kind, said)) => {
+                let data = json!({"kind": kind, "said": said});
+                let error = json!({"code": code, "message": said["message"], "data": data});
+                (vec![json!({"jsonrpc": "2.0", "id": id, "error": error})], true)
+            }
             Some(Answer::Goodbye) => (vec![result(json!({}))], false),
             Some(Answer::Stream(events)) => {
                 let mut lines = vec![result(json!({"subscription": 1}))];

@@ -67,7 +67,13 @@ fn rotate_says_what_happened() {
     );
     daemon.listen(&home.socket());
     let run = home.kmi("rotate --to beta").code(0);
-    assert_eq!(run.out, "switched from alpha to beta  it has the most left\n  written: /c\n");
+    assert!(
+        run.out.starts_with("switched from alpha to beta  it has the most left\n  written: /c\n"),
+        "{}",
+        run.out
+    );
+    // That daemon rotates by itself, and does not keep to the choice.
+    assert!(run.out.contains("`kmi rotate off`"), "{}", run.out);
     assert_eq!(home.kmi("--rotate --json").code(0).json()["active"], "beta");
     assert_eq!(daemon.heard("rotation.rotate"), [json!({"to": "beta"}), json!({})]);
 }
@@ -184,6 +190,57 @@ fn doctor_names_a_port_that_another_program_holds() {
     assert!(run.out.contains("1 failed, "), "{}", run.out);
     drop(other);
     home.kmi("doctor").code(0);
+}
+
+/// The checks of a name, as `(level, detail, fix)`.
+fn checks(run: &Run, name: &str) -> Vec<(String, String, String)> {
+    let document = run.json();
+    let checks = document["checks"].as_array().unwrap().iter().filter(|check| check["name"] == name);
+    let text = |check: &serde_json::Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    checks.map(|check| (text(check, "level"), text(check, "detail"), text(check, "fix"))).collect()
+}
+
+#[test]
+fn doctor_sees_what_keeps_the_next_daemon_from_starting() {
+    let home = Home::new();
+    home.write(".kmi/.env", "KMI_PROXY_LISTEN=127.0.0.1:1\n");
+    home.write(".kmi/state.json", r#"{"schema_version":3,"keys":"a shape of its own"}"#);
+    let run = home.kmi("doctor --json").code(1);
+    let found = checks(&run, "state");
+    assert!(found.len() == 1 && found[0].0 == "fail" && found[0].1.contains("version 3"), "{found:?}");
+
+    home.write(".kmi/state.json", r#"{"schema_version":2}"#);
+    home.write(".kmi/.env", "KMI_PROXY_LISTEN=127.0.0.1:1\nKMI_DRY_RUN=xx\n");
+    let run = home.kmi("doctor --json").code(1);
+    assert!(checks(&run, "state").is_empty(), "{}", run.out);
+    let settings = checks(&run, "settings");
+    let [(level, detail, fix)] = &settings[..] else { panic!("{settings:?}") };
+    assert!(
+        level == "fail" && detail.contains("KMI_DRY_RUN") && fix.contains("--check-config"),
+        "{settings:?}"
+    );
+    let daemon = checks(&run, "daemon");
+    assert!(daemon[0].2.contains("correct the settings first"), "{daemon:?}");
+
+    // Nobody can make a folder there, not even root.
+    if cfg!(target_os = "linux") {
+        let mut command = home.command(["doctor", "--json"]);
+        let run =
+            Run::of(output(command.env("KMI_STATE_DIR", "/proc/kmi").env("KMI_PROXY_LISTEN", "127.0.0.1:1")));
+        let found = checks(&run.code(1), "state_dir");
+        assert!(found.len() == 1 && found[0].0 == "fail" && found[0].1.contains("/proc "), "{found:?}");
+    }
+}
+
+#[test]
+fn doctor_says_what_to_do_about_a_socket_that_cannot_be_used() {
+    let home = Home::new();
+    let socket = home.socket();
+    std::os::unix::fs::symlink(&socket, &socket).unwrap();
+    let run = home.kmi("doctor --json").code(1);
+    let found = checks(&run, "daemon");
+    assert!(found[0].0 == "fail" && found[0].1.contains("cannot be used"), "{found:?}");
+    assert!(found[0].2.contains("the rights of it") && !found[0].2.contains("kmi doctor"), "{found:?}");
 }
 
 #[test]

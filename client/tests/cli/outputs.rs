@@ -333,6 +333,17 @@ fn whatever_goes_wrong() {
 
 /// What goes wrong is told where a person looks, and so it fits there.
 #[test]
+fn a_dumb_terminal_gets_no_escapes() {
+    for line in ["status", "health", "keys", "trace --no-follow", "doctor", "--help"] {
+        let (_home, mut command) = prepared(line, fixed::running, ("colour", Some(100), &[], "en"));
+        assert!(pty::run(&mut command, 100).out.contains('\x1b'), "{line}: it is not coloured anywhere");
+        let (_home, mut command) = prepared(line, fixed::running, ("colour", Some(100), &[], "en"));
+        let run = pty::run(command.env("TERM", "dumb"), 100);
+        assert!(!run.out.is_empty() && !run.out.contains('\x1b'), "{line}: {}", run.out);
+    }
+}
+
+#[test]
 fn errors_fit_their_terminal() {
     for (line, world) in ERRORS {
         for locale in ["en", "ru"] {

@@ -67,6 +67,23 @@ fn proxy_restart_keeps_the_paths() {
 }
 
 #[test]
+fn settings_that_no_new_kmid_can_use_are_a_matter_of_usage() {
+    let home = Home::new();
+    let wrong = "KMI_QUEUE_MAX: many is not allowed (from /home/you/.kmi/.env)";
+    let message = format!("the settings cannot be used, so no new kmid was started: {wrong}");
+    let said = json!({"code": "restart_bad_settings", "message": message, "args": {"list": wrong}});
+    Daemon::new().on("daemon.restart", Answer::Said(-32031, "restart_failed", said)).listen(&home.socket());
+    let run = home.kmi("proxy-restart").code(2);
+    assert!(run.err.starts_with(&format!("error: {message}\n")), "{}", run.err);
+    let said = json!({"code": "restart_failed", "args": {"why": "no room"},
+        "message": "the new kmid did not start (no room); this one goes on serving"});
+    let home = Home::new();
+    Daemon::new().on("daemon.restart", Answer::Said(-32031, "restart_failed", said)).listen(&home.socket());
+    let run = home.kmi("proxy-restart").code(1);
+    assert_eq!(run.err.matches("serv").count(), 1, "{}", run.err);
+}
+
+#[test]
 fn proxy_in_the_foreground_becomes_the_daemon() {
     let home = Home::new();
     home.script("kmid", "#!/bin/sh\necho \"args: $*\"\nexit 65\n");

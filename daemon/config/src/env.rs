@@ -94,13 +94,13 @@ macro_rules! variables {
 
 variables! {
     "Where things are" {
-        /// Settings file to use instead of a .env found by default; it beats the process environment
+        /// Settings file to use instead of a .env found by default; it beats the process environment (environment or flag only)
         ENV_PATH = "" restart client, |s| optional_path(s.env_file.as_ref());
-        /// State, logs, traces and the control socket
+        /// State, logs, traces and the control socket (environment, flag or a file that KMI_ENV_PATH names only)
         STATE_DIR = "~/.kmi" restart client, |s| path(&s.state_dir);
-        /// Control socket; empty = kmid.sock in the state directory, on Windows a pipe named for the user
+        /// Control socket; empty = kmid.sock in the state directory, on Windows a pipe named for the user (as KMI_STATE_DIR)
         SOCKET = "" restart client, |s| path(&s.socket);
-        /// Key files; empty = the first that exists of ./_auths, _auths in the state directory, ~/.kimi/_auths
+        /// Key files; empty = the first that exists of ./_auths, _auths in the state directory, ~/.kimi/_auths (here only a folder below this one)
         AUTHS_DIR = "" now, |s| optional_path(s.auths_dir.as_ref());
     }
     "What may happen" {
@@ -243,11 +243,11 @@ variables! {
     "What people see" {
         /// local, UTC, an offset such as +03:00 or an IANA name, for times shown and written
         TIMEZONE = "local" now client, |s| zone(&s.timezone);
-        /// system, en or ru: everything a person reads; system is what LC_ALL, LC_MESSAGES or LANG names, or else en
+        /// system, en or ru: what kmi says (not kmid); system is what LC_ALL, LC_MESSAGES or LANG names, or else en
         LOCALE = "system" kmi client, |s| s.locale.to_string();
         /// 1 = no boxes and no colours
         PLAIN = "0" kmi client, |s| flag(s.plain);
-        /// 1 = no colours; NO_COLOR and a non-terminal count too
+        /// 1 = no colours; NO_COLOR, TERM=dumb and a non-terminal count too
         NO_COLOR = "0" kmi client, |s| flag(s.no_color);
     }
     "Files and audit" {

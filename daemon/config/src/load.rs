@@ -211,7 +211,7 @@ fn collect(launch: &Launch, outside: &Outside, mut raw: RawValues) -> Found {
         user: outside.user.clone(),
         local_zone: outside.local_zone.clone(),
         system_locale: outside.locale(),
-        no_color: outside.var(&["NO_COLOR"]).is_some(),
+        no_color: outside.var(&["NO_COLOR"]).is_some() || outside.has_dumb_terminal(),
         https_proxy: text(outside.var(&["HTTPS_PROXY", "https_proxy"])).map(|proxy| Secret::new(&proxy)),
         no_proxy: text(outside.var(&["NO_PROXY", "no_proxy"])),
         env_file: None,

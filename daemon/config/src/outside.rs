@@ -66,6 +66,12 @@ impl Outside {
         names.iter().filter_map(|name| self.vars.get(*name)).map(OsString::as_os_str).find(|v| !v.is_empty())
     }
 
+    /// Whether the terminal says of itself that it takes plain lines only (`TERM=dumb`, as in Emacs' shell).
+    #[must_use]
+    pub fn has_dumb_terminal(&self) -> bool {
+        self.var(&["TERM"]).is_some_and(|term| term == "dumb")
+    }
+
     /// The language of messages, in the order in which POSIX asks for it (XBD 8.2).
     pub(crate) fn locale(&self) -> Locale {
         locale_named(self.var(&["LC_ALL", "LC_MESSAGES", "LANG"]))

@@ -34,7 +34,7 @@ pub struct Facts {
     pub local_zone: TimeZone,
     /// The language of the system, as far as kmi speaks it.
     pub system_locale: Locale,
-    /// `NO_COLOR` is set and not empty.
+    /// `NO_COLOR` is set and not empty, or the terminal is a dumb one.
     pub no_color: bool,
     /// `HTTPS_PROXY` or `https_proxy`
     pub https_proxy: Option<Secret>,

@@ -133,7 +133,7 @@ pub struct Settings {
     pub locale: Locale,
     /// KMI_PLAIN
     pub plain: bool,
-    /// KMI_NO_COLOR, NO_COLOR
+    /// KMI_NO_COLOR, NO_COLOR, TERM=dumb
     pub no_color: bool,
     /// KMI_ENFORCE_FILE_PERMS
     pub enforce_file_perms: bool,
@@ -184,7 +184,7 @@ pub struct ClientSettings {
     pub locale: Locale,
     /// KMI_PLAIN
     pub plain: bool,
-    /// KMI_NO_COLOR, NO_COLOR
+    /// KMI_NO_COLOR, NO_COLOR, TERM=dumb
     pub no_color: bool,
     /// KMI_AUDIT_ACTOR
     pub audit_actor: String,
@@ -274,7 +274,7 @@ pub struct FileLimit {
     pub backups: u32,
 }
 
-/// The language of everything a person reads.
+/// The language of what kmi says; kmid says English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Locale {
     /// English

@@ -345,6 +345,15 @@ fn proxies_come_from_the_environment_and_are_not_shown() {
     assert!(!format!("{settings:?}").contains("canary"));
 }
 
+#[test]
+fn a_dumb_terminal_gets_no_colours() {
+    for (term, no_color) in [("dumb", true), ("xterm-256color", false), ("", false)] {
+        let mut machine = Machine::new();
+        machine.var("TERM", term);
+        assert_eq!(machine.typed().unwrap().settings.no_color, no_color, "{term}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn values_that_are_not_text_are_refused() {

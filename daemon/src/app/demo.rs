@@ -9,7 +9,7 @@ use kmid_config::outside::Outside;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, Start};
-use crate::demo::{Options, keys, run};
+use crate::demo::{End, Options, keys, run};
 use crate::inherited::Inherited;
 use crate::instance::{self, Instance};
 use crate::{logging, private};
@@ -89,11 +89,13 @@ pub fn start(
 pub async fn show(start: Start, requests: Option<u64>) -> Result<(), AppError> {
     let no_color = start.loaded.settings.no_color;
     let timezone = start.loaded.settings.timezone.clone();
+    // What cannot be drawn over gets lines, as a file does.
+    let takes_drawing = !start.outside.has_dumb_terminal();
     let mut app = App::start(start).await?;
     let url = app.proxy_url().to_owned();
     let state = Arc::clone(app.state());
     let load = app.with_own_load();
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = std::io::stdout().is_terminal() && takes_drawing;
     let mut options = Options::new(tokio::io::stdout(), terminal, terminal && !no_color);
     options.requests = requests;
     options.timezone = timezone;
@@ -105,13 +107,17 @@ pub async fn show(start: Start, requests: Option<u64>) -> Result<(), AppError> {
         ended
     };
     let loading = async {
-        run(&url, || state.view(), options, load.stop.clone()).await;
+        let summary = run(&url, || state.view(), options, load.stop.clone()).await;
         load.ended.cancel();
         stop.cancel();
+        summary.end
     };
-    let ((closing, result), ()) = tokio::join!(serving, loading);
+    let ((closing, result), end) = tokio::join!(serving, loading);
     closing.close();
-    result
+    match end {
+        End::OutputFailed(kind) => result.and(Err(AppError::Output(kind))),
+        _ => result,
+    }
 }
 
 #[cfg(test)]

@@ -77,6 +77,9 @@ pub enum AppError {
     /// A thread, the key directory's watcher or the signals.
     #[error("a part of kmid could not start; are there too many processes or open files?")]
     Start(#[from] std::io::Error),
+    /// What the demo shows could not be written.
+    #[error("standard output: {0}")]
+    Output(std::io::ErrorKind),
     /// A task ended by itself.
     #[error(transparent)]
     Ended(#[from] Ended),

@@ -69,6 +69,8 @@ pub enum End {
     Cancelled,
     /// Nobody reads the output any more.
     OutputClosed,
+    /// The output takes nothing: a full disk.
+    OutputFailed(io::ErrorKind),
 }
 
 /// What came of it.
@@ -120,10 +122,13 @@ pub async fn run<W: AsyncWrite + Unpin>(
         sleep(LAST_REQUEST).await;
     };
     let end = tokio::select! {
-        end = work => end.unwrap_or(End::OutputClosed),
+        end = work => end.unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => End::OutputClosed,
+            kind => End::OutputFailed(kind),
+        }),
         () = out_of_time => End::Cancelled,
     };
-    if end != End::OutputClosed {
+    if !matches!(end, End::OutputClosed | End::OutputFailed(_)) {
         let text = table::summary(&story, &view(), &screen.look());
         // A reader that is gone by now loses only the summary, which the caller still gets.
         let _ = timeout(LONGEST_WRITE, screen.write(&text)).await;

@@ -1,5 +1,7 @@
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Response;
@@ -406,6 +408,31 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
     let (url, view) = (proxy.url(), proxy.view());
     let summary = run(&url, view, Options::new(near, false, false), CancellationToken::new()).await;
     assert_eq!((summary.end, summary.requests), (End::OutputClosed, 0));
+}
+
+/// A full disk.
+#[tokio::test]
+async fn an_output_that_takes_nothing_is_an_error() {
+    struct Stuck;
+
+    impl tokio::io::AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::StorageFull.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    let proxy = FakeProxy::bind().await;
+    let (url, view) = (proxy.url(), proxy.view());
+    let summary = run(&url, view, Options::new(Stuck, false, false), CancellationToken::new()).await;
+    assert_eq!((summary.end, summary.requests), (End::OutputFailed(io::ErrorKind::StorageFull), 0));
 }
 
 /// A pipe whose reader stops after a byte: cancelling still ends it.

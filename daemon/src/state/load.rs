@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use kmid_core::pool::snapshot::Snapshot;
+use kmid_core::pool::snapshot::{SCHEMA_VERSION, Snapshot};
 use kmid_core::say;
 use kmid_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,6 @@ use super::atomic_file;
 use super::migrations::v1;
 use crate::command::Issue;
 
-/// The version that this program writes.
-pub const SCHEMA_VERSION: u64 = 2;
 /// A state of a thousand keys is well under 2 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 /// How many files set aside in the same second get names of their own.

@@ -10,12 +10,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use kmid_core::pool::snapshot::SCHEMA_VERSION;
 use kmid_core::pool::snapshot::Snapshot;
 use kmid_core::said::Said;
 use kmid_core::{say, show_as_said};
 use tokio::sync::watch;
 
-pub use super::load::{LoadError, Loaded, SCHEMA_VERSION, load};
+pub use super::load::{LoadError, Loaded, load};
 use super::{atomic_file, load::encode};
 use crate::command::Issue;
 

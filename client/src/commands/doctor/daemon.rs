@@ -34,7 +34,7 @@ pub(super) fn check(app: &App, client: &mut Daemon) -> Vec<Check> {
     match client.ask::<typed::KeysList>(&ListParams::default()) {
         Ok(list) => {
             checks.extend(of_keys(&view, &list, &status));
-            checks.extend(of_clients(&view, &list));
+            checks.extend(of_clients(&view, &list, settings::rotation_writes(&status)));
         }
         Err(error) => checks.push(unanswered(app, error)),
     }
@@ -242,15 +242,15 @@ fn asks_for_token(answer: &Answer) -> bool {
     answer.is_refusal(401) || answer.is_refusal(429)
 }
 
-/// Where the Kimi clients on this machine point.
-pub(super) fn of_clients(view: &View<'_>, list: &KeyList) -> Vec<Check> {
+/// Where the Kimi clients on this machine point; `rotation_writes` is whether a rotation brings them a key.
+pub(super) fn of_clients(view: &View<'_>, list: &KeyList, rotation_writes: bool) -> Vec<Check> {
     if list.clients.is_empty() {
         return vec![Check::ok("clients", tr!(view.messages, "doctor-no-clients"))];
     }
-    list.clients.iter().map(|client| of_client(view, client, list)).collect()
+    list.clients.iter().map(|client| of_client(view, client, list, rotation_writes)).collect()
 }
 
-fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList) -> Check {
+fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList, rotation_writes: bool) -> Check {
     let messages = view.messages;
     let path = client.path.as_str();
     let own = list.keys.iter().find(|key| client.fingerprint.as_ref() == Some(&key.fingerprint));
@@ -274,6 +274,12 @@ fn of_client(view: &View<'_>, client: &ConfiguredClient, list: &KeyList) -> Chec
         Check::warn("clients", detail, tr!(messages, "doctor-client-problem-fix")).and_run("kmi kimi")
     } else {
         let detail = tr!(messages, "doctor-client-other", path = path);
-        Check::warn("clients", detail, tr!(messages, "doctor-client-other-fix")).and_run("kmi rotate")
+        match rotation_writes {
+            true => {
+                Check::warn("clients", detail, tr!(messages, "doctor-client-other-fix")).and_run("kmi rotate")
+            }
+            false => Check::warn("clients", detail, tr!(messages, "doctor-client-other-kept-fix"))
+                .and_run("kmi kimi"),
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! What can be seen of the state directory without the daemon.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use kmid_core::pool::snapshot::SCHEMA_VERSION;
 
 use super::{Check, quoted};
 use crate::app::App;
 use crate::tr;
 
+/// A state is never larger; kmid sets such a file aside.
+const MAX_BYTES: u64 = 16 << 20;
+
 pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
     let folder = &app.settings.state_dir;
     let path = folder.display().to_string();
     match std::fs::metadata(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            vec![Check::ok("state_dir", tr!(app.messages, "doctor-no-state-dir", path = path))]
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![missing(app, folder)],
         Err(error) => {
             let detail =
                 tr!(app.messages, "doctor-unreadable", path = path.as_str(), why = app.messages.io(&error));
@@ -23,6 +28,11 @@ pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
             vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-no-folder-fix"))]
         }
         Ok(_) => {
+            if let Some(error) = unwritable(folder) {
+                let why = app.messages.io(&error);
+                let detail = tr!(app.messages, "doctor-unwritable", path = path, why = why);
+                return vec![Check::fail("state_dir", detail, tr!(app.messages, "doctor-unwritable-fix"))];
+            }
             let open = open_to_others(folder, in_use(key_folders));
             if open.is_empty() {
                 return vec![Check::ok("state_dir", tr!(app.messages, "doctor-state-dir", path = path))];
@@ -44,23 +54,86 @@ pub(super) fn check(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
     }
 }
 
+/// A state directory that kmid has to make first.
+fn missing(app: &App, folder: &Path) -> Check {
+    let path = folder.display().to_string();
+    let above = folder.ancestors().find(|folder| folder.is_dir());
+    match above.and_then(|above| Some((above, unwritable(above)?))) {
+        None => Check::ok("state_dir", tr!(app.messages, "doctor-no-state-dir", path = path)),
+        Some((above, error)) => {
+            let detail = tr!(
+                app.messages,
+                "doctor-unmakeable",
+                path = path,
+                above = above.display().to_string(),
+                why = app.messages.io(&error)
+            );
+            Check::fail("state_dir", detail, tr!(app.messages, "doctor-unwritable-fix"))
+        }
+    }
+}
+
+/// Why a folder takes no files. Its rights alone do not tell: a file system may be mounted for reading only.
+fn unwritable(folder: &Path) -> Option<io::Error> {
+    tempfile::tempfile_in(folder).err()
+}
+
+/// A state that kmid would refuse, because a newer one wrote it.
+pub(super) fn newer_state(app: &App) -> Option<Check> {
+    let path = app.settings.state_dir.join("state.json");
+    let found = schema_version(&path).filter(|found| *found > SCHEMA_VERSION)?;
+    let detail = tr!(
+        app.messages,
+        "doctor-state-newer",
+        path = path.display().to_string(),
+        found = found.to_string(),
+        known = SCHEMA_VERSION.to_string()
+    );
+    Some(Check::fail("state", detail, tr!(app.messages, "doctor-state-newer-fix")))
+}
+
+/// The version that the file says it has; what kmid cannot read at all, it sets aside by itself.
+fn schema_version(path: &Path) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        schema_version: u64,
+    }
+
+    if !path.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Some(serde_json::from_slice::<Version>(bytes).ok()?.schema_version)
+}
+
 /// The key directory in use: the first that exists.
 fn in_use(key_folders: &[PathBuf]) -> Option<&Path> {
     key_folders.iter().map(PathBuf::as_path).find(|folder| folder.is_dir())
 }
 
 /// Whether there is anything that a daemon would read keys from; nothing where it is not known where it would look.
-pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Option<Check> {
+pub(super) fn keys(app: &App, key_folders: &[PathBuf]) -> Vec<Check> {
     let messages = &app.messages;
-    let folder = in_use(key_folders).or(key_folders.first().map(PathBuf::as_path))?;
-    let count = key_files(folder).len();
+    let Some(folder) = in_use(key_folders).or(key_folders.first().map(PathBuf::as_path)) else {
+        return Vec::new();
+    };
+    let files = key_files(folder);
     let path = folder.display().to_string();
-    let detail = tr!(messages, "doctor-key-folder", path = path, count = count);
-    if count > 0 {
-        return Some(Check::ok("key_files", detail));
+    if files.is_empty() {
+        let detail = tr!(messages, "doctor-no-key-files", path = path);
+        let fix = tr!(messages, "doctor-no-keys-fix");
+        return vec![Check::warn("key_files", detail, fix).and_run("kmi keys add")];
     }
-    let fix = tr!(messages, "doctor-no-keys-fix");
-    Some(Check::warn("key_files", detail, fix).and_run("kmi keys add"))
+    let detail = tr!(messages, "doctor-key-folder", path = path, count = files.len());
+    let mut checks = vec![Check::ok("key_files", detail)];
+    for (file, error) in files.iter().filter_map(|file| Some((file, File::open(file).err()?))) {
+        let (path, why) = (file.display().to_string(), messages.io(&error));
+        let detail = tr!(messages, "doctor-unreadable", path = path, why = why);
+        checks.push(Check::fail("key_files", detail, tr!(messages, "doctor-key-file-fix")));
+    }
+    checks
 }
 
 /// Files of the key directory and one level of folders below it, as kmid reads them; 1000 at most.
@@ -129,11 +202,14 @@ mod tests {
 
     use super::*;
 
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("rights");
+    }
+
     #[test]
     fn finds_what_others_may_read() {
         let home = tempfile::tempdir().unwrap();
-        let set =
-            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let set = set_mode;
         set(home.path(), 0o700);
         std::fs::create_dir(home.path().join("logs")).unwrap();
         set(&home.path().join("logs"), 0o755);
@@ -150,6 +226,39 @@ mod tests {
             [("logs", 0o755), ("logs/kmi.log", 0o644)].map(|(name, mode)| (home.path().join(name), mode));
         assert_eq!(found[..2], expected);
         assert_eq!(found[2..], [(keys.path().join("alpha.env"), 0o640)]);
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_files_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(unwritable(folder.path()).is_none());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+        // Nobody can make files there, not even root.
+        if cfg!(target_os = "linux") {
+            assert!(unwritable(Path::new("/proc")).is_some());
+        }
+        if crate::require::or_skip(!rustix::process::geteuid().is_root(), "root may write everywhere") {
+            set_mode(folder.path(), 0o000);
+            let error = unwritable(folder.path()).unwrap();
+            set_mode(folder.path(), 0o700);
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_state_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        assert_eq!(schema_version(&path), None);
+        for (text, version) in [
+            (r#"{"schema_version":3,"keys":"a shape of its own"}"#, Some(3)),
+            ("\u{feff}{\"schema_version\":2}", Some(2)),
+            ("not JSON", None),
+            ("{}", None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(schema_version(&path), version, "{text}");
+        }
     }
 
     #[test]

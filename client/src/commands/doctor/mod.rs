@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args::DoctorArgs;
+use crate::commands::settings_next;
 use crate::connect::{self, Start};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::output::View;
@@ -112,7 +113,7 @@ pub(crate) fn look(app: &App, args: &DoctorArgs) -> Outcome<Vec<Check>> {
         None => settings::of_daemon(None),
     };
     let running = matches!(found, Ok(Some(_)));
-    let mut checks = settings(app, &theirs);
+    let mut checks = settings(app, &theirs, matches!(found, Ok(None)));
     checks.extend(status.as_ref().and_then(|status| not_in_force(app, &status.daemon)));
     checks.extend(files::check(app, &theirs.key_folders));
     checks.extend(machine::check(app, running));
@@ -223,9 +224,10 @@ fn to_be_set(
     }
 }
 
-fn settings(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
+/// Those of `kmi`; where no daemon is there to tell its own, also what the next one would make of its settings.
+fn settings(app: &App, theirs: &DaemonSettings, is_absent: bool) -> Vec<Check> {
     let messages = &app.messages;
-    let fix = || tr!(messages, "next-settings");
+    let fix = || settings_next(app, &app.settings_errors);
     let mut checks: Vec<Check> = app
         .settings_errors
         .iter()
@@ -234,6 +236,18 @@ fn settings(app: &App, theirs: &DaemonSettings) -> Vec<Check> {
     checks.extend(
         app.settings_warnings.iter().map(|warning| Check::warn("settings", messages.said(warning), fix())),
     );
+    if is_absent {
+        let fix = || tr!(messages, "doctor-settings-stopped-fix");
+        let new = |text: &&Said| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
+        let wrong =
+            theirs.errors.iter().filter(new).map(|text| Check::fail("settings", messages.said(text), fix()));
+        let odd = theirs
+            .warnings
+            .iter()
+            .filter(new)
+            .map(|text| Check::warn("settings", messages.said(text), fix()));
+        checks.extend(wrong.chain(odd).map(|check| check.and_run("kmid --check-config")));
+    }
     if checks.is_empty() {
         let source = match &app.settings.env_file {
             Some(path) => tr!(messages, "doctor-settings-file", path = path.display().to_string()),
@@ -257,27 +271,14 @@ fn view_source(app: &App, source: &str) -> String {
 /// Without a daemon there is less to see, and nobody to do what was asked.
 fn absent(app: &App, args: &DoctorArgs, theirs: &DaemonSettings) -> Vec<Check> {
     let messages = &app.messages;
-    let mut checks = vec![
-        Check::warn("daemon", tr!(messages, "doctor-not-running"), tr!(messages, "next-start"))
-            .and_run("kmi proxy"),
-    ];
+    let stopped = tr!(messages, "doctor-not-running");
+    let mut checks = vec![if theirs.errors.is_empty() && app.settings_errors.is_empty() {
+        Check::warn("daemon", stopped, tr!(messages, "next-start")).and_run("kmi proxy")
+    } else {
+        Check::warn("daemon", stopped, tr!(messages, "doctor-not-startable-fix"))
+    }];
     checks.extend(port(app, theirs));
-    let fix = || tr!(messages, "doctor-settings-fix");
-    let new = |text: &&Said| !app.settings_errors.contains(text) && !app.settings_warnings.contains(text);
-    checks.extend(
-        theirs
-            .errors
-            .iter()
-            .filter(new)
-            .map(|text| Check::fail("settings", messages.said(text), fix()).and_run("kmid --check-config")),
-    );
-    checks.extend(
-        theirs
-            .warnings
-            .iter()
-            .filter(new)
-            .map(|text| Check::warn("settings", messages.said(text), fix()).and_run("kmid --check-config")),
-    );
+    checks.extend(files::newer_state(app));
     checks.extend(files::keys(app, &theirs.key_folders));
     if args.recheck_keys || args.clear_blocklist {
         checks.push(

@@ -7,7 +7,7 @@ fn checks_of_the_daemon_in_every_look() {
     insta::assert_snapshot!(fixtures::looks(|view| {
         let mut checks = daemon::of_status(view, &fixtures::status());
         checks.extend(daemon::of_keys(view, &fixtures::keys(), &fixtures::status()));
-        checks.extend(daemon::of_clients(view, &fixtures::keys()));
+        checks.extend(daemon::of_clients(view, &fixtures::keys(), true));
         render(view, &checks)
     }));
 }
@@ -159,7 +159,7 @@ fn what_was_written_may_be_no_token_any_more() {
     let levels = |list: &kmi_proto::methods::keys::KeyList| {
         let mut checks = Vec::new();
         fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
-            checks = daemon::of_clients(view, list);
+            checks = daemon::of_clients(view, list, true);
             String::new()
         });
         checks.into_iter().map(|check| (check.level, check.command)).collect::<Vec<_>>()
@@ -170,6 +170,20 @@ fn what_was_written_may_be_no_token_any_more() {
     }
     list.clients[1].token_accepted = Some(false);
     assert_eq!(levels(&list)[1], (Level::Warn, Some("kmi connect kimi-code".to_owned())));
+}
+
+#[test]
+fn a_rotation_is_advised_only_where_it_writes() {
+    let mut list = fixtures::keys();
+    list.clients.drain(..2);
+    for (writes, command) in [(true, "kmi rotate"), (false, "kmi kimi")] {
+        fixtures::show(crate::output::locale::Locale::En, fixtures::PIPED, |view| {
+            let check = daemon::of_clients(view, &list, writes).remove(0);
+            assert_eq!((check.level, check.command.as_deref()), (Level::Warn, Some(command)));
+            assert_eq!(check.fix.unwrap_or_default().contains("kmi rotate"), writes);
+            String::new()
+        });
+    }
 }
 
 #[test]

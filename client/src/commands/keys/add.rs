@@ -144,7 +144,7 @@ fn base_url(app: &App, text: &str) -> Outcome<String> {
     match BaseUrl::parse(text) {
         Ok(_) => Ok(text.trim().to_owned()),
         Err(why) => {
-            let what = tr!(app.messages, "keys-bad-url", why = why.to_string());
+            let what = tr!(app.messages, "keys-bad-url", why = app.messages.said(&why.said()));
             Err(Failure::new(Exit::Usage, what).next(tr!(app.messages, "keys-bad-url-next")).into())
         }
     }

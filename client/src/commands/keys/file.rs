@@ -312,10 +312,20 @@ fn written(path: &Path, text: &str) -> io::Result<tempfile::NamedTempFile> {
         builder.mode(0o700);
     }
     builder.create(dir)?;
-    let mut file = tempfile::Builder::new().prefix(".kmi-").suffix(".tmp").tempfile_in(dir)?;
-    file.write_all(text.as_bytes())?;
+    let made = tempfile::Builder::new().prefix(".kmi-").suffix(".tmp").tempfile_in(dir);
+    let mut file = made.map_err(without_name)?;
+    // The file itself, whose errors do not name it: nobody knows that name.
+    file.as_file_mut().write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// What the system says, without the name that tempfile 3 puts behind it (`PathError`, which is private).
+fn without_name(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path \"") {
+        Some((why, _)) => io::Error::new(error.kind(), why),
+        None => error,
+    }
 }
 
 /// A new name is on the disk when its directory is.

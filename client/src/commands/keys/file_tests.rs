@@ -119,6 +119,15 @@ fn proposals_and_paths_are_free() {
     assert_ne!(removed_path(&dir.path().join("a-b.env"), "20261123T090000Z"), removed);
 }
 
+/// Nobody can make files there, not even root.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_names_no_file_that_nobody_knows() {
+    let error = replace(Path::new("/proc/version"), "x").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert!(error.to_string().ends_with("(os error 2)"), "{error}");
+}
+
 #[test]
 fn files_are_private_and_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();

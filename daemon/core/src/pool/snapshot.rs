@@ -11,6 +11,9 @@ use crate::kimi::usage::Tokens;
 use crate::outcome::BlockReason;
 use crate::time::Time;
 
+/// The version of `state.json` that this is.
+pub const SCHEMA_VERSION: u64 = 2;
+
 /// The pool's memory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {

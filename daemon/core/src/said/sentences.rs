@@ -232,7 +232,7 @@ sentences! {
     unknown_label: "no key is called {label}; known: {known}",
     no_keys: "there are no keys; put one into the key directory",
     key_disabled: "{label} is disabled in its file",
-    rotation_not_allowed: "automatic rotation is not allowed; set KMI_AUTO_ROTATE_ALLOWED=1 and run `kmi proxy-restart`",
+    rotation_not_allowed: "automatic rotation is not allowed; put KMI_AUTO_ROTATE_ALLOWED=1 into the settings file, where it counts within seconds",
     none_serves: "no key can serve: {states}",
     key_is: "{key} is {state}",
     key_is_until: "{key} is {state} until {until}",
