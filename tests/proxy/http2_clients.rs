@@ -1,12 +1,13 @@
 //! Clients that speak HTTP/2 to the proxy, and what HTTP/2 can be abused for.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kmi_tests::harness::wait::{eventually, within};
+use kmi_tests::harness::wait::{eventually, stays_quiet, within};
 use kmi_tests::harness::{Daemon, Setup};
 use kmi_tests::upstream::tls::{Authority, client_config_for};
 use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
@@ -134,14 +135,42 @@ async fn a_handover_sends_clients_away_and_lets_their_streams_end() {
     let ended = within("the end of the other connection", connection).await.unwrap();
     assert!(ended.is_ok(), "{ended:?}");
     gate.open();
-    // END_STREAM of the first stream.
-    while {
-        let (kind, flags, id, _) = next_frame(&mut stream).await.unwrap();
-        (kind, flags & 1, id) != (DATA, 1, 1)
-    } {}
+    until_end_of(&mut stream, 1).await;
     drop(stream);
     daemon.those_before_ended().await;
     assert_eq!(daemon.traces(2).await[1]["outcome"], "completed");
+}
+
+/// A client that has not seen the farewell yet may begin another request, however long its answer takes.
+#[tokio::test]
+async fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let daemon = start(&upstream, &authority, &[("KMI_PROXY_CLIENT_IDLE_SECONDS", "1")]).await;
+    daemon.quotas_read().await;
+    let mut stream = tls(daemon.proxy(), &authority).await;
+    let request = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 0x5, 1, &models())].concat();
+    stream.write_all(&request).await.unwrap();
+    until_end_of(&mut stream, 1).await;
+    assert_eq!(goaway(&mut stream).await, Some(0));
+    let gate = Gate::closed();
+    upstream.next(ANY, "/models", Reply::json(200, &api::chat()).head_after(&gate));
+    stream.write_all(&frame(HEADERS, 0x5, 3, &models())).await.unwrap();
+    upstream.nth("/models", 2).await;
+    let ended = async { while next_frame(&mut stream).await.is_some() {} };
+    stays_quiet("the end of a connection with a request on it", Duration::from_secs(6), ended).await;
+    gate.open();
+    until_end_of(&mut stream, 3).await;
+    assert_eq!(daemon.traces(2).await[1]["outcome"], "completed");
+    // With nothing on it, it ends, though its client does not close it.
+    while next_frame(&mut stream).await.is_some() {}
+}
+
+/// Reads to the END_STREAM of a stream.
+async fn until_end_of(stream: &mut (impl AsyncReadExt + Unpin), number: u32) {
+    while {
+        let (kind, flags, id, _) = next_frame(stream).await.expect("the connection ended");
+        (kind, flags & 1, id) != (DATA, 1, number)
+    } {}
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).

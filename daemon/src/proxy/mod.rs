@@ -12,6 +12,7 @@ mod health;
 mod hold;
 mod journal;
 mod keepalive;
+mod linger;
 pub mod listener;
 pub mod path;
 mod prompt;

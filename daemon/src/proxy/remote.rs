@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
-use super::listener::{Answers, Connection};
+use super::listener::{Answers, Connection, Heard};
 use super::tap::ProxyBody;
 
 /// Streams that a client opened and reset before they were looked at: beyond these the connection ends
@@ -43,7 +43,7 @@ impl Connection {
         settings: &Settings,
     ) {
         let activity = Arc::new(Activity::default());
-        let answers = Counted { answers: self.answers(&Arc::default()), activity: Arc::clone(&activity) };
+        let answers = Counted { answers: self.answers(&Heard::default()), activity: Arc::clone(&activity) };
         let mut connection = std::pin::pin!(
             http2::Builder::new(Tracked(tasks))
                 .timer(TokioTimer::new())
@@ -72,10 +72,11 @@ impl Connection {
             }
             () = idle => {
                 connection.as_mut().graceful_shutdown();
-                // One that never said a word has nothing to end.
-                match tokio::time::timeout(FAREWELL, connection).await {
-                    Ok(ended) => ended,
-                    Err(_) => return,
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
+                    // One that never said a word has nothing to end; a request may have crossed the farewell.
+                    () = activity.rests(FAREWELL) => return,
                 }
             }
         };
@@ -96,13 +97,23 @@ struct Activity {
 impl Activity {
     /// Returns when no request was in flight for long: `first` for the first one, `then` after each.
     async fn idle(&self, first: Duration, then: Duration) {
+        if self.begun.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(first).await;
+            if self.begun.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+        self.rests(then).await;
+    }
+
+    /// Returns when no request was in flight for so long.
+    async fn rests(&self, span: Duration) {
         loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            tokio::time::sleep(if begun == 0 { first } else { then }).await;
             while self.in_flight.load(Ordering::Relaxed) > 0 {
                 self.ended.notified().await;
-                tokio::time::sleep(then).await;
             }
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(span).await;
             if self.begun.load(Ordering::Relaxed) == begun {
                 return;
             }
