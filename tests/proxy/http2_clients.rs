@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kmi_tests::harness::machine::own_address;
 use kmi_tests::harness::wait::{eventually, stays_quiet, within};
 use kmi_tests::harness::{Daemon, Setup};
 use kmi_tests::upstream::tls::{Authority, client_config_for};
-use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
+use kmi_tests::upstream::{ANY, Feed, Gate, Reply, Upstream, api};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -165,6 +166,44 @@ async fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered()
     while next_frame(&mut stream).await.is_some() {}
 }
 
+/// Its system acknowledges every byte; all that says that it reads is the window.
+#[tokio::test]
+async fn an_answer_that_a_client_from_afar_does_not_take_is_over_after_a_while() {
+    let Some(own) = own_address() else { return };
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let open = [("KMI_PROXY_LISTEN", "0.0.0.0:0"), ("KMI_PROXY_ALLOW_REMOTE", "1")];
+    let extra = [&open[..], &[("KMI_PROXY_CLIENT_IDLE_SECONDS", "1")]].concat();
+    let daemon = start(&upstream, &authority, &extra).await;
+    let mut stream = tls((own, daemon.proxy().port()).into(), &authority).await;
+    // One that goes on for longer than the pause, by an upstream that is slow.
+    let (feed, pieces) = Feed::new();
+    upstream.next(ANY, "/models", Reply::status(200).chunked().feed(pieces));
+    let request = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 0x5, 1, &models())].concat();
+    stream.write_all(&request).await.unwrap();
+    feed.send("slow").await;
+    while next_frame(&mut stream).await.unwrap().0 != DATA {}
+    let quiet = async { while next_frame(&mut stream).await.unwrap().0 == SETTINGS {} };
+    stays_quiet("an end of it", Duration::from_secs(3), quiet).await;
+    drop(feed);
+    until_end_of(&mut stream, 1).await;
+    // One of which more is there than the window (65,535 bytes) lets through.
+    upstream.next(ANY, "/models", Reply::status(200).send(vec![b'x'; 1 << 20]));
+    stream.write_all(&frame(HEADERS, 0x5, 3, &models())).await.unwrap();
+    let reset = loop {
+        let (kind, _, id, payload) = next_frame(&mut stream).await.expect("the connection ended");
+        if (kind, id) == (RST_STREAM, 3) {
+            break payload;
+        }
+    };
+    assert_eq!(reset, 8_u32.to_be_bytes(), "CANCEL");
+    let traces = daemon.traces(2).await;
+    assert_eq!((&traces[0]["outcome"], &traces[1]["outcome"]), (&"completed".into(), &"client_left".into()));
+    // The others of the connection go on.
+    let window = frame(WINDOW_UPDATE, 0, 0, &65_535_u32.to_be_bytes());
+    stream.write_all(&[window, frame(HEADERS, 0x5, 5, &models())].concat()).await.unwrap();
+    until_end_of(&mut stream, 5).await;
+}
+
 /// Reads to the END_STREAM of a stream.
 async fn until_end_of(stream: &mut (impl AsyncReadExt + Unpin), number: u32) {
     while {
@@ -185,6 +224,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 /// `GET /kmi-rotor/v1/models` with the right token, without Huffman codes (RFC 7541, section 6).

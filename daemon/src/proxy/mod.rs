@@ -22,6 +22,7 @@ mod replay;
 mod reply;
 pub mod rewrite;
 pub mod server_tls;
+mod taking;
 mod tap;
 mod watch;
 mod zstd;

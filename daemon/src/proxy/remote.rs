@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::listener::{Answers, Connection, Heard};
+use super::taking::{self, Taking};
 use super::tap::ProxyBody;
 
 /// Streams that a client opened and reset before they were looked at: beyond these the connection ends
@@ -44,8 +45,10 @@ impl Connection {
     ) {
         let activity = Arc::new(Activity::default());
         let answers = Counted { answers: self.answers(&Heard::default()), activity: Arc::clone(&activity) };
+        // A pause costs this machine's own programs nothing but their own time.
+        let longest_untaken = (!self.visitor.is_shared()).then_some(settings.proxy_client_idle);
         let mut connection = std::pin::pin!(
-            http2::Builder::new(Tracked(tasks))
+            http2::Builder::new(Streams { tasks, longest_untaken })
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(settings.proxy_max_streams)
                 .max_pending_accept_reset_streams(MOST_RESET)
@@ -155,7 +158,10 @@ impl Service<Request<Incoming>> for Counted {
         let in_flight = InFlight::begin(&self.activity);
         let answer = self.answers.call(request);
         Box::pin(async move {
-            answer.await.map(|response| response.map(|body| CountedBody { body, _in_flight: in_flight }))
+            let taking = Taking::of_this_stream();
+            answer
+                .await
+                .map(|response| response.map(|body| CountedBody { body, taking, _in_flight: in_flight }))
         })
     }
 }
@@ -164,6 +170,7 @@ impl Service<Request<Incoming>> for Counted {
 #[derive(Debug)]
 struct CountedBody {
     body: ProxyBody,
+    taking: Option<Arc<Taking>>,
     _in_flight: InFlight,
 }
 
@@ -175,7 +182,11 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(taking) = &self.taking {
+            taking.asked(frame.is_ready());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -189,10 +200,17 @@ impl Body for CountedBody {
 
 /// Streams are tasks that the listener waits for.
 #[derive(Debug, Clone)]
-struct Tracked(TaskTracker);
+struct Streams {
+    tasks: TaskTracker,
+    /// An answer of which the client takes nothing for so long is over.
+    longest_untaken: Option<Duration>,
+}
 
-impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Tracked {
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        self.0.spawn(stream);
+        match self.longest_untaken {
+            Some(longest) => drop(self.tasks.spawn(taking::while_taken(stream, longest))),
+            None => drop(self.tasks.spawn(stream)),
+        }
     }
 }
