@@ -103,6 +103,49 @@ async fn a_streamed_body_arrives_while_it_is_sent() {
     assert!(seen.body().unwrap() == body);
 }
 
+/// An upload that stalls, or whose upstream gives it up for that, is the client's affair: five failures of an upstream
+/// would open its breaker.
+#[tokio::test]
+async fn an_upload_that_stalls_is_no_failure_of_the_upstream() {
+    for (alpn, http) in [(&b"http/1.1"[..], "1.1"), (b"h2", "2")] {
+        let upstream = Upstream::start_with(&[alpn]).await;
+        let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_UPSTREAM_HTTP", http);
+        let setup = setup.env("KMI_PROXY_REPLAY_MB", "1").env("KMI_PROXY_IDLE_TIMEOUT_SECONDS", "1");
+        let daemon = setup.start().await;
+        let upload = Request::new("POST", "/chat/completions").body(noise(3 << 20));
+        let stalled = async || {
+            let mut connection = daemon.connect().await;
+            connection.send_head(&upload).await;
+            connection.send_raw(b"five!").await.unwrap();
+            let answer = connection.answer().await;
+            assert_eq!((answer.status, answer.by_kmid()), (408, true), "HTTP {http}: {answer:?}");
+        };
+        tokio::join!(stalled(), stalled(), stalled(), stalled(), stalled(), stalled());
+        for _ in 0..6 {
+            upstream.next(ANY, "/chat/completions", Reply::none(Ending::CloseBeforeHead).early());
+            stalled().await;
+        }
+        let answer = daemon.send(upload.clone()).await;
+        assert_eq!(answer.status, 200, "HTTP {http}: {answer:?}");
+        assert_eq!(daemon.key("alpha").await["errors"]["5xx"], 0);
+        for trace in &daemon.traces(13).await[..12] {
+            assert_eq!(trace["attempts"][0]["outcome"], "client_left", "{trace}");
+        }
+    }
+}
+
+/// And one that the upstream does not take is its failure, as before.
+#[tokio::test]
+async fn an_upload_that_the_upstream_does_not_take_is_its_failure() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_REPLAY_MB", "1");
+    let daemon = setup.env("KMI_PROXY_IDLE_TIMEOUT_SECONDS", "1").start().await;
+    upstream.next(ANY, "/files", Reply::none(Ending::Stall).head_after(&Gate::closed()).early());
+    let answer = daemon.send(Request::new("POST", "/files").body(noise(64 << 20))).await;
+    assert_eq!((answer.status, answer.by_kmid()), (504, true), "{answer:?}");
+    assert_eq!(daemon.traces(1).await[0]["attempts"][0]["outcome"], "upstream_broke");
+}
+
 #[tokio::test]
 async fn past_the_total_bodies_stream_as_well() {
     let upstream = Upstream::start().await;

@@ -63,6 +63,11 @@ async fn what_is_not_http_is_a_fault() {
     upstream.next(ANY, "/long", Reply::status(200).raw_before_head(long));
     let answer = daemon.send(Request::get("/long")).await;
     assert!(answer.status == 502 && answer.text().contains("head of its answer is too large"), "{answer:?}");
+    // Who is not told of the coding would take what it made for the body.
+    let coded = "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    upstream.always(ANY, "/coded", move |_| Reply::none(Ending::CloseBeforeHead).raw_before_head(coded));
+    let answer = daemon.send(Request::get("/coded")).await;
+    assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
     upstream.next(ANY, "/me", Reply::status(200).raw_before_head("SSH-2.0-nonsense\r\n\r\n"));
     let answer = daemon.send(Request::get("/me")).await;
     assert_eq!((answer.status, answer.by_kmid()), (502, true), "{answer:?}");
@@ -87,6 +92,40 @@ async fn an_upstream_that_is_not_there_says_so_in_both_wires() {
     assert_eq!(anthropic.json()["type"], "error");
     let trace = &daemon.traces(2).await[0];
     assert_eq!(trace["attempts"][0]["status"], json!(null), "{trace}");
+}
+
+/// What kmid lacks itself is nobody's failure: five of an upstream's would open its breaker.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_lack_of_open_files_is_no_failure_of_the_upstream() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+    let upstream = Upstream::start().await;
+    // What is passed on gets a connection of its own.
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).env("KMI_PROXY_REPLAY_MB", "1").start().await;
+    daemon.quotas_read().await;
+    let mut connections = Vec::new();
+    for _ in 0..7 {
+        let mut connection = daemon.connect().await;
+        assert_eq!(connection.exchange(Request::get("/models")).await.status, 200);
+        connections.push(connection);
+    }
+    let pid = Pid::from_raw(daemon.pid().try_into().unwrap());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Less than it has open: it keeps those, and gets no more.
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), maximum }).unwrap();
+    let upload = || Request::new("POST", "/chat/completions").body(vec![b'x'; 2 << 20]);
+    let mut last = connections.pop().unwrap();
+    for (n, connection) in connections.iter_mut().enumerate() {
+        let answer = connection.exchange(upload()).await;
+        assert_eq!((answer.status, answer.by_kmid()), (503, true), "{n}: {answer:?}");
+        assert_eq!(answer.fields.get("retry-after"), Some("5"));
+        let said = answer.text();
+        assert!(said.contains("no open file") && said.contains("ulimit"), "{said}");
+    }
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    assert_eq!(last.exchange(upload()).await.status, 200);
+    assert_eq!(daemon.key("alpha").await["errors"]["5xx"], 0);
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 //! Clients that speak HTTP/2 to the proxy, and what HTTP/2 can be abused for.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kmi_tests::harness::wait::{eventually, within};
+use kmi_tests::harness::machine::own_address;
+use kmi_tests::harness::wait::{eventually, stays_quiet, within};
 use kmi_tests::harness::{Daemon, Setup};
 use kmi_tests::upstream::tls::{Authority, client_config_for};
-use kmi_tests::upstream::{ANY, Gate, Reply, Upstream, api};
+use kmi_tests::upstream::{ANY, Feed, Gate, Reply, Upstream, api};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -134,14 +136,80 @@ async fn a_handover_sends_clients_away_and_lets_their_streams_end() {
     let ended = within("the end of the other connection", connection).await.unwrap();
     assert!(ended.is_ok(), "{ended:?}");
     gate.open();
-    // END_STREAM of the first stream.
-    while {
-        let (kind, flags, id, _) = next_frame(&mut stream).await.unwrap();
-        (kind, flags & 1, id) != (DATA, 1, 1)
-    } {}
+    until_end_of(&mut stream, 1).await;
     drop(stream);
     daemon.those_before_ended().await;
     assert_eq!(daemon.traces(2).await[1]["outcome"], "completed");
+}
+
+/// A client that has not seen the farewell yet may begin another request, however long its answer takes.
+#[tokio::test]
+async fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let daemon = start(&upstream, &authority, &[("KMI_PROXY_CLIENT_IDLE_SECONDS", "1")]).await;
+    daemon.quotas_read().await;
+    let mut stream = tls(daemon.proxy(), &authority).await;
+    let request = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 0x5, 1, &models())].concat();
+    stream.write_all(&request).await.unwrap();
+    until_end_of(&mut stream, 1).await;
+    assert_eq!(goaway(&mut stream).await, Some(0));
+    let gate = Gate::closed();
+    upstream.next(ANY, "/models", Reply::json(200, &api::chat()).head_after(&gate));
+    stream.write_all(&frame(HEADERS, 0x5, 3, &models())).await.unwrap();
+    upstream.nth("/models", 2).await;
+    let ended = async { while next_frame(&mut stream).await.is_some() {} };
+    stays_quiet("the end of a connection with a request on it", Duration::from_secs(6), ended).await;
+    gate.open();
+    until_end_of(&mut stream, 3).await;
+    assert_eq!(daemon.traces(2).await[1]["outcome"], "completed");
+    // With nothing on it, it ends, though its client does not close it.
+    while next_frame(&mut stream).await.is_some() {}
+}
+
+/// Its system acknowledges every byte; all that says that it reads is the window.
+#[tokio::test]
+async fn an_answer_that_a_client_from_afar_does_not_take_is_over_after_a_while() {
+    let Some(own) = own_address() else { return };
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let open = [("KMI_PROXY_LISTEN", "0.0.0.0:0"), ("KMI_PROXY_ALLOW_REMOTE", "1")];
+    let extra = [&open[..], &[("KMI_PROXY_CLIENT_IDLE_SECONDS", "1")]].concat();
+    let daemon = start(&upstream, &authority, &extra).await;
+    let mut stream = tls((own, daemon.proxy().port()).into(), &authority).await;
+    // One that goes on for longer than the pause, by an upstream that is slow.
+    let (feed, pieces) = Feed::new();
+    upstream.next(ANY, "/models", Reply::status(200).chunked().feed(pieces));
+    let request = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 0x5, 1, &models())].concat();
+    stream.write_all(&request).await.unwrap();
+    feed.send("slow").await;
+    while next_frame(&mut stream).await.unwrap().0 != DATA {}
+    let quiet = async { while next_frame(&mut stream).await.unwrap().0 == SETTINGS {} };
+    stays_quiet("an end of it", Duration::from_secs(3), quiet).await;
+    drop(feed);
+    until_end_of(&mut stream, 1).await;
+    // One of which more is there than the window (65,535 bytes) lets through.
+    upstream.next(ANY, "/models", Reply::status(200).send(vec![b'x'; 1 << 20]));
+    stream.write_all(&frame(HEADERS, 0x5, 3, &models())).await.unwrap();
+    let reset = loop {
+        let (kind, _, id, payload) = next_frame(&mut stream).await.expect("the connection ended");
+        if (kind, id) == (RST_STREAM, 3) {
+            break payload;
+        }
+    };
+    assert_eq!(reset, 8_u32.to_be_bytes(), "CANCEL");
+    let traces = daemon.traces(2).await;
+    assert_eq!((&traces[0]["outcome"], &traces[1]["outcome"]), (&"completed".into(), &"client_left".into()));
+    // The others of the connection go on.
+    let window = frame(WINDOW_UPDATE, 0, 0, &65_535_u32.to_be_bytes());
+    stream.write_all(&[window, frame(HEADERS, 0x5, 5, &models())].concat()).await.unwrap();
+    until_end_of(&mut stream, 5).await;
+}
+
+/// Reads to the END_STREAM of a stream.
+async fn until_end_of(stream: &mut (impl AsyncReadExt + Unpin), number: u32) {
+    while {
+        let (kind, flags, id, _) = next_frame(stream).await.expect("the connection ended");
+        (kind, flags & 1, id) != (DATA, 1, number)
+    } {}
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
@@ -156,6 +224,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 /// `GET /kmi-rotor/v1/models` with the right token, without Huffman codes (RFC 7541, section 6).

@@ -1,8 +1,11 @@
 //! An upstream that speaks HTTP/2: what only there can go wrong.
 
+use std::time::Duration;
+
 use kmi_tests::harness::{Answer, Daemon, End, Request, Setup};
 use kmi_tests::upstream::{ANY, Ending, Feed, Reply, Upstream, api};
 use serde_json::json;
+use tokio::time::timeout;
 
 async fn upstream() -> Upstream {
     Upstream::start_with(&[b"h2"]).await
@@ -75,6 +78,35 @@ async fn a_hung_stream_ends_while_others_keep_the_connection_busy() {
     };
     assert_eq!((answer.status, answer.end), (200, End::Broken));
     assert_eq!(upstream.at("/chat/completions")[0].connection, seen.connection);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_stops_nobody_else() {
+    let upstream = upstream().await;
+    let daemon = setup(&upstream).start().await;
+    daemon.quotas_read().await;
+    let mut unread = Vec::new();
+    for n in 1..=3 {
+        let (feed, pieces) = Feed::new();
+        upstream.next(ANY, "/files", Reply::status(200).feed(pieces));
+        let mut connection = daemon.connect().await;
+        connection.send(&Request::get("/files")).await;
+        connection.head().await;
+        let seen = upstream.nth("/files", n).await;
+        assert_eq!(seen.connection, upstream.at("/files")[0].connection, "all share one");
+        // It takes no more when every buffer on the way is full.
+        let piece = vec![b'x'; 1 << 20];
+        let full = Duration::from_millis(500);
+        let mut taken = 0;
+        while timeout(full, feed.send(piece.clone())).await.is_ok() {
+            taken += 1;
+            assert!(taken < 200, "more is kept here than there are buffers for");
+        }
+        unread.push((connection, feed));
+    }
+    let answer = chat(&daemon).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(upstream.at("/chat/completions")[0].connection, upstream.at("/files")[0].connection);
 }
 
 #[tokio::test]

@@ -104,3 +104,16 @@ async fn a_silent_line_is_kept_alive_and_failover_stays_possible() {
     assert_eq!((&message["endpoint"], &message["error_code"]), (&json!("/messages"), &json!("overloaded")));
     assert_eq!(daemon.rpc("daemon.status", json!({})).await.unwrap()["requests"]["failed"], 2);
 }
+
+#[tokio::test]
+async fn a_late_stream_that_cannot_be_decoded_is_the_upstreams_failure() {
+    let upstream = Upstream::start().await;
+    let daemon = Setup::live(&upstream).keys(&["alpha"]).start().await;
+    let gate = Gate::closed();
+    let reply = Reply::sse().field("content-encoding", "gzip").send("no gzip at all").head_after(&gate);
+    upstream.next(ANY, "/chat/completions", reply);
+    let answer = through(&daemon, Request::chat_stream(), &gate).await;
+    assert_eq!((after_comments(&answer).as_str(), answer.end), ("", End::Broken));
+    let trace = &daemon.traces(1).await[0];
+    assert_eq!((&trace["outcome"], &trace["error_code"]), (&json!("upstream_broke"), &json!("protocol")));
+}

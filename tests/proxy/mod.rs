@@ -6,6 +6,7 @@ mod bodies;
 mod certificate;
 mod connections;
 mod crowd;
+mod early_answers;
 mod endpoints;
 mod errors;
 mod headers;

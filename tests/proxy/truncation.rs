@@ -44,6 +44,24 @@ async fn a_clean_end_without_the_terminal_event_breaks_the_client() {
 }
 
 #[tokio::test]
+async fn a_break_after_the_terminal_event_fails_nobody() {
+    let upstream = Upstream::start().await;
+    let daemon = daemon(&upstream).await;
+    let cases = [
+        (Request::chat_stream(), "/chat/completions", api::chat_events().concat()),
+        (Request::message_stream(), "/messages", api::message_events().concat()),
+    ];
+    for (n, (request, endpoint, body)) in cases.into_iter().enumerate() {
+        // No last chunk.
+        upstream.next(ANY, endpoint, Reply::sse().send(body.clone()).ending(Ending::Close));
+        let answer = daemon.send(request).await;
+        assert_eq!((answer.text(), answer.end), (body, End::Broken), "the client may see it");
+        assert_eq!(outcome(&daemon, n + 1).await, "completed");
+    }
+    assert_eq!(daemon.key("alpha").await["errors"]["5xx"], 0);
+}
+
+#[tokio::test]
 async fn a_stream_of_a_declared_length_breaks_too_and_keeps_what_came() {
     let upstream = Upstream::start().await;
     let daemon = daemon(&upstream).await;

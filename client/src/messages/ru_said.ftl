@@ -230,6 +230,7 @@ said-fault-timeout = слишком долго ничего не приходи�
 said-fault-closed = соединение закрыто
 said-fault-protocol = ответ не по HTTP
 said-fault-truncated = поток кончился без завершающего события
+said-fault-no-room = на этой машине не осталось для него открытых файлов, портов или памяти
 
 ## Отказы
 

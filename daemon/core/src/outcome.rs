@@ -56,6 +56,9 @@ pub enum FaultKind {
     Protocol,
     /// An event stream ended cleanly without its terminal event.
     Truncated,
+    /// This machine had no open file, port or memory left for a connection. It says nothing of the upstream: its
+    /// outcome is [`Outcome::CutOff`].
+    NoRoom,
 }
 
 /// A transport failure.
@@ -190,7 +193,8 @@ pub enum Outcome {
     Broke(Fault),
     /// The client went away first.
     ClientLeft,
-    /// kmid ended first: the time to drain was over.
+    /// kmid could not go on: the time to drain was over, or it lacked what a connection takes
+    /// ([`FaultKind::NoRoom`]).
     CutOff,
 }
 
@@ -254,6 +258,7 @@ impl FaultKind {
             Self::Closed => "closed",
             Self::Protocol => "protocol",
             Self::Truncated => "truncated",
+            Self::NoRoom => "no_room",
         }
     }
 }

@@ -84,6 +84,11 @@ impl Exchange {
             let why = "it switched protocols unasked";
             return Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why));
         }
+        // Nobody here takes another coding than chunked off, and the client is not told of it.
+        if rewrite::has_transfer_coding(response.headers()) {
+            let why = "its answer has a transfer coding beside chunked";
+            return Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why));
+        }
         if response.status().as_u16() >= 400 {
             return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
         }

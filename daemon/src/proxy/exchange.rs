@@ -13,7 +13,7 @@ use kmid_core::cooldown;
 use kmid_core::door::peer::Exposure;
 use kmid_core::key::{Fingerprint, Key};
 use kmid_core::kimi::wire::Wire;
-use kmid_core::outcome::{Outcome, Retry};
+use kmid_core::outcome::{FaultKind, Outcome, Retry};
 use kmid_core::pool::{Demand, Mode};
 use kmid_core::session;
 use tokio::time::{Instant, timeout};
@@ -32,7 +32,7 @@ use super::tap::ProxyBody;
 use super::{Proxy, health, path, rewrite};
 use crate::clock;
 use crate::state::{NoLease, Patience, Waited};
-use crate::upstream::client_body::{BodyLimits, ClientBody, ClientBodyError};
+use crate::upstream::client_body::{BodyLimits, ClientBody, ClientBodyError, Unread};
 use crate::upstream::fault::{ClientBroke, SendError, chain};
 
 /// A backoff between attempts grows no further.
@@ -45,6 +45,7 @@ pub(super) async fn handle(
     proxy: Arc<Proxy>,
     request: Request<Incoming>,
     visitor: Visitor,
+    unread: Unread,
 ) -> Response<ProxyBody> {
     let settings = proxy.settings.load_full();
     let (mut parts, body) = request.into_parts();
@@ -87,13 +88,9 @@ pub(super) async fn handle(
     if rewrite::has_transfer_coding(&parts.headers) {
         return refuse(Reply::transfer_coding(), wire, journal, true);
     }
-    if let Some(until) = proxy.state.admit() {
-        tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
-        return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
-    }
     // A pause costs this machine's own programs nothing but their own time.
     let pause = (!visitor.is_shared()).then_some(settings.proxy_client_idle);
-    let body = ClientBody::new(body, BodyLimits { most: settings.proxy_max_body, pause });
+    let body = ClientBody::new(body, BodyLimits { most: settings.proxy_max_body, pause }, unread);
     let collected =
         replay::collect(body, &proxy.budget, settings.proxy_replay, settings.proxy_replay_total).await;
     let collected = match collected {
@@ -105,6 +102,11 @@ pub(super) async fn handle(
             return refuse(Reply::of_body(&error, settings.proxy_max_body), wire, journal, true);
         }
     };
+    // With its body read, the connection stays good for the client's next try.
+    if let Some(until) = proxy.state.admit() {
+        tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
+        return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
+    }
     let mut wants_stream = false;
     if let Collected::Whole { chunks, .. } = &collected {
         journal.bytes_up = chunks.iter().map(|chunk| chunk.len() as u64).sum();
@@ -246,9 +248,13 @@ impl Exchange {
             );
             let host = lease.key().base_url.host().to_owned();
             let fingerprint = lease.key().fingerprint;
-            let outcome = Outcome::Broke(error.fault);
+            let outcome = error.outcome();
             self.journal.attempt_met(None, outcome.name());
             lease.end(&outcome);
+            // Another key or host would meet the same.
+            if error.fault.kind == FaultKind::NoRoom {
+                return Answer::Own(Reply::no_room(&error, &host));
+            }
             // What an earlier key met is not the last word any more.
             spent.last = None;
             if !self.tries_again(&mut spent, Retry::Later, fingerprint).await {

@@ -117,7 +117,7 @@ fn broke(
     read: VecDeque<Bytes>,
     body: UpstreamBody,
 ) -> Failure {
-    let outcome = Outcome::Broke(error.fault);
+    let outcome = error.outcome();
     let verdict = Row::UpstreamError.verdict();
     Failure { parts, read, rest: Some(body), broken: Some(error), text: None, verdict, outcome }
 }

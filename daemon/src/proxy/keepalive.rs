@@ -109,14 +109,17 @@ impl KeepAlive {
                     }
                     Poll::Pending => return self.poll_comment(cx),
                 },
-                Line::Passing(body, decoder) => match (Pin::new(body).poll_frame(cx), decoder) {
+                Line::Passing(body, decoder) => match (Pin::new(&mut *body).poll_frame(cx), decoder) {
                     (Poll::Ready(Some(Ok(frame))), Some(decoder)) => match decoder.decode(frame) {
                         Ok(Some(frame)) => {
                             self.passed = true;
                             return Poll::Ready(Some(Ok(frame)));
                         }
                         Ok(None) => continue,
-                        Err(error) => Line::breaking(error),
+                        Err(error) => {
+                            body.unreadable(&error);
+                            Line::breaking(error)
+                        }
                     },
                     // A stream that nobody held has a head long before the model says a word.
                     (Poll::Pending, _) if !self.passed => return self.poll_comment(cx),

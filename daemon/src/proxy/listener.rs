@@ -28,10 +28,11 @@ use super::door::Visitor;
 use super::server_tls::Certificate;
 pub use super::server_tls::TlsError;
 use super::tap::ProxyBody;
-use super::{Proxy, exchange, rewrite};
+use super::{Proxy, exchange, linger, rewrite};
 use crate::open_files;
 use crate::peer_watch::watch_over;
 use crate::pulse::Pulse;
+use crate::upstream::client_body::Unread;
 use crate::upstream::simulator;
 
 /// As many as hyper's parser has room for without an allocation.
@@ -245,8 +246,15 @@ pub(super) struct Answers {
     proxy: Arc<Proxy>,
     visitor: Visitor,
     leave: CancellationToken,
+    heard: Heard,
+}
+
+/// What a connection's requests were like, for its end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard {
     /// Its client speaks HTTP/1.0.
     is_http10: Arc<AtomicBool>,
+    unread: Unread,
 }
 
 impl Service<Request<Incoming>> for Answers {
@@ -261,10 +269,12 @@ impl Service<Request<Incoming>> for Answers {
         let closes = request.version() <= Version::HTTP_11;
         let simulated = proxy.upstream.is_simulated();
         if request.version() == Version::HTTP_10 {
-            self.is_http10.store(true, Ordering::Relaxed);
+            self.heard.is_http10.store(true, Ordering::Relaxed);
         }
+        let unread = self.heard.unread.clone();
+        unread.begins(request.body());
         Box::pin(async move {
-            let mut answer = exchange::handle(proxy, request, visitor).await;
+            let mut answer = exchange::handle(proxy, request, visitor, unread).await;
             // The answer to a load balancer says nothing of this.
             if simulated && answer.headers().contains_key(rewrite::REQUEST_ID) {
                 let name = HeaderName::from_static(simulator::DRY_RUN_HEADER);
@@ -277,6 +287,15 @@ impl Service<Request<Incoming>> for Answers {
             Ok(answer)
         })
     }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Good,
+    /// With an answer to what was not HTTP, or too much of it.
+    Malformed,
+    Broke,
 }
 
 pub(super) struct Connection {
@@ -323,9 +342,9 @@ impl Connection {
         self.visitor.address
     }
 
-    pub(super) fn answers(&self, is_http10: &Arc<AtomicBool>) -> Answers {
+    pub(super) fn answers(&self, heard: &Heard) -> Answers {
         let (proxy, leave) = (Arc::clone(&self.proxy), self.ending.leave.clone());
-        Answers { proxy, visitor: self.visitor, leave, is_http10: Arc::clone(is_http10) }
+        Answers { proxy, visitor: self.visitor, leave, heard: heard.clone() }
     }
 
     /// `reset` makes the end of a connection a reset. In HTTP/1.0 the end of a body is that of its connection: one that
@@ -346,18 +365,21 @@ impl Connection {
         if self.settings.proxy_max_headers != USUAL_HEADERS {
             builder.max_headers(self.settings.proxy_max_headers);
         }
-        let is_http10 = Arc::default();
-        let mut connection = builder.serve_connection(TokioIo::new(stream), self.answers(&is_http10));
-        let broke = !self.run(Pin::new(&mut connection)).await;
-        if broke && is_http10.load(Ordering::Relaxed) {
+        let heard = Heard::default();
+        let mut connection = builder.serve_connection(TokioIo::new(stream), self.answers(&heard));
+        let ended = self.run(Pin::new(&mut connection)).await;
+        if ended != End::Good && heard.is_http10.load(Ordering::Relaxed) {
             reset(connection.into_parts().io.inner());
+        } else if ended == End::Malformed || (ended == End::Good && heard.unread.is_left()) {
+            let stream = connection.into_parts().io.into_inner();
+            // Boxed, as it is the exception.
+            Box::pin(linger::let_read(stream, &self.ending)).await;
         }
     }
 
-    /// Whether it ended well.
-    async fn run<C: GracefulConnection>(&self, mut connection: Pin<&mut C>) -> bool
+    async fn run<C>(&self, mut connection: Pin<&mut C>) -> End
     where
-        C::Error: std::fmt::Display,
+        C: GracefulConnection<Error = hyper::Error>,
     {
         // The connection comes first: bytes that have arrived are read before a drain closes what looks idle.
         let ended = tokio::select! {
@@ -365,7 +387,7 @@ impl Connection {
             ended = connection.as_mut() => Some(ended),
             () = Cancelled::of(&self.ending.abort) => {
                 self.proxy.state.cut_off();
-                return false;
+                return End::Broke;
             }
             () = self.ending.drained() => None,
         };
@@ -377,7 +399,7 @@ impl Connection {
                     ended = connection => ended,
                     () = self.ending.abort.cancelled() => {
                         self.proxy.state.cut_off();
-                        return false;
+                        return End::Broke;
                     }
                 }
             }
@@ -385,6 +407,10 @@ impl Connection {
         if let Err(error) = &ended {
             tracing::debug!(peer = %self.peer(), %error, "a client's connection ended");
         }
-        ended.is_ok()
+        match ended {
+            Ok(()) => End::Good,
+            Err(error) if error.is_parse() => End::Malformed,
+            Err(_) => End::Broke,
+        }
     }
 }

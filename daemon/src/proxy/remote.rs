@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
-use super::listener::{Answers, Connection};
+use super::listener::{Answers, Connection, Heard};
+use super::taking::{self, Taking};
 use super::tap::ProxyBody;
 
 /// Streams that a client opened and reset before they were looked at: beyond these the connection ends
@@ -43,9 +44,11 @@ impl Connection {
         settings: &Settings,
     ) {
         let activity = Arc::new(Activity::default());
-        let answers = Counted { answers: self.answers(&Arc::default()), activity: Arc::clone(&activity) };
+        let answers = Counted { answers: self.answers(&Heard::default()), activity: Arc::clone(&activity) };
+        // A pause costs this machine's own programs nothing but their own time.
+        let longest_untaken = (!self.visitor.is_shared()).then_some(settings.proxy_client_idle);
         let mut connection = std::pin::pin!(
-            http2::Builder::new(Tracked(tasks))
+            http2::Builder::new(Streams { tasks, longest_untaken })
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(settings.proxy_max_streams)
                 .max_pending_accept_reset_streams(MOST_RESET)
@@ -72,10 +75,11 @@ impl Connection {
             }
             () = idle => {
                 connection.as_mut().graceful_shutdown();
-                // One that never said a word has nothing to end.
-                match tokio::time::timeout(FAREWELL, connection).await {
-                    Ok(ended) => ended,
-                    Err(_) => return,
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.ending.abort.cancelled() => return self.proxy.state.cut_off(),
+                    // One that never said a word has nothing to end; a request may have crossed the farewell.
+                    () = activity.rests(FAREWELL) => return,
                 }
             }
         };
@@ -96,13 +100,23 @@ struct Activity {
 impl Activity {
     /// Returns when no request was in flight for long: `first` for the first one, `then` after each.
     async fn idle(&self, first: Duration, then: Duration) {
+        if self.begun.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(first).await;
+            if self.begun.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+        self.rests(then).await;
+    }
+
+    /// Returns when no request was in flight for so long.
+    async fn rests(&self, span: Duration) {
         loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            tokio::time::sleep(if begun == 0 { first } else { then }).await;
             while self.in_flight.load(Ordering::Relaxed) > 0 {
                 self.ended.notified().await;
-                tokio::time::sleep(then).await;
             }
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(span).await;
             if self.begun.load(Ordering::Relaxed) == begun {
                 return;
             }
@@ -144,7 +158,10 @@ impl Service<Request<Incoming>> for Counted {
         let in_flight = InFlight::begin(&self.activity);
         let answer = self.answers.call(request);
         Box::pin(async move {
-            answer.await.map(|response| response.map(|body| CountedBody { body, _in_flight: in_flight }))
+            let taking = Taking::of_this_stream();
+            answer
+                .await
+                .map(|response| response.map(|body| CountedBody { body, taking, _in_flight: in_flight }))
         })
     }
 }
@@ -153,6 +170,7 @@ impl Service<Request<Incoming>> for Counted {
 #[derive(Debug)]
 struct CountedBody {
     body: ProxyBody,
+    taking: Option<Arc<Taking>>,
     _in_flight: InFlight,
 }
 
@@ -164,7 +182,11 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(taking) = &self.taking {
+            taking.asked(frame.is_ready());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -178,10 +200,17 @@ impl Body for CountedBody {
 
 /// Streams are tasks that the listener waits for.
 #[derive(Debug, Clone)]
-struct Tracked(TaskTracker);
+struct Streams {
+    tasks: TaskTracker,
+    /// An answer of which the client takes nothing for so long is over.
+    longest_untaken: Option<Duration>,
+}
 
-impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Tracked {
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        self.0.spawn(stream);
+        match self.longest_untaken {
+            Some(longest) => drop(self.tasks.spawn(taking::while_taken(stream, longest))),
+            None => drop(self.tasks.spawn(stream)),
+        }
     }
 }

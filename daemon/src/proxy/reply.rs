@@ -20,7 +20,7 @@ use super::tap::ProxyBody;
 use crate::local_time::Zone;
 use crate::state::trace::RequestId;
 use crate::upstream::client_body::ClientBodyError;
-use crate::upstream::fault::SendError;
+use crate::upstream::fault::{SendError, chain};
 
 /// A client that is told to wait longer than this stops instead: kimi-code honours any `Retry-After` and hung for
 /// 1152 s [kimi-code#1796, 2026-11]; kimi-cli ignores more than 60.
@@ -138,6 +138,12 @@ impl Reply {
                 "client_silent",
                 "nothing of the request body came for too long; send the request again",
             ),
+            ClientBodyError::Awaited => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "invalid_request_error",
+                "client_silent",
+                "the upstream closed while the rest of the request body was still to come; send the request again",
+            ),
         }
     }
 
@@ -157,6 +163,18 @@ impl Reply {
         let status = if timeout { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
         let code = if timeout { "upstream_timeout" } else { "upstream_unreachable" };
         Self::new(status, "api_error", code, format!("{error} ({host}); `kmi doctor` looks closer"))
+    }
+
+    /// kmid cannot open a connection for what it lacks itself. Connections that end give it back.
+    pub(super) fn no_room(error: &SendError, host: &str) -> Self {
+        let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();
+        let message = format!(
+            "{error} ({host}; {cause}); try again soon, and where it comes again raise the limit of open files for kmid \
+             (`ulimit -n`, `LimitNOFILE=` of its service)"
+        );
+        let mut reply = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api_error", "no_room", message);
+        reply.retry_after = Some(SOON);
+        reply
     }
 
     /// An answer that came when the response had begun as an event stream and that cannot be its rest.

@@ -171,13 +171,20 @@ impl Tap {
         self.broke(SendError::new(Phase::Body, FaultKind::Truncated, "no terminal event"));
     }
 
+    /// What came cannot be what its head says.
+    fn unreadable(&mut self, error: &std::io::Error) {
+        self.broke(SendError::new(Phase::Body, FaultKind::Protocol, error.to_string()));
+    }
+
     fn broke(&mut self, error: SendError) {
         tracing::warn!(
             request_id = %self.journal.request_id, phase = ?error.fault.phase, kind = error.fault.kind.name(),
             "proxy_upstream_error"
         );
-        let whose = if error.client_broke { Outcome::ClientLeft } else { Outcome::Broke(error.fault) };
-        self.finish(&whose);
+        // All that the upstream is asked for had come by then.
+        let had_all = self.saw_terminal_event();
+        let outcome = if had_all { self.good } else { error.outcome() };
+        self.finish(&outcome);
         self.breaking = Some(error.into());
     }
 
@@ -243,6 +250,15 @@ impl Tap {
         }
         self.journal.bytes_down += frame.data_ref().map_or(0, |data| data.len() as u64);
         frame
+    }
+}
+
+impl ProxyBody {
+    /// It cannot be decoded as its head says, and nobody will read on.
+    pub(super) fn unreadable(&mut self, error: &std::io::Error) {
+        if let Self::Passed(tap) = self {
+            tap.unreadable(error);
+        }
     }
 }
 

@@ -112,6 +112,7 @@ pub(super) fn said(error: &SendError) -> Said {
         FaultKind::Closed => say!(fault_closed),
         FaultKind::Protocol => say!(fault_protocol),
         FaultKind::Truncated => say!(fault_truncated),
+        FaultKind::NoRoom => say!(fault_no_room),
     };
     say!(fault, doing = doing, what = what)
 }

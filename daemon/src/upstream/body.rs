@@ -14,6 +14,7 @@ use kmid_core::outcome::{FaultKind, Phase};
 use super::Upstream;
 use super::connection::{Connection, Silence};
 use super::fault::SendError;
+use super::idle::InUse;
 use super::request_body::Progress;
 
 /// A response body. When it has come to its end the connection goes back to wait for its next request; dropped
@@ -29,7 +30,7 @@ enum Source {
     /// A connection of its own, and where it goes back to.
     Http1(Box<Connection>, Arc<Upstream>),
     /// A stream of a connection that others share, which drives itself.
-    Http2(Silence, Progress),
+    Http2 { silence: Silence, progress: Progress, _in_use: InUse },
     /// The body has ended.
     Ended,
 }
@@ -49,8 +50,10 @@ impl UpstreamBody {
         body
     }
 
-    pub(super) fn http2(incoming: Incoming, silence: Silence, progress: Progress) -> Self {
-        let source = if incoming.is_end_stream() { Source::Ended } else { Source::Http2(silence, progress) };
+    pub(super) fn http2(incoming: Incoming, silence: Silence, progress: Progress, in_use: InUse) -> Self {
+        let is_ended = incoming.is_end_stream();
+        let source =
+            if is_ended { Source::Ended } else { Source::Http2 { silence, progress, _in_use: in_use } };
         Self { incoming, source }
     }
 
@@ -60,6 +63,15 @@ impl UpstreamBody {
             && connection.is_usable()
         {
             home.keep(connection);
+        }
+    }
+
+    /// How far the request's body has come, where it is still on its way.
+    fn upload(&self) -> Option<Progress> {
+        match &self.source {
+            Source::Http1(connection, _) => connection.upload.clone(),
+            Source::Http2 { progress, .. } => Some(progress.clone()),
+            Source::Ended => None,
         }
     }
 
@@ -116,7 +128,7 @@ impl Body for UpstreamBody {
         }
         match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Source::Http2(_, progress) = &mut self.source {
+                if let Source::Http2 { progress, .. } = &mut self.source {
                     progress.came();
                 }
                 // After trailers nothing comes.
@@ -126,11 +138,12 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
+                let upload = self.upload();
                 let error = match std::mem::replace(&mut self.source, Source::Ended) {
-                    Source::Http2(_, progress) => SendError::of_http2(Phase::Body, error, &progress),
+                    Source::Http2 { progress, .. } => SendError::of_http2(Phase::Body, error, &progress),
                     _ => SendError::of_hyper(Phase::Body, error, false),
                 };
-                Poll::Ready(Some(Err(error)))
+                Poll::Ready(Some(Err(error.unless_waiting(upload.as_ref()))))
             }
             Poll::Ready(None) => {
                 self.end();
@@ -139,12 +152,14 @@ impl Body for UpstreamBody {
             Poll::Pending => {
                 let too_long = match &mut self.source {
                     Source::Http1(connection, _) => connection.poll_too_quiet(cx),
-                    Source::Http2(silence, progress) => silence.poll_too_long(progress.total(), cx),
+                    Source::Http2 { silence, progress, .. } => silence.poll_too_long(progress.total(), cx),
                     Source::Ended => Poll::Pending,
                 };
                 too_long.map(|()| {
+                    let upload = self.upload();
                     self.source = Source::Ended;
-                    Some(Err(SendError::new(Phase::Body, FaultKind::Timeout, "the idle timeout passed")))
+                    let error = SendError::new(Phase::Body, FaultKind::Timeout, "the idle timeout passed");
+                    Some(Err(error.unless_waiting(upload.as_ref())))
                 })
             }
         }

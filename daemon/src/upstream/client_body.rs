@@ -1,6 +1,8 @@
 //! A client's request body, within the limits of its connection.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +32,32 @@ pub enum ClientBodyError {
     /// Nothing of it came for too long.
     #[error("the request body paused for too long")]
     Silent,
+    /// The upstream gave the request up before the rest of it came.
+    #[error("the upstream closed while it waited for the rest of the request body")]
+    Awaited,
+}
+
+/// Whether some of the body of a connection's latest request is unread: when that connection is closed, the client
+/// may still be sending.
+#[derive(Debug, Clone, Default)]
+pub struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    /// A request came, with this body.
+    pub fn begins(&self, body: &Incoming) {
+        self.0.store(!body.is_end_stream(), Ordering::Relaxed);
+    }
+
+    /// The body was read to its end.
+    fn ends(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is so.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A body as it comes in.
@@ -41,13 +69,14 @@ pub struct ClientBody {
     /// Made when a pause begins, never for bodies that are there at once.
     ends: Option<Pin<Box<Sleep>>>,
     paused: bool,
+    unread: Unread,
 }
 
 impl ClientBody {
-    /// A body under these limits.
+    /// A body under these limits; `unread` learns of its end.
     #[must_use]
-    pub fn new(body: Incoming, limits: BodyLimits) -> Self {
-        Self { body, left: limits.most, pause: limits.pause, ends: None, paused: false }
+    pub fn new(body: Incoming, limits: BodyLimits, unread: Unread) -> Self {
+        Self { body, left: limits.most, pause: limits.pause, ends: None, paused: false, unread }
     }
 
     /// Whether it is known already that it has too many bytes.
@@ -82,6 +111,14 @@ impl Body for ClientBody {
             };
         };
         self.paused = false;
+        let is_last = match &frame {
+            None => true,
+            Some(Ok(frame)) => frame.is_trailers() || self.body.is_end_stream(),
+            Some(Err(_)) => false,
+        };
+        if is_last {
+            self.unread.ends();
+        }
         if let (Some(left), Some(Ok(frame))) = (self.left, &frame)
             && let Some(data) = frame.data_ref()
         {

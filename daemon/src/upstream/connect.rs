@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
@@ -26,7 +27,7 @@ use tower_service::Service;
 
 use super::fault::{BoxError, SendError};
 use super::simulator::Simulator;
-use super::tls;
+use super::{lack, tls};
 use crate::peer_watch::watch_over;
 
 /// The pipe between the proxy and the simulator holds so much.
@@ -101,6 +102,7 @@ impl Connector {
     pub(crate) async fn connect(
         &self,
         base: &BaseUrl,
+        longest: Duration,
         http: UpstreamHttp,
         tasks: &TaskTracker,
         cancel: &CancellationToken,
@@ -112,11 +114,11 @@ impl Connector {
                 Ok(Stream::new(ours, false))
             }
             Self::Tls { config, proxies } => {
-                let config = config
-                    .get_or_try_init(|| load_tls(http))
-                    .await
-                    .map_err(|error| SendError::new(Phase::Connect, FaultKind::Tls, error))?;
-                let tcp = connect_tcp(base, proxies).await?;
+                let config = config.get_or_try_init(|| load_tls(http)).await.map_err(|error| {
+                    let kind = if lack::is_full() { FaultKind::NoRoom } else { FaultKind::Tls };
+                    SendError::new(Phase::Connect, kind, error)
+                })?;
+                let tcp = connect_tcp(base, proxies, longest).await?;
                 handshake(tcp, base, http, config).await
             }
         }
@@ -133,12 +135,10 @@ async fn load_tls(http: UpstreamHttp) -> Result<Arc<rustls::ClientConfig>, BoxEr
     Ok(Arc::new(config))
 }
 
-async fn connect_tcp(base: &BaseUrl, proxies: &Matcher) -> Result<TcpStream, SendError> {
+async fn connect_tcp(base: &BaseUrl, proxies: &Matcher, longest: Duration) -> Result<TcpStream, SendError> {
     let target: Uri =
         format!("https://{}:{}", base.host(), base.port()).parse().map_err(SendError::of_connect)?;
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.enforce_http(false);
+    let mut tcp = tcp_connector(GaiResolver::new(), longest);
     let io = match proxies.intercept(&target) {
         None => tcp.call(target).await.map_err(SendError::of_connect)?,
         Some(proxy) => {
@@ -152,6 +152,15 @@ async fn connect_tcp(base: &BaseUrl, proxies: &Matcher) -> Result<TcpStream, Sen
     let tcp = io.into_inner();
     watch_over(&tcp, LONGEST_UNACKNOWLEDGED);
     Ok(tcp)
+}
+
+/// Connects to the addresses of a name. They share the time, so that a dead one does not use up that of the others.
+fn tcp_connector<R>(names: R, longest: Duration) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(names);
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(longest));
+    tcp
 }
 
 async fn handshake(
@@ -265,8 +274,12 @@ impl AsyncWrite for Stream {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use std::net::SocketAddr;
+
+    use hyper_util::client::legacy::connect::dns::Name;
     use rustix::net::sockopt;
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -275,8 +288,50 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("https://{}/v1", listener.local_addr().unwrap());
         let proxies = Matcher::builder().build();
-        let tcp = connect_tcp(&BaseUrl::parse(&base).unwrap(), &proxies).await.unwrap();
+        let longest = Duration::from_secs(10);
+        let tcp = connect_tcp(&BaseUrl::parse(&base).unwrap(), &proxies, longest).await.unwrap();
         assert!(sockopt::socket_keepalive(&tcp).unwrap());
         assert_eq!(sockopt::tcp_user_timeout(&tcp).unwrap(), 60_000);
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_leaves_time_for_the_next_one() {
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = alive.local_addr().unwrap().port();
+        // Nobody accepts there: once its queue is full, the system drops what comes.
+        let dead = tokio::net::TcpSocket::new_v4().unwrap();
+        dead.bind(([127, 0, 0, 2], port).into()).unwrap();
+        let dead = dead.listen(1).unwrap();
+        let address = dead.local_addr().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            filling.push(connected.unwrap());
+            assert!(filling.len() < 8, "its queue has no end");
+        }
+        let names = Names(vec![address, alive.local_addr().unwrap()]);
+        let longest = Duration::from_secs(2);
+        let mut tcp = tcp_connector(names, longest);
+        let target = format!("https://two.example:{port}").parse().unwrap();
+        let connected =
+            timeout(longest, tcp.call(target)).await.expect("the dead one took all the time").unwrap();
+        assert_eq!(connected.inner().peer_addr().unwrap(), alive.local_addr().unwrap());
+    }
+
+    /// Every name has these addresses.
+    #[derive(Clone)]
+    struct Names(Vec<SocketAddr>);
+
+    impl Service<Name> for Names {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _name: Name) -> Self::Future {
+            std::future::ready(Ok(self.0.clone().into_iter()))
+        }
     }
 }

@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::body::{Mute, UpstreamBody};
 use super::connect::{Moved, Stream};
 use super::fault::SendError;
-use super::request_body::RequestBody;
+use super::idle::{LastUse, Uses};
+use super::request_body::{Progress, RequestBody};
 use super::{Limits, Upstream};
 
 /// hyper's buffers grow no further: cuts the memory of large uploads by more than half.
@@ -28,6 +29,11 @@ const MOST_BUFFERED: usize = 64 * 1024;
 /// HTTP/2 connections with requests on them are asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stream that nobody reads holds so much here at most: enough for 10 MB/s at 100 ms of way.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// All streams of a connection together. Far above that of one, so that clients who do not read their answers do not
+/// stop those of the others: servers allow 100 to 250 streams.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 /// Silence is noticed within a quarter of the limit.
 const TICKS: u32 = 4;
 
@@ -40,9 +46,9 @@ pub struct Connection {
     pub(crate) authority: HeaderValue,
     pub(super) mute: Arc<Mute>,
     silence: Silence,
-    pub(super) idle_since: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps.
-    pub(super) idle_from: Time,
+    /// The request body that is being passed on, if it is.
+    pub(super) upload: Option<Progress>,
+    pub(super) last_use: LastUse,
     pub(crate) moved: Arc<Moved>,
 }
 
@@ -68,8 +74,8 @@ impl Connection {
             authority: base.authority().clone(),
             mute: Arc::default(),
             silence: Silence::default(),
-            idle_since: Instant::now(),
-            idle_from: Time::default(),
+            upload: None,
+            last_use: LastUse::at(Time::default()),
             moved,
         }))
     }
@@ -83,6 +89,7 @@ impl Connection {
     ) -> Result<Response<UpstreamBody>, SendError> {
         let read_before = self.moved.read();
         self.silence.begin(limits.idle);
+        self.upload = request.body().upload();
         let mut answer = pin!(self.sender.send_request(request));
         let Self { driver, moved, silence, .. } = &mut *self;
         let response = poll_fn(|cx| {
@@ -105,7 +112,8 @@ impl Connection {
                 Err(error)
             })
         })
-        .await?;
+        .await
+        .map_err(|error| error.unless_waiting(self.upload.as_ref()))?;
         Ok(response.map(|body| UpstreamBody::http1(body, self, home)))
     }
 
@@ -130,6 +138,7 @@ impl Connection {
 #[derive(Debug, Clone)]
 pub struct Http2 {
     sender: http2::SendRequest<RequestBody>,
+    pub(super) uses: Uses,
 }
 
 impl Http2 {
@@ -140,7 +149,9 @@ impl Http2 {
     ) -> Result<Self, SendError> {
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .adaptive_window(true)
+            // Not adaptive: that makes the connection's window as large as one stream's.
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             // A connection that died in silence is noticed, and not waited on.
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -158,11 +169,12 @@ impl Http2 {
                 }
             }
         });
-        Ok(Self { sender })
+        Ok(Self { sender, uses: Uses::default() })
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Whether another request can go out on it: one that stood too long without any is treated as the others are.
+    pub(super) fn is_usable(&self, now: Time) -> bool {
+        !self.sender.is_closed() && self.uses.is_fresh(now)
     }
 
     pub(crate) async fn send(
@@ -171,6 +183,7 @@ impl Http2 {
         limits: Limits,
     ) -> Result<Response<UpstreamBody>, SendError> {
         into_http2(&mut request);
+        let in_use = self.uses.begin();
         let mut silence = Silence::new(limits.idle);
         let progress = request.body_mut().watched();
         let mut answer = pin!(self.sender.send_request(request));
@@ -185,8 +198,9 @@ impl Http2 {
                 Err(SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed"))
             })
         })
-        .await?;
-        Ok(response.map(|body| UpstreamBody::http2(body, silence, progress)))
+        .await
+        .map_err(|error| error.unless_waiting(Some(&progress)))?;
+        Ok(response.map(|body| UpstreamBody::http2(body, silence, progress, in_use)))
     }
 }
 

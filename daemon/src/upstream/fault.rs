@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use kmid_core::outcome::{Fault, FaultKind, Phase};
+use kmid_core::outcome::{Fault, FaultKind, Outcome, Phase};
 
+use super::client_body::ClientBodyError;
+use super::lack;
 use super::request_body::Progress;
 
 /// A boxed cause.
@@ -59,9 +61,12 @@ impl SendError {
     /// From an error while connecting.
     pub(crate) fn of_connect(error: impl Into<BoxError>) -> Self {
         let source: BoxError = error.into();
+        // First: what kmid lacks makes look-ups fail, too.
+        let kind = if chain(&*source).any(lack::is_ours) {
+            FaultKind::NoRoom
         // hyper-util marks failed look-ups by their text only.
-        let kind = if chain(&*source).any(|cause| cause.to_string().starts_with("dns error")) {
-            FaultKind::Dns
+        } else if chain(&*source).any(|cause| cause.to_string().starts_with("dns error")) {
+            if lack::is_full() { FaultKind::NoRoom } else { FaultKind::Dns }
         } else if chain(&*source).any(is_tls) {
             FaultKind::Tls
         } else {
@@ -76,6 +81,31 @@ impl SendError {
 }
 
 impl SendError {
+    /// The same, or the client's doing where the upstream had all that came of the request and waited for the rest:
+    /// then neither a silence nor a close says anything of the upstream.
+    pub(crate) fn unless_waiting(self, upload: Option<&Progress>) -> Self {
+        if self.client_broke || !upload.is_some_and(Progress::waits_for_client) {
+            return self;
+        }
+        let why = match self.fault.kind {
+            FaultKind::Timeout => ClientBodyError::Silent,
+            FaultKind::Closed => ClientBodyError::Awaited,
+            _ => return self,
+        };
+        let error = Self::new(self.fault.phase, self.fault.kind, ClientBroke(why.into()));
+        Self { client_broke: true, nothing_came: false, ..error }
+    }
+
+    /// What it means for the key and its host.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self.fault.kind {
+            _ if self.client_broke => Outcome::ClientLeft,
+            FaultKind::NoRoom => Outcome::CutOff,
+            _ => Outcome::Broke(self.fault),
+        }
+    }
+
     fn is_too_large(&self) -> bool {
         find::<hyper::Error>(&*self.source).is_some_and(hyper::Error::is_parse_too_large)
     }
@@ -98,6 +128,7 @@ impl fmt::Display for SendError {
             FaultKind::Protocol if self.is_too_large() => "the head of its answer is too large",
             FaultKind::Protocol => "it did not speak HTTP",
             FaultKind::Truncated => "the stream ended without its terminal event",
+            FaultKind::NoRoom => "this machine has no open file, port or memory left for it",
         };
         write!(f, "{doing}: {what}")
     }

@@ -1,5 +1,6 @@
 //! Connections that wait for their next request.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kmid_core::key::BaseUrl;
@@ -7,6 +8,7 @@ use kmid_core::time::Time;
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use crate::clock;
 
 /// Most connections kept, over all hosts.
 const MOST: usize = 256;
@@ -24,7 +26,7 @@ impl IdleConnections {
         let authority = base.authority();
         while let Some(place) = self.0.iter().rposition(|connection| connection.authority == authority) {
             let mut connection = self.0.remove(place);
-            if is_young(&connection, now) && connection.is_usable() {
+            if connection.last_use.is_young(now) && connection.is_usable() {
                 return Some(connection);
             }
         }
@@ -32,7 +34,7 @@ impl IdleConnections {
     }
 
     pub(super) fn keep(&mut self, mut connection: Box<Connection>, now: Time) {
-        (connection.idle_since, connection.idle_from) = (Instant::now(), now);
+        connection.last_use = LastUse::at(now);
         if self.0.len() >= MOST {
             self.0.remove(0);
         }
@@ -40,7 +42,7 @@ impl IdleConnections {
     }
 
     pub(super) fn reap(&mut self, now: Time) {
-        self.0.retain_mut(|connection| is_young(connection, now) && connection.is_usable());
+        self.0.retain_mut(|connection| connection.last_use.is_young(now) && connection.is_usable());
     }
 
     pub(super) fn clear(&mut self) {
@@ -48,17 +50,69 @@ impl IdleConnections {
     }
 }
 
-/// By both clocks: the monotonic one stands still while the machine sleeps, and whoever wakes it may be in another
-/// network; the wall clock may be set back.
-fn is_young(connection: &Connection, now: Time) -> bool {
-    connection.idle_since.elapsed() < LONGEST && now.since(connection.idle_from) < LONGEST
+/// When a connection was last used, by both clocks: the monotonic one stands still while the machine sleeps, and whoever
+/// wakes it may be in another network; the wall clock may be set back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastUse {
+    since: Instant,
+    from: Time,
+}
+
+impl LastUse {
+    /// Now, which the wall clock gives as `now`.
+    pub(super) fn at(now: Time) -> Self {
+        Self { since: Instant::now(), from: now }
+    }
+
+    /// Whether it is so short ago that the connection may be used again.
+    pub(super) fn is_young(self, now: Time) -> bool {
+        self.since.elapsed() < LONGEST && now.since(self.from) < LONGEST
+    }
+}
+
+/// The requests that use a connection together.
+#[derive(Debug, Clone)]
+pub(super) struct Uses(Arc<Mutex<(usize, LastUse)>>);
+
+impl Default for Uses {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((0, LastUse::at(clock::now())))))
+    }
+}
+
+impl Uses {
+    pub(super) fn begin(&self) -> InUse {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        InUse(self.clone())
+    }
+
+    /// Whether a request is on its way, or one was a short time ago.
+    pub(super) fn is_fresh(&self, now: Time) -> bool {
+        let (running, last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running > 0 || last.is_young(now)
+    }
+}
+
+/// A request on such a connection; its end is the connection's last use.
+#[derive(Debug)]
+pub(super) struct InUse(Uses);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut uses = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *uses = (uses.0.saturating_sub(1), LastUse::at(clock::now()));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
     use super::super::connect::Stream;
+    use super::super::connection::Http2;
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -87,5 +141,23 @@ mod tests {
             idle.keep(connection, at(wall));
             assert!(idle.take(&base, at(wall + 60)).is_none());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_is_one_of_http2_unless_a_request_is_on_it() {
+        let (ours, _theirs) = tokio::io::duplex(4096);
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let http2 = Http2::handshake(Stream::new(ours, true), &tasks, &cancel).await.unwrap();
+        let in_seconds = |seconds: i64| Time::from_millis(clock::now().as_millis() + seconds * 1000);
+        assert!(http2.is_usable(in_seconds(50)));
+        assert!(!http2.is_usable(in_seconds(70)));
+        let in_use = http2.uses.begin();
+        tokio::time::advance(Duration::from_secs(70)).await;
+        assert!(http2.is_usable(in_seconds(70)), "a request is on its way");
+        drop(in_use);
+        assert!(http2.is_usable(in_seconds(50)), "its end was a use");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(!http2.is_usable(in_seconds(0)));
+        cancel.cancel();
     }
 }

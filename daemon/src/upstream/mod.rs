@@ -6,6 +6,7 @@ pub mod connect;
 pub mod connection;
 pub mod fault;
 mod idle;
+mod lack;
 pub mod request_body;
 pub mod simulator;
 pub mod tls;
@@ -146,11 +147,14 @@ impl Upstream {
     async fn connect(&self, base: &BaseUrl, limits: Limits) -> Result<Connected, SendError> {
         let timeout = || SendError::new(Phase::Connect, FaultKind::Timeout, "connecting took too long");
         tokio::time::timeout(limits.connect, async {
-            let stream = self.connector.connect(base, self.http, &self.tasks, &self.cancel).await?;
+            let stream =
+                self.connector.connect(base, limits.connect, self.http, &self.tasks, &self.cancel).await?;
             if stream.is_http2 {
                 let http2 = Http2::handshake(stream, &self.tasks, &self.cancel).await?;
                 let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
-                all.retain(|(url, http2)| url.authority() != base.authority() && !http2.is_closed());
+                all.retain(|(url, http2)| {
+                    url.authority() != base.authority() && http2.is_usable(clock::now())
+                });
                 all.push((base.clone(), http2.clone()));
                 Ok(Connected::Http2(http2))
             } else {
@@ -166,7 +170,7 @@ impl Upstream {
             return None;
         }
         let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(_, http2)| !http2.is_closed());
+        all.retain(|(_, http2)| http2.is_usable(clock::now()));
         all.iter().find(|(url, _)| url.authority() == base.authority()).map(|(_, http2)| http2.clone())
     }
 
@@ -192,7 +196,10 @@ impl Upstream {
                 () = self.cancel.cancelled() => break,
                 () = tokio::time::sleep(REAP_EVERY) => {}
             }
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).reap(clock::now());
+            let now = clock::now();
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).reap(now);
+            let mut http2 = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+            http2.retain(|(_, http2)| http2.is_usable(now));
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,7 +1,7 @@
 //! Request bodies on their way upstream.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -34,6 +34,7 @@ pub struct Progress(Arc<Steps>);
 struct Steps {
     sent: AtomicU64,
     came: AtomicU64,
+    waits: AtomicBool,
     broke: Mutex<Option<ClientBroke>>,
 }
 
@@ -52,6 +53,11 @@ impl Progress {
     /// A frame of the response came.
     pub(crate) fn came(&self) {
         self.0.came.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether all that the client sent was sent on, and more is to come: nobody else can do anything about it.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.0.waits.load(Ordering::Relaxed)
     }
 
     /// Why the client's body broke, if it did.
@@ -96,6 +102,11 @@ impl RequestBody {
         self.progress.get_or_insert_default().clone()
     }
 
+    /// Of a body that is passed on as it comes: how far it has come.
+    pub(crate) fn upload(&self) -> Option<Progress> {
+        self.rest.as_ref().and(self.progress.clone())
+    }
+
     fn count(&self, bytes: usize) {
         if let Some(progress) = &self.progress {
             progress.0.sent.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -135,7 +146,11 @@ impl Body for RequestBody {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
-        let frame = ready!(Pin::new(rest).poll_frame(cx));
+        let polled = Pin::new(rest).poll_frame(cx);
+        if let Some(progress) = &self.progress {
+            progress.0.waits.store(polled.is_pending(), Ordering::Relaxed);
+        }
+        let frame = ready!(polled);
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             self.count(data.len());
         }

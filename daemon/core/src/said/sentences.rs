@@ -227,6 +227,7 @@ sentences! {
     fault_closed: "the connection was closed",
     fault_protocol: "it did not speak HTTP",
     fault_truncated: "the stream ended without its terminal event",
+    fault_no_room: "this machine has no open file, port or memory left for it",
 
     // Refusals.
     unknown_label: "no key is called {label}; known: {known}",
