@@ -85,7 +85,7 @@ async fn settings_that_cannot_be_used_are_named_by_every_command() {
     manager.kmi_does(&["service", "install"]).await;
     write(&manager, "KMI_PROXY_DRAIN_SECONDS=soon\n");
     let refused = manager.kmi(&["service", "restart"]).await;
-    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(refused.code, 2, "{refused:?}");
     assert!(
         refused.err.contains("\"soon\" is not allowed") && !refused.err.contains('\u{fffd}'),
         "{refused:?}"

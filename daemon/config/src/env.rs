@@ -98,9 +98,9 @@ variables! {
         ENV_PATH = "" restart client, |s| optional_path(s.env_file.as_ref());
         /// State, logs, traces and the control socket (environment, flag or a file that KMI_ENV_PATH names only)
         STATE_DIR = "~/.kmi" restart client, |s| path(&s.state_dir);
-        /// Control socket; empty = kmid.sock in the state directory, on Windows a pipe named for the user (as KMI_STATE_DIR)
+        /// Control socket; empty = kmid.sock in the state directory, on Windows a pipe named for the user (counts where KMI_STATE_DIR does)
         SOCKET = "" restart client, |s| path(&s.socket);
-        /// Key files; empty = the first that exists of ./_auths, _auths in the state directory, ~/.kimi/_auths (here only a folder below this one)
+        /// Key files; empty = the first that exists of ./_auths, _auths in the state directory, ~/.kimi/_auths (in a found .env only a folder below its own)
         AUTHS_DIR = "" now, |s| optional_path(s.auths_dir.as_ref());
     }
     "What may happen" {
