@@ -37,6 +37,7 @@ async fn refusals_reach_a_client_that_sends_all_of_its_body_first() {
     for (request, status) in cases {
         let answer = after_all(&mut daemon.connect().await, &request).await;
         assert_eq!((answer.status, answer.by_kmid()), (status, true), "{answer:?}");
+        assert!(answer.fields.lists("connection", "close"), "{answer:?}");
     }
     assert!(upstream.at("/files").iter().all(|seen| seen.body().is_none()));
 }
@@ -64,6 +65,7 @@ async fn a_rate_limit_leaves_the_connection_good_for_the_next_try() {
     for _ in 0..3 {
         let answer = after_all(&mut connection, &upload("/files")).await;
         assert_eq!((answer.status, answer.by_kmid()), (429, true), "{answer:?}");
+        assert!(!answer.fields.has("connection"), "{answer:?}");
     }
 }
 

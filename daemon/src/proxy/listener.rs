@@ -274,14 +274,16 @@ impl Service<Request<Incoming>> for Answers {
         let unread = self.heard.unread.clone();
         unread.begins(request.body());
         Box::pin(async move {
-            let mut answer = exchange::handle(proxy, request, visitor, unread).await;
+            let mut answer = exchange::handle(proxy, request, visitor, unread.clone()).await;
             // The answer to a load balancer says nothing of this.
             if simulated && answer.headers().contains_key(rewrite::REQUEST_ID) {
                 let name = HeaderName::from_static(simulator::DRY_RUN_HEADER);
                 answer.headers_mut().insert(name, HeaderValue::from_static("true"));
             }
-            // The client's next request goes to the process that took over.
-            if closes && leave.is_cancelled() {
+            // The client's next request goes to the process that took over, or would stand behind a body that nobody
+            // reads any more.
+            let is_cut = unread.is_left() && answer.headers().contains_key(rewrite::ORIGIN);
+            if closes && (is_cut || leave.is_cancelled()) {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(answer)

@@ -100,11 +100,13 @@ struct Activity {
 impl Activity {
     /// Returns when no request was in flight for long: `first` for the first one, `then` after each.
     async fn idle(&self, first: Duration, then: Duration) {
-        if self.begun.load(Ordering::Relaxed) == 0 {
-            tokio::time::sleep(first).await;
-            if self.begun.load(Ordering::Relaxed) == 0 {
-                return;
+        tokio::select! {
+            () = tokio::time::sleep(first) => {
+                if self.begun.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
             }
+            () = self.ended.notified() => {}
         }
         self.rests(then).await;
     }
@@ -212,5 +214,43 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams
             Some(longest) => drop(self.tasks.spawn(taking::while_taken(stream, longest))),
             None => drop(self.tasks.spawn(stream)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(30);
+    const THEN: Duration = Duration::from_secs(120);
+
+    /// Seconds from the beginning until a connection with these requests has been idle for long; each begins and ends at a
+    /// second.
+    async fn idle_after(requests: &'static [(u64, u64)]) -> u64 {
+        let activity = Arc::new(Activity::default());
+        let began = Instant::now();
+        for (from, to) in requests {
+            let activity = Arc::clone(&activity);
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(*from)).await;
+                let in_flight = InFlight::begin(&activity);
+                sleep(Duration::from_secs(to - from)).await;
+                drop(in_flight);
+            });
+        }
+        activity.idle(FIRST, THEN).await;
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_so_long_after_its_last_request() {
+        assert_eq!(idle_after(&[]).await, 30);
+        assert_eq!(idle_after(&[(31, 32)]).await, 30);
+        assert_eq!(idle_after(&[(1, 2)]).await, 122);
+        assert_eq!(idle_after(&[(1, 1000)]).await, 1120);
+        assert_eq!(idle_after(&[(1, 2), (121, 122), (150, 600)]).await, 720);
+        assert_eq!(idle_after(&[(1, 500), (2, 3), (499, 501)]).await, 621);
     }
 }
