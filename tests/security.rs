@@ -205,6 +205,8 @@ async fn another_user_gets_no_answer_on_the_control_socket() {
             let mut stream = UnixStream::connect(socket).unwrap();
             // It may be turned away before it has said anything.
             let _ = stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"keys.list\"}\n");
+            // Whoever would be answered would have all of it then.
+            let _ = stream.shutdown(std::net::Shutdown::Write);
             let mut answer = String::new();
             let _ = stream.read_to_string(&mut answer);
             answer
