@@ -112,7 +112,10 @@ impl KeyRoom {
                 .collect::<Vec<_>>()
         };
         let before = summary(&known);
-        self.state.set_keys(loaded.keys);
+        // A keyring may stay locked for days: what is tried again and again writes no state each time.
+        if again.is_none() || !loaded.is_as(&known) {
+            self.state.set_keys(loaded.keys);
+        }
         self.state.set_issues(Origin::Keys, loaded.issues);
         let now = self.state.keys();
         let changed = before != summary(&now);

@@ -95,8 +95,7 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
         }
         kept.set(true);
         file::replace(&original_path(&path), own.as_bytes())?;
-        let record = Record { schema_version: SCHEMA_VERSION, replaced: wired.replaced.clone() };
-        file::replace(&record_path(&path), &serde_json::to_vec_pretty(&record)?)
+        write_record(&path, &Record { schema_version: SCHEMA_VERSION, replaced: wired.replaced.clone() })
     };
     let done = if dry_run { file::preview(&path, edit) } else { file::rewrite_keeping(&path, edit, keep) };
     match done {
@@ -116,8 +115,8 @@ pub fn connect(homes: &Homes, client: Client, wiring: &Wiring, dry_run: bool) ->
         Err(why) => {
             if kept.get() {
                 match &before {
-                    // It leads back from what still stands in the file.
-                    Some(record) => write_record(&path, record),
+                    // It leads back from what still stands in the file. That the change failed is what is reported.
+                    Some(record) => drop(write_record(&path, record)),
                     None => forget(&path),
                 }
             }
@@ -234,11 +233,8 @@ fn read_record(path: &Path) -> Result<Option<Record>, Said> {
     Ok(Some(record))
 }
 
-/// As well as it goes: the change it belongs to has failed, and that is what is reported.
-fn write_record(path: &Path, record: &Record) {
-    if let Ok(bytes) = serde_json::to_vec_pretty(record) {
-        let _ = file::replace(&record_path(path), &bytes);
-    }
+fn write_record(path: &Path, record: &Record) -> io::Result<()> {
+    file::replace(&record_path(path), &serde_json::to_vec_pretty(record)?)
 }
 
 /// Most originals of a file that are put aside.

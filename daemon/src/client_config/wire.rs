@@ -165,10 +165,14 @@ fn bom(text: &str) -> usize {
 
 fn shown(text: &str, at: usize, place: &[String], from: &str, to: &str) -> ValueChange {
     let is_key = place.last().is_some_and(|name| name == "api_key");
-    let fit = |value: &str| match is_key {
-        true if value != PLACEHOLDER && !value.is_empty() => Secret::new(value).masked(),
-        true => value.to_owned(),
-        false => shown_url(value),
+    let fit = |value: &str| {
+        if !is_key {
+            shown_url(value)
+        } else if value == PLACEHOLDER || value.is_empty() {
+            value.to_owned()
+        } else {
+            Secret::new(value).masked()
+        }
     };
     let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     ValueChange { place: spelled(place), line, from: fit(from), to: fit(to) }

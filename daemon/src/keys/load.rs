@@ -63,6 +63,18 @@ impl Loaded {
         sort(&mut self.keys);
     }
 
+    /// Whether these are the keys that are known, as their files were then.
+    #[must_use]
+    pub fn is_as(&self, known: &[Arc<Key>]) -> bool {
+        let same = |one: &Key, other: &Key| {
+            // The fingerprint stands for the secret, the revision for the rest of the file.
+            (one.fingerprint, one.revision, &one.source) == (other.fingerprint, other.revision, &other.source)
+                && (&one.label, &one.base_url) == (&other.label, &other.base_url)
+                && (one.priority, one.disabled) == (other.priority, other.disabled)
+        };
+        self.keys.len() == known.len() && self.keys.iter().zip(known).all(|(one, other)| same(one, other))
+    }
+
     fn try_again(&mut self, after: Duration) {
         self.again = Some(self.again.map_or(after, |sooner| sooner.min(after)));
     }

@@ -33,15 +33,12 @@ pub(super) enum Answer {
 }
 
 /// An answer of kmid's own.
-pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Journal, close: bool) -> Response<ProxyBody> {
+pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Journal) -> Response<ProxyBody> {
     let code = reply.code;
     let mut response = reply.into_response(wire, journal.request_id);
     if let Some(queued) = journal.queued() {
         let millis = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX);
         response.headers_mut().insert(QUEUE_HEADER, HeaderValue::from(millis));
-    }
-    if close {
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     journal.answered(response.status());
     journal.end("refused", Some(code));
@@ -51,7 +48,7 @@ pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Journal, close: bool
 impl Exchange {
     pub(super) fn answered(self: Box<Self>, answer: Answer) -> Response<ProxyBody> {
         match answer {
-            Answer::Own(reply) => refuse(reply, self.wire, self.journal, false),
+            Answer::Own(reply) => refuse(reply, self.wire, self.journal),
             Answer::Passed(begun, lease) => self.pass(begun, lease),
             Answer::Failed(failed, label) => self.pass_failure(failed, &label),
         }

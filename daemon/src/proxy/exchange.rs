@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_ENCODING;
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use kmid_config::settings::Settings;
@@ -80,13 +80,13 @@ pub(super) async fn handle(
     }
     let endpoint = match path::endpoint(parts.uri.path(), base_path) {
         Ok(own) if own.starts_with(health::OWN) => {
-            return refuse(Reply::bad_path(BadPath::Outside, base_path), wire, journal, false);
+            return refuse(Reply::bad_path(BadPath::Outside, base_path), wire, journal);
         }
         Ok(endpoint) => path::kept(endpoint),
-        Err(why) => return refuse(Reply::bad_path(why, base_path), wire, journal, false),
+        Err(why) => return refuse(Reply::bad_path(why, base_path), wire, journal),
     };
     if rewrite::has_transfer_coding(&parts.headers) {
-        return refuse(Reply::transfer_coding(), wire, journal, true);
+        return refuse(Reply::transfer_coding(), wire, journal);
     }
     // A pause costs this machine's own programs nothing but their own time.
     let pause = (!visitor.is_shared()).then_some(settings.proxy_client_idle);
@@ -99,13 +99,13 @@ pub(super) async fn handle(
             if is_hang_up(&error) {
                 journal.end("client_left", None);
             }
-            return refuse(Reply::of_body(&error, settings.proxy_max_body), wire, journal, true);
+            return refuse(Reply::of_body(&error, settings.proxy_max_body), wire, journal);
         }
     };
     // With its body read, the connection stays good for the client's next try.
     if let Some(until) = proxy.state.admit() {
         tracing::warn!(request_id = %journal.request_id, "proxy_rate_limited");
-        return refuse(Reply::rate_limited(until, clock::now()), wire, journal, false);
+        return refuse(Reply::rate_limited(until, clock::now()), wire, journal);
     }
     let mut wants_stream = false;
     if let Collected::Whole { chunks, .. } = &collected {
@@ -419,8 +419,12 @@ fn not_admitted(
     } else {
         journal.is_quiet = true;
     }
-    let close = !matches!(why, NotAdmitted::Token | NotAdmitted::Slowed(_));
-    refuse(Reply::not_admitted(why), wire, journal, close)
+    let stays = matches!(why, NotAdmitted::Token | NotAdmitted::Slowed(_));
+    let mut response = refuse(Reply::not_admitted(why), wire, journal);
+    if !stays {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// A client that hung up is told nothing and has left; one that sent nonsense is refused.

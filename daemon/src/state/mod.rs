@@ -112,26 +112,22 @@ impl State {
 
     /// Replaces the keys; leases in flight end as they were.
     pub fn set_keys(&self, keys: Vec<Key>) {
-        let moved = self.change(|pool| {
+        let (moved, active) = self.change(|pool| {
             let before: Vec<Arc<Key>> = pool.keys().cloned().collect();
             let active_before = pool.active_key().cloned();
             pool.set_keys(keys, clock::now());
-            if let (Some(from), Some(to)) = (active_before, pool.active_key())
-                && from.label != to.label
-            {
-                tracing::warn!(
-                    from = &*from.label,
-                    to = &*to.label,
-                    reason = "the key files changed",
-                    "active_key_changed"
-                );
-            }
             let moved = |key: &Arc<Key>| {
                 let old = before.iter().find(|old| old.fingerprint == key.fingerprint);
                 old.is_some_and(|old| old.base_url != key.base_url)
             };
-            pool.keys().filter(|key| moved(key)).map(|key| key.fingerprint).collect::<Vec<_>>()
+            let moved: Vec<Fingerprint> =
+                pool.keys().filter(|key| moved(key)).map(|key| key.fingerprint).collect();
+            (moved, active_before.zip(pool.active_key().cloned()))
         });
+        if let Some((from, to)) = active.filter(|(from, to)| from.label != to.label) {
+            let (from, to) = (&*from.label, &*to.label);
+            tracing::warn!(from, to, reason = "the key files changed", "active_key_changed");
+        }
         // Nothing is known of a key at its new host.
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).extend(moved);
         self.store.changed();

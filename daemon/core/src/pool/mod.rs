@@ -230,10 +230,10 @@ impl Pool {
         if let Some(back) = self.displaced.and_then(|key| self.successor(key)) {
             self.active = Some(back);
             self.displaced = None;
-        } else if let Some(new) = self.active.filter(|_| self.active_index().is_none()) {
-            match self.successor(new) {
+        } else if let Some(gone) = self.active.filter(|_| self.active_index().is_none()) {
+            match self.successor(gone) {
                 Some(new) => self.active = Some(new),
-                None => self.displaced = self.displaced.or(self.active),
+                None => self.displaced = self.displaced.or(Some(gone)),
             }
         }
         if self.active_index().is_none() && !self.entries.is_empty() {

@@ -1,6 +1,5 @@
 //! `rotation.*`
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use kmi_proto::error::{Kind, RpcError};
@@ -14,7 +13,7 @@ use super::super::Context;
 use super::super::socket::Peer;
 use super::audit::{Change, audit, audit_unsaved};
 use super::refused;
-use crate::client_config;
+use crate::client_config::{self, Written};
 
 pub(in super::super) async fn rotate(
     context: &Context,
@@ -39,11 +38,11 @@ pub(in super::super) async fn rotate(
         };
         audit(context, peer, &change);
     }
-    let written = update_client_config(context, rotation.active).await?;
-    let config_written: Vec<String> = written.paths.iter().map(|path| path.display().to_string()).collect();
+    let (key, written) = update_client_config(context, rotation.active).await?;
+    let config_written: Vec<String> = written.written.iter().map(|path| path.display().to_string()).collect();
     for file in &config_written {
-        let to = written.key.as_deref();
-        audit(context, peer, &Change { action: "config_written", to, file: Some(file), ..Change::default() });
+        let change = Change { to: Some(&key.label), file: Some(file), ..Change::of("config_written") };
+        audit(context, peer, &change);
     }
     let mut warnings = rotation.warnings;
     warnings.extend(written.warnings);
@@ -76,19 +75,11 @@ pub(in super::super) async fn auto(
     Ok(Auto { enabled: params.enabled, reason: None })
 }
 
-/// What came of bringing a key into the clients' config files.
-#[derive(Default)]
-struct ConfigWritten {
-    /// The label of the key that stands there now.
-    key: Option<Arc<str>>,
-    paths: Vec<PathBuf>,
-    warnings: Vec<Said>,
-}
-
-/// Brings the active key into the clients' config files, unless the settings keep them as they are.
-async fn update_client_config(context: &Context, chosen: Arc<Key>) -> Result<ConfigWritten, RpcError> {
+/// Brings the active key into the clients' config files, unless the settings keep them as they are. Returns that key
+/// and what came of it.
+async fn update_client_config(context: &Context, chosen: Arc<Key>) -> Result<(Arc<Key>, Written), RpcError> {
     if let Some(why) = config_stays(&context.settings.load()) {
-        return Ok(ConfigWritten { warnings: vec![why], ..ConfigWritten::default() });
+        return Ok((chosen, Written { warnings: vec![why], ..Written::default() }));
     }
     let (files, own, state) =
         (Arc::clone(&context.client_files), context.own_address(), Arc::clone(&context.state));
@@ -96,8 +87,8 @@ async fn update_client_config(context: &Context, chosen: Arc<Key>) -> Result<Con
         files.change(|homes| {
             // Somebody else may have switched meanwhile: what is written last has to be what is active.
             let key = state.active_key().unwrap_or(chosen);
-            let done = client_config::write(homes, &key, &own);
-            ConfigWritten { key: Some(Arc::clone(&key.label)), paths: done.written, warnings: done.warnings }
+            let written = client_config::write(homes, &key, &own);
+            (key, written)
         })
     };
     tokio::task::spawn_blocking(write).await.map_err(|_| {
