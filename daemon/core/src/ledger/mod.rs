@@ -146,7 +146,7 @@ impl Ledger {
     pub(crate) fn windows(&self, account: AccountId, burn: f64, polls_only: bool, now: Time) -> Windows {
         self.accounts
             .get(&account)
-            .map_or_else(Windows::new, |account| account.windows(burn, polls_only, now))
+            .map_or_else(Windows::default, |account| account.windows(burn, polls_only, now))
     }
 
     /// Weighed tokens in the account's longest window, where that has been learnt.

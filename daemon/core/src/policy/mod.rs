@@ -69,31 +69,20 @@ pub struct Left {
     pub pace: Option<f64>,
 }
 
-const NOTHING: Left = Left { percent: 100.0, resets_at: None, length: None, burn: None, pace: None };
-
 /// Windows looked at a candidate; the API shows two to four.
 const MAX_WINDOWS: usize = 6;
 
-/// The windows of a candidate, without an allocation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows {
-    known: [Left; MAX_WINDOWS],
-    count: usize,
-}
+/// The windows of a candidate: a list on the heap, because candidates are copied at every request, and most policies
+/// look at none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Windows(Vec<Left>);
 
 impl Windows {
-    /// None known.
-    #[must_use]
-    pub(crate) fn new() -> Self {
-        Self { known: [NOTHING; MAX_WINDOWS], count: 0 }
-    }
-
     /// Adds a window; with too many of them the one that has the most left is left out.
     pub(crate) fn push(&mut self, left: Left) {
-        if self.count < MAX_WINDOWS {
-            self.known[self.count] = left;
-            self.count += 1;
-        } else if let Some(fullest) = self.known.iter_mut().max_by(|a, b| a.percent.total_cmp(&b.percent))
+        if self.0.len() < MAX_WINDOWS {
+            self.0.push(left);
+        } else if let Some(fullest) = self.0.iter_mut().max_by(|a, b| a.percent.total_cmp(&b.percent))
             && left.percent < fullest.percent
         {
             *fullest = left;
@@ -103,7 +92,7 @@ impl Windows {
     /// As a slice.
     #[must_use]
     pub(crate) fn as_slice(&self) -> &[Left] {
-        &self.known[..self.count]
+        &self.0
     }
 
     /// The least left over all; `None` when no window is known.
@@ -113,22 +102,16 @@ impl Windows {
     }
 }
 
-impl Default for Windows {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl FromIterator<Left> for Windows {
     fn from_iter<I: IntoIterator<Item = Left>>(windows: I) -> Self {
-        let mut all = Self::new();
+        let mut all = Self::default();
         windows.into_iter().for_each(|left| all.push(left));
         all
     }
 }
 
 /// A key that can serve, as a policy sees it at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     /// Its place in the pool.
     pub index: usize,

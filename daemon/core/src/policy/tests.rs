@@ -75,7 +75,7 @@ fn priority_comes_before_any_policy() {
     let high = Candidate { priority: 5, warn: true, ..candidate(1, &[short(1.0, HOUR), week(1.0, 6 * DAY)]) };
     low.size = 1000.0;
     for policy in Policy::ALL {
-        assert_eq!(places(policy, &[low, high]), [1, 0], "{}", policy.name());
+        assert_eq!(places(policy, &[low.clone(), high.clone()]), [1, 0], "{}", policy.name());
     }
 }
 
@@ -85,7 +85,10 @@ fn most_left_looks_at_the_worst_window_and_the_plan() {
     let half = candidate(1, &[short(50.0, HOUR), week(50.0, DAY)]);
     let big = Candidate { size: 60.0, ..candidate(2, &[short(30.0, HOUR), week(90.0, DAY)]) };
     let unknown = candidate(3, &[]);
-    assert_eq!(places(Policy::MostLeft, &[unknown, full_week, half, big]), [2, 1, 0, 3]);
+    assert_eq!(
+        places(Policy::MostLeft, &[unknown.clone(), full_week.clone(), half.clone(), big.clone()]),
+        [2, 1, 0, 3]
+    );
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn of_equals_the_less_busy_one_is_taken() {
     let busy = Candidate { in_flight: 3, ..candidate(0, &[week(50.4, DAY)]) };
     let idle = candidate(1, &[week(50.0, DAY)]);
     for policy in [Policy::MostLeft, Policy::Drain] {
-        assert_eq!(places(policy, &[busy, idle]), [1, 0], "{}", policy.name());
+        assert_eq!(places(policy, &[busy.clone(), idle.clone()]), [1, 0], "{}", policy.name());
     }
 }
 
@@ -102,19 +105,31 @@ fn drain_takes_what_expires_first() {
     let soon = candidate(0, &[short(80.0, HOUR), week(30.0, 10 * HOUR)]);
     let later = candidate(1, &[short(90.0, HOUR), week(90.0, 6 * DAY)]);
     let full = candidate(2, &[short(0.0, HOUR), week(90.0, HOUR)]);
-    assert_eq!(places(Policy::Drain, &[full, later, soon]), [0, 1, 2]);
+    assert_eq!(places(Policy::Drain, &[full.clone(), later.clone(), soon.clone()]), [0, 1, 2]);
 }
 
 #[test]
 fn drain_leaves_the_rest_of_a_short_window_to_its_sessions() {
     let low = candidate(0, &[short(8.0, 3 * HOUR), week(60.0, DAY)]);
     let other = candidate(1, &[short(90.0, HOUR), week(90.0, 6 * DAY)]);
-    assert_eq!(places(Policy::Drain, &[low, other]), [1, 0]);
-    assert_eq!(ranking(Policy::Drain, &[low, other], &using(0))[0].index, 0, "not yet for the one in use");
+    assert_eq!(places(Policy::Drain, &[low.clone(), other.clone()]), [1, 0]);
+    assert_eq!(
+        ranking(Policy::Drain, &[low.clone(), other.clone()], &using(0))[0].index,
+        0,
+        "not yet for the one in use"
+    );
     let about_to_reset = candidate(0, &[short(8.0, 600), week(60.0, DAY)]);
-    assert_eq!(places(Policy::Drain, &[about_to_reset, other]), [0, 1], "what resets anyway is not spared");
+    assert_eq!(
+        places(Policy::Drain, &[about_to_reset.clone(), other.clone()]),
+        [0, 1],
+        "what resets anyway is not spared"
+    );
     let last_of_the_week = candidate(0, &[short(8.0, 3 * HOUR), week(8.0, DAY)]);
-    assert_eq!(places(Policy::Drain, &[last_of_the_week, other]), [0, 1], "there is no plenty to wait for");
+    assert_eq!(
+        places(Policy::Drain, &[last_of_the_week.clone(), other.clone()]),
+        [0, 1],
+        "there is no plenty to wait for"
+    );
 }
 
 #[test]
@@ -123,9 +138,9 @@ fn drain_stays_unless_another_is_clearly_ahead() {
     assert_eq!(places(Policy::Drain, &candidates), [1, 0]);
     let kept = ranking(Policy::Drain, &candidates, &using(0));
     assert_eq!((kept[0].index, kept[0].reason), (0, "stays"));
-    let ahead = [candidates[0], candidate(1, &[week(50.0, 20 * HOUR)])];
+    let ahead = [candidates[0].clone(), candidate(1, &[week(50.0, 20 * HOUR)])];
     assert_eq!(ranking(Policy::Drain, &ahead, &using(0))[0].index, 1);
-    let crumbs = [candidates[0], candidate(1, &[week(0.1, 20 * HOUR)])];
+    let crumbs = [candidates[0].clone(), candidate(1, &[week(0.1, 20 * HOUR)])];
     assert_eq!(ranking(Policy::Drain, &crumbs, &using(0))[0].index, 0, "crumbs are not worth the cache");
 }
 
@@ -235,7 +250,7 @@ proptest! {
             ranking(Policy::MostLeft, candidates, &standing).iter().position(|one| one.index == index).unwrap()
         };
         let before = place(&candidates);
-        let windows = candidates[at].windows;
+        let windows = &candidates[at].windows;
         candidates[at].windows = windows
             .as_slice()
             .iter()

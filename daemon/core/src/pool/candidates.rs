@@ -76,7 +76,7 @@ impl Pool {
                 index,
                 priority: entry.key.priority,
                 account: entry.account_id,
-                windows: Windows::new(),
+                windows: Windows::default(),
                 size: 1.0,
                 in_flight: entry.in_flight,
                 warn: entry.state(&self.ledger, now) == KeyState::Warn,
