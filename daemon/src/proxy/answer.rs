@@ -33,7 +33,7 @@ pub(super) enum Answer {
 }
 
 /// An answer of kmid's own.
-pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Journal) -> Response<ProxyBody> {
+pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Box<Journal>) -> Response<ProxyBody> {
     let code = reply.code;
     let mut response = reply.into_response(wire, journal.request_id);
     if let Some(queued) = journal.queued() {
@@ -46,7 +46,7 @@ pub(super) fn refuse(reply: Reply, wire: Wire, mut journal: Journal) -> Response
 }
 
 impl Exchange {
-    pub(super) fn answered(self: Box<Self>, answer: Answer) -> Response<ProxyBody> {
+    pub(super) fn answered(self, answer: Answer) -> Response<ProxyBody> {
         match answer {
             Answer::Own(reply) => refuse(reply, self.wire, self.journal),
             Answer::Passed(begun, lease) => self.pass(begun, lease),
@@ -55,11 +55,11 @@ impl Exchange {
     }
 
     /// The same after the head went out: what is no event stream becomes an error event.
-    pub(super) fn answered_late(mut self: Box<Self>, answer: Answer) -> Late {
+    pub(super) fn answered_late(mut self, answer: Answer) -> Late {
         let failed = |wire, status: StatusCode, kind: &str, message: &str| {
             Late::Failed(wire::error_stream_event(wire, status.as_u16(), kind, message).into())
         };
-        let refuse_late = |mut journal: Journal, wire, reply: Reply| {
+        let refuse_late = |mut journal: Box<Journal>, wire, reply: Reply| {
             journal.end("refused", Some(reply.code));
             failed(wire, reply.status, reply.kind, &reply.message)
         };
@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// Passes a good response on.
-    fn pass(self: Box<Self>, begun: Begun, mut lease: Lease) -> Response<ProxyBody> {
+    fn pass(self, begun: Begun, mut lease: Lease) -> Response<ProxyBody> {
         let Begun { mut parts, read, body, watch } = begun;
         let is_stream = has_type(&parts.headers, EVENT_STREAM);
         let watch = watch.unwrap_or_else(|| match (self.streams(), is_stream) {
@@ -117,7 +117,7 @@ impl Exchange {
             (true, false) => Watch::json(&parts.headers),
             (false, _) => Watch::Nothing,
         });
-        let must_terminate = self.streams() && is_event_stream(parts.status, &parts.headers);
+        let must_terminate = self.streams() && is_stream && parts.status == StatusCode::OK;
         // What any key may ask, and what is no success, proves no key.
         let proves = self.streams() && parts.status.is_success();
         let good = if proves { Outcome::Completed } else { Outcome::Answered };
@@ -140,7 +140,7 @@ impl Exchange {
     }
 
     /// Passes an error answer on.
-    fn pass_failure(self: Box<Self>, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
+    fn pass_failure(self, failed: Box<Failure>, label: &str) -> Response<ProxyBody> {
         let Failure { mut parts, read, rest, broken, outcome, .. } = *failed;
         rewrite::without_long_wait(&mut parts.headers);
         let mut journal = self.journal;
@@ -162,18 +162,18 @@ impl Exchange {
 fn mark(parts: &mut http::response::Parts, label: &str, journal: &Journal) {
     rewrite::for_client(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let mut insert = |name: HeaderName, value: &[u8]| {
-        if let Ok(value) = HeaderValue::from_bytes(value) {
+    let mut insert = |name: HeaderName, value: Bytes| {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             parts.headers.insert(name, value);
         }
     };
-    insert(rewrite::REQUEST_ID, journal.request_id.as_str().as_bytes());
-    insert(rewrite::KEY, label.as_bytes());
+    insert(rewrite::REQUEST_ID, Bytes::copy_from_slice(journal.request_id.as_str().as_bytes()));
+    insert(rewrite::KEY, Bytes::copy_from_slice(label.as_bytes()));
     if let Some(decision) = journal.decision() {
-        insert(rewrite::DECISION, decision.short().as_bytes());
+        insert(rewrite::DECISION, decision.short().into());
     }
     if let Some(queued) = journal.queued() {
-        insert(QUEUE_HEADER, queued.as_millis().to_string().as_bytes());
+        insert(QUEUE_HEADER, queued.as_millis().to_string().into());
     }
 }
 

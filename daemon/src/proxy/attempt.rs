@@ -1,14 +1,13 @@
 //! One attempt of a request: what goes upstream, and what comes back as far as it has to be understood.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
-use http::header::HeaderMap;
 use http::uri::{InvalidUri, PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use kmid_core::key::Key;
-use kmid_core::kimi::wire::Wire;
 use kmid_core::outcome::{FaultKind, Phase};
 
 use super::answer::is_event_stream;
@@ -17,10 +16,10 @@ use super::failure::{self, Failure};
 use super::hold::{self, Begun};
 use super::replay::Collected;
 use super::{Proxy, rewrite};
-use crate::upstream::Limits;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::fault::SendError;
 use crate::upstream::request_body::RequestBody;
+use crate::upstream::{Limits, Requests};
 
 /// What an attempt met.
 #[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
@@ -30,82 +29,108 @@ pub(super) enum Met {
     Broken(SendError),
 }
 
+/// What a response's head says.
+#[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
+pub(super) enum Seen {
+    Met(Met),
+    /// An error, or a stream that may still turn out to be one.
+    Unclear(Response<UpstreamBody>),
+}
+
 impl Exchange {
     /// Sends the request with one key.
     pub(super) async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
-        let Self { proxy, settings, wire, endpoint, parts, body, passing, journal, .. } = self;
-        let limits = Limits { connect: settings.proxy_connect_timeout, idle: settings.proxy_idle_timeout };
-        let broken = |error: &dyn std::fmt::Display| {
-            SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
-        };
-        // Tried once here, so that making the request cannot fail.
-        let uri = upstream_uri(key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
-        let headers = with_key(&parts.headers, key, *wire).map_err(|error| broken(&error))?;
-        let mut first = Some((uri, headers));
-        let mut make = || {
-            let body = match body.take()? {
-                Collected::Whole { chunks, trailers, _share } => {
-                    let copy = RequestBody::collected(chunks.clone(), trailers.clone());
-                    *body = Some(Collected::Whole { chunks, trailers, _share });
-                    copy
-                }
-                Collected::Passing { chunks, rest, share } => {
-                    *passing = Some(share);
-                    let progress = journal.passed_up.get_or_insert_default();
-                    RequestBody::streaming(chunks, rest, progress.clone())
-                }
-            };
-            let (uri, headers) = match first.take() {
-                Some(first) => first,
-                None => {
-                    let uri = upstream_uri(key, endpoint, parts.uri.query()).ok()?;
-                    (uri, with_key(&parts.headers, key, *wire).ok()?)
-                }
-            };
-            let mut request = Request::new(body);
-            *request.method_mut() = parts.method.clone();
-            *request.uri_mut() = uri;
-            *request.headers_mut() = headers;
-            // The original case of header names travels here.
-            *request.extensions_mut() = parts.extensions.clone();
-            Some(request)
-        };
-        proxy.after_the_others().await;
-        let response = proxy.upstream.send(&key.base_url, limits, &mut make).await;
-        proxy.after_the_others().await;
+        self.proxy.after_the_others().await;
+        let proxy = Arc::clone(&self.proxy);
+        let limits =
+            Limits { connect: self.settings.proxy_connect_timeout, idle: self.settings.proxy_idle_timeout };
+        let response = proxy.upstream.send(&key.base_url, limits, &mut Sending { exchange: self, key }).await;
+        self.proxy.after_the_others().await;
         response
     }
 
-    /// Understands a response, as far as it has to come before it goes to the client. Where no other attempt can
-    /// follow, nothing is gained by holding an event stream.
-    pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Met {
+    /// Looks at a response's head: most can go to the client as they are.
+    pub(super) fn look_at(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Seen {
+        let protocol =
+            |why: &str| Seen::Met(Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why)));
         // Nothing that goes upstream asks for another protocol.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let why = "it switched protocols unasked";
-            return Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why));
+            return protocol("it switched protocols unasked");
         }
         // Nobody here takes another coding than chunked off, and the client is not told of it.
         if rewrite::has_transfer_coding(response.headers()) {
-            let why = "its answer has a transfer coding beside chunked";
-            return Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why));
+            return protocol("its answer has a transfer coding beside chunked");
         }
         if response.status().as_u16() >= 400 {
-            return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
+            return Seen::Unclear(response);
         }
         let is_stream = self.streams() && is_event_stream(response.status(), response.headers());
         // A stream that is over before it began can still become an honest error.
         if is_stream && response.body().is_end_stream() {
             let kind = FaultKind::Truncated;
-            return Met::Broken(SendError::new(Phase::Body, kind, "an event stream without events"));
+            let error = SendError::new(Phase::Body, kind, "an event stream without events");
+            return Seen::Met(Met::Broken(error));
         }
-        if !(may_be_held && is_stream) {
-            return Met::Begun(Begun::at_head(response));
+        if may_be_held && is_stream {
+            return Seen::Unclear(response);
+        }
+        Seen::Met(Met::Begun(Begun::at_head(response)))
+    }
+
+    /// Understands a response whose head does not say enough, as far as it has to come before it goes to the client.
+    /// Where no other attempt can follow, nothing is gained by holding an event stream.
+    pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>) -> Met {
+        if response.status().as_u16() >= 400 {
+            return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
         }
         self.journal.attempt_met(Some(response.status()), "client_left");
         match hold::until_output(response, self.wire, &self.proxy.state).await {
             Ok(begun) => Met::Begun(begun),
             Err(failed) => Met::Failed(Box::new(failed)),
         }
+    }
+}
+
+/// A request on its way with one key.
+struct Sending<'a> {
+    exchange: &'a mut Exchange,
+    key: &'a Key,
+}
+
+impl Requests for Sending<'_> {
+    fn can_repeat(&self) -> bool {
+        self.exchange.can_repeat()
+    }
+
+    fn make(&mut self) -> Result<Request<RequestBody>, SendError> {
+        let Exchange { wire, endpoint, parts, body, passing, journal, .. } = &mut *self.exchange;
+        let broken = |error: &dyn std::fmt::Display| {
+            SendError::new(Phase::Send, FaultKind::Protocol, error.to_string())
+        };
+        let uri = upstream_uri(self.key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
+        let mut headers = parts.headers.clone();
+        rewrite::with_key(&mut headers, self.key, *wire).map_err(|error| broken(&error))?;
+        let gone = || SendError::new(Phase::Send, FaultKind::Closed, "the request body cannot be sent again");
+        let sent = match body {
+            Some(Collected::Whole { chunks, trailers, .. }) => {
+                RequestBody::collected(chunks.clone(), trailers.clone())
+            }
+            _ => match body.take() {
+                Some(Collected::Passing { chunks, rest, share }) => {
+                    *passing = Some(share);
+                    let progress = journal.passed_up.get_or_insert_default();
+                    RequestBody::streaming(chunks, rest, progress.clone())
+                }
+                _ => return Err(gone()),
+            },
+        };
+        let mut request = Request::new(sent);
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        // The original case of header names travels here.
+        *request.extensions_mut() = parts.extensions.clone();
+        Ok(request)
     }
 }
 
@@ -125,12 +150,6 @@ impl Proxy {
         })
         .await;
     }
-}
-
-fn with_key(headers: &HeaderMap, key: &Key, wire: Wire) -> Result<HeaderMap, rewrite::Unfit> {
-    let mut headers = headers.clone();
-    rewrite::with_key(&mut headers, key, wire)?;
-    Ok(headers)
 }
 
 fn upstream_uri(key: &Key, endpoint: &str, query: Option<&str>) -> Result<Uri, InvalidUri> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_ENCODING, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Method, Response, Version};
 use hyper::body::Incoming;
 use kmid_config::settings::Settings;
 use kmid_core::client::ClientId;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::admission::{self, NotAdmitted};
 use super::answer::{Answer, refuse};
-use super::attempt::Met;
+use super::attempt::{Met, Seen};
 use super::door::{Doorkeeper, Look, Visitor};
 use super::failure::Failure;
 use super::journal::Journal;
@@ -43,12 +43,12 @@ const STREAMING: [&str; 2] = ["/chat/completions", "/messages"];
 /// Answers one request.
 pub(super) async fn handle(
     proxy: Arc<Proxy>,
-    request: Request<Incoming>,
+    mut parts: Box<http::request::Parts>,
+    body: Incoming,
     visitor: Visitor,
     unread: Unread,
 ) -> Response<ProxyBody> {
     let settings = proxy.settings.load_full();
-    let (mut parts, body) = request.into_parts();
     let base_path = &*settings.proxy_base_path;
     let inside = parts.uri.path().strip_prefix(base_path);
     let below = inside.unwrap_or(parts.uri.path());
@@ -136,13 +136,13 @@ pub(super) struct Exchange {
     pub(super) settings: Arc<Settings>,
     pub(super) wire: Wire,
     pub(super) endpoint: Cow<'static, str>,
-    pub(super) parts: http::request::Parts,
+    pub(super) parts: Box<http::request::Parts>,
     pub(super) body: Option<Collected>,
     /// The part of the budget of a body that is being passed on.
     pub(super) passing: Option<Share>,
     /// Its body asks for an event stream.
     wants_stream: bool,
-    pub(super) journal: Journal,
+    pub(super) journal: Box<Journal>,
 }
 
 /// What the attempts so far have used up.
@@ -208,7 +208,11 @@ impl Exchange {
                         lease.head_came(self.streams());
                     }
                     let may_be_held = self.may_try_again(&spent);
-                    self.look_into(response, may_be_held).await
+                    match self.look_at(response, may_be_held) {
+                        Seen::Met(met) => met,
+                        // Boxed, so that requests which are simply answered hold no room for it.
+                        Seen::Unclear(response) => Box::pin(self.look_into(response)).await,
+                    }
                 }
                 Err(error) => Met::Broken(error),
             };
@@ -287,13 +291,17 @@ impl Exchange {
     fn may_try_again(&self, spent: &Spent) -> bool {
         let other_key =
             spent.failovers < self.settings.proxy_failover_max && self.proxy.state.mode() != Mode::Manual;
-        self.body.is_some() && (other_key || spent.retries < self.settings.proxy_retry_max)
+        self.can_repeat() && (other_key || spent.retries < self.settings.proxy_retry_max)
+    }
+
+    /// Whether its body is kept: one that is passed on has one attempt.
+    pub(super) fn can_repeat(&self) -> bool {
+        self.body.as_ref().is_some_and(Collected::is_whole)
     }
 
     /// Whether another attempt is to be made; waits for its backoff.
     async fn tries_again(&self, spent: &mut Spent, retry: Retry, used: Fingerprint) -> bool {
-        // A body that was passed on is gone.
-        if self.body.is_none() {
+        if !self.can_repeat() {
             return false;
         }
         match retry {
@@ -410,7 +418,7 @@ fn not_admitted(
     visitor: Visitor,
     why: NotAdmitted,
     wire: Wire,
-    mut journal: Journal,
+    mut journal: Box<Journal>,
 ) -> Response<ProxyBody> {
     if door.note(visitor, why.name()) {
         tracing::warn!(

@@ -24,7 +24,7 @@ use crate::upstream::request_body::Progress;
 const LONGEST_ENDPOINT: usize = 200;
 
 /// What is noted of a request. Ends exactly once: when told to, or, dropped before that, as *client left* or
-/// *cut off*.
+/// *cut off*. Boxed from the beginning: it goes from hand to hand on its request's way.
 #[derive(Debug)]
 pub(super) struct Journal {
     state: Arc<State>,
@@ -66,10 +66,10 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn begin(state: Arc<State>, zone: Zone, method: &Method, path: &str) -> Self {
+    pub(super) fn begin(state: Arc<State>, zone: Zone, method: &Method, path: &str) -> Box<Self> {
         state.begin_request();
         let now = Instant::now();
-        Self {
+        Box::new(Self {
             state,
             zone,
             began: now,
@@ -96,7 +96,7 @@ impl Journal {
             client_name: None,
             is_quiet: false,
             ended: false,
-        }
+        })
     }
 
     /// The request was in the queue for so long, before one attempt of it.

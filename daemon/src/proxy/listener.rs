@@ -273,8 +273,11 @@ impl Service<Request<Incoming>> for Answers {
         }
         let unread = self.heard.unread.clone();
         unread.begins(request.body());
+        let (parts, body) = request.into_parts();
+        // Boxed: the head goes from hand to hand on its request's way.
+        let parts = Box::new(parts);
         Box::pin(async move {
-            let mut answer = exchange::handle(proxy, request, visitor, unread.clone()).await;
+            let mut answer = exchange::handle(proxy, parts, body, visitor, unread.clone()).await;
             // The answer to a load balancer says nothing of this.
             if simulated && answer.headers().contains_key(rewrite::REQUEST_ID) {
                 let name = HeaderName::from_static(simulator::DRY_RUN_HEADER);

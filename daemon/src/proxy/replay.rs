@@ -57,7 +57,7 @@ pub(super) enum Collected {
         /// The chunks.
         chunks: Chunks,
         /// Trailers, if any came.
-        trailers: Option<HeaderMap>,
+        trailers: Option<Box<HeaderMap>>,
         /// Its part of the budget, held as long as the body.
         _share: Share,
     },
@@ -66,10 +66,17 @@ pub(super) enum Collected {
         /// What was read.
         chunks: Chunks,
         /// The rest.
-        rest: ClientBody,
+        rest: Box<ClientBody>,
         /// The part of the budget that what was read takes.
         share: Share,
     },
+}
+
+impl Collected {
+    /// Whether it can be sent as often as need be.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole { .. })
+    }
 }
 
 /// Reads a body into memory while it is within `most` bytes and all bodies together within `total`.
@@ -93,7 +100,7 @@ pub(super) async fn collect(
     match announced {
         // Its part of the budget is taken as it comes: what is only announced keeps nobody else from anything.
         Some(Ok(length)) if length <= most => {}
-        Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: body, share }),
+        Some(_) => return Ok(Collected::Passing { chunks: Chunks::new(), rest: Box::new(body), share }),
         None => {}
     }
     let mut chunks = Gathering::new(announced.and_then(Result::ok).unwrap_or_default());
@@ -104,10 +111,10 @@ pub(super) async fn collect(
                 let fits = chunks.bytes + data.len() <= most && share.take(data.len(), total);
                 chunks.push(data);
                 if !fits {
-                    return Ok(Collected::Passing { chunks: chunks.finish(), rest: body, share });
+                    return Ok(Collected::Passing { chunks: chunks.finish(), rest: Box::new(body), share });
                 }
             }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
     Ok(Collected::Whole { chunks: chunks.finish(), trailers, _share: share })

@@ -41,7 +41,7 @@ pub(super) struct Tap {
     /// A clean end without the terminal event is a broken stream.
     must_terminate: bool,
     lease: Option<Lease>,
-    journal: Journal,
+    journal: Box<Journal>,
     /// What a good end means.
     good: Outcome,
     /// The upstream is known to work.
@@ -63,7 +63,7 @@ impl Tap {
         must_terminate: bool,
         good: Outcome,
         lease: Lease,
-        journal: Journal,
+        journal: Box<Journal>,
     ) -> Self {
         let mut tap = Self {
             read,
@@ -97,7 +97,7 @@ impl Tap {
         body: UpstreamBody,
         broken: Option<SendError>,
         known: Outcome,
-        journal: Journal,
+        journal: Box<Journal>,
     ) -> Self {
         Self {
             read,

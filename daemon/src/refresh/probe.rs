@@ -42,7 +42,6 @@ pub(super) async fn usages(
                 .header(USER_AGENT, AGENT)
                 .header(AUTHORIZATION, &bearer)
                 .body(RequestBody::empty())
-                .ok()
         };
         let response = upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| said(&error))?;
         let status = response.status();

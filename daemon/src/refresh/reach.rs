@@ -59,11 +59,7 @@ async fn reach(upstream: &Arc<Upstream>, host: String, base: &BaseUrl) -> Reach 
     let limits = Limits { connect: LONGEST, idle: LONGEST };
     let uri = format!("{}/models", base.path());
     let mut make = || {
-        Request::get(&uri)
-            .header(HOST, base.authority())
-            .header(USER_AGENT, AGENT)
-            .body(RequestBody::empty())
-            .ok()
+        Request::get(&uri).header(HOST, base.authority()).header(USER_AGENT, AGENT).body(RequestBody::empty())
     };
     let closed = Reach { host, reachable: false, tls: false, clock_skew_seconds: None, error: None };
     match tokio::time::timeout(LONGEST, upstream.send(base, limits, &mut make)).await {

@@ -14,7 +14,8 @@ use super::State;
 #[derive(Debug)]
 pub struct Lease {
     state: Arc<State>,
-    inner: Option<pool::Lease>,
+    /// Boxed: it goes from hand to hand on its request's way.
+    inner: Option<Box<pool::Lease>>,
     key: Arc<Key>,
     rotation_index: u64,
 }
@@ -23,7 +24,7 @@ impl Lease {
     pub(super) fn new(state: Arc<State>, inner: pool::Lease) -> Self {
         let key = Arc::clone(&inner.key);
         let rotation_index = inner.rotation_index;
-        Self { state, inner: Some(inner), key, rotation_index }
+        Self { state, inner: Some(Box::new(inner)), key, rotation_index }
     }
 
     /// The key to use.
@@ -72,7 +73,7 @@ impl Lease {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(inner) = self.inner.take() {
-            self.state.record(inner, outcome);
+            self.state.record(*inner, outcome);
         }
     }
 }

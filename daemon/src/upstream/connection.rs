@@ -81,40 +81,45 @@ impl Connection {
     }
 
     /// Sends a request and waits for its response's head; the connection goes with the response's body.
-    pub(crate) async fn send(
+    ///
+    /// The request is handed over before the future is made: the future holds no room for it.
+    pub(crate) fn send(
         mut self: Box<Self>,
         request: Request<RequestBody>,
         limits: Limits,
         home: Arc<Upstream>,
-    ) -> Result<Response<UpstreamBody>, SendError> {
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
         let read_before = self.moved.read();
         self.silence.begin(limits.idle);
         self.upload = request.body().upload();
-        let mut answer = pin!(self.sender.send_request(request));
-        let Self { driver, moved, silence, .. } = &mut *self;
-        let response = poll_fn(|cx| {
-            let ended = Pin::new(&mut *driver).poll(cx).is_ready();
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|error| {
-                    SendError::of_hyper(Phase::FirstByte, error, moved.read() == read_before)
-                }));
-            }
-            if ended {
-                let mut error = SendError::new(Phase::FirstByte, FaultKind::Closed, "the connection ended");
-                error.nothing_came = moved.read() == read_before;
-                return Poll::Ready(Err(error));
-            }
-            silence.poll_too_long(moved.total(), cx).map(|()| {
-                let mut error =
-                    SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed");
-                // A timeout is no sign that the connection was stale.
-                error.nothing_came = false;
-                Err(error)
+        let mut answer = Box::pin(self.sender.send_request(request));
+        async move {
+            let Self { driver, moved, silence, .. } = &mut *self;
+            let response = poll_fn(|cx| {
+                let ended = Pin::new(&mut *driver).poll(cx).is_ready();
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(answer.map_err(|error| {
+                        SendError::of_hyper(Phase::FirstByte, error, moved.read() == read_before)
+                    }));
+                }
+                if ended {
+                    let mut error =
+                        SendError::new(Phase::FirstByte, FaultKind::Closed, "the connection ended");
+                    error.nothing_came = moved.read() == read_before;
+                    return Poll::Ready(Err(error));
+                }
+                silence.poll_too_long(moved.total(), cx).map(|()| {
+                    let mut error =
+                        SendError::new(Phase::FirstByte, FaultKind::Timeout, "the idle timeout passed");
+                    // A timeout is no sign that the connection was stale.
+                    error.nothing_came = false;
+                    Err(error)
+                })
             })
-        })
-        .await
-        .map_err(|error| error.unless_waiting(self.upload.as_ref()))?;
-        Ok(response.map(|body| UpstreamBody::http1(body, self, home)))
+            .await
+            .map_err(|error| error.unless_waiting(self.upload.as_ref()))?;
+            Ok(response.map(|body| UpstreamBody::http1(body, self, home)))
+        }
     }
 
     /// Drives the connection's IO. Ready when the connection is over.

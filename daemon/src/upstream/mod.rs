@@ -87,8 +87,8 @@ impl Upstream {
 
     /// Sends a request to the host of `base` and waits for the head of its response.
     ///
-    /// `request` makes the request; it is asked a second time when a reused connection turns out to have been closed
-    /// before any byte of a response, and says `None` when its body cannot be sent again.
+    /// `requests` makes the request when there is a connection for it, and once more when a reused connection turns out
+    /// to have been closed before any byte of a response.
     ///
     /// # Errors
     /// The transport's fault with its cause, or that the client's own body broke.
@@ -96,22 +96,15 @@ impl Upstream {
         self: &Arc<Self>,
         base: &BaseUrl,
         limits: Limits,
-        request: &mut (dyn FnMut() -> Option<Request<RequestBody>> + Send),
+        requests: &mut (dyn Requests + Send),
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let mut fresh_only = false;
+        // A body that can be sent once must not meet a connection that may just have been closed.
+        let mut may_reuse = requests.can_repeat();
         loop {
-            let Some(request) = request() else {
-                return Err(SendError::new(
-                    Phase::Send,
-                    FaultKind::Closed,
-                    "the request body cannot be sent again",
-                ));
-            };
-            // A body that can be sent once must not meet a connection that may just have been closed.
-            let reuse = !fresh_only && request.body().can_be_replayed();
-            if reuse && let Some(http2) = self.live_http2(base) {
+            if may_reuse && let Some(http2) = self.live_http2(base) {
                 // Boxed: HTTP/2 is the exception, and its requests shall not make the others larger.
-                match Box::pin(http2.send(request, limits)).await {
+                let answer = Box::pin(http2.send(requests.make()?, limits));
+                match answer.await {
                     Err(error) if !error.client_broke => {
                         let too_quiet = error.fault.kind == FaultKind::Timeout;
                         // A reset stream says nothing of its connection; else the next request shall not meet it.
@@ -121,24 +114,28 @@ impl Upstream {
                         if !error.nothing_came || too_quiet {
                             return Err(error);
                         }
-                        fresh_only = true;
+                        may_reuse = false;
                         continue;
                     }
                     answer => return answer,
                 }
             }
-            let idle = if reuse { self.take_idle(base) } else { None };
+            let idle = if may_reuse { self.take_idle(base) } else { None };
             let reused = idle.is_some();
             let connection = match idle {
                 Some(connection) => connection,
                 // Boxed, so that a request on an open connection holds no room for making one.
                 None => match Box::pin(self.connect(base, limits)).await? {
                     Connected::Http1(connection) => connection,
-                    Connected::Http2(http2) => return Box::pin(http2.send(request, limits)).await,
+                    Connected::Http2(http2) => {
+                        let answer = Box::pin(http2.send(requests.make()?, limits));
+                        return answer.await;
+                    }
                 },
             };
-            match connection.send(request, limits, Arc::clone(self)).await {
-                Err(error) if reused && error.nothing_came && !error.client_broke => fresh_only = true,
+            let answer = connection.send(requests.make()?, limits, Arc::clone(self));
+            match answer.await {
+                Err(error) if reused && error.nothing_came && !error.client_broke => may_reuse = false,
                 answer => return answer,
             }
         }
@@ -202,6 +199,29 @@ impl Upstream {
             http2.retain(|(_, http2)| http2.is_usable(now));
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What makes a request, as often as it has to be sent.
+pub trait Requests {
+    /// Whether it can be sent more than once.
+    fn can_repeat(&self) -> bool;
+
+    /// The request.
+    ///
+    /// # Errors
+    /// When it is none, or its body is gone.
+    fn make(&mut self) -> Result<Request<RequestBody>, SendError>;
+}
+
+/// A request without a body can be made at any time.
+impl<F: FnMut() -> http::Result<Request<RequestBody>>> Requests for F {
+    fn can_repeat(&self) -> bool {
+        true
+    }
+
+    fn make(&mut self) -> Result<Request<RequestBody>, SendError> {
+        self().map_err(|error| SendError::new(Phase::Send, FaultKind::Protocol, error.to_string()))
     }
 }
 

@@ -13,13 +13,14 @@ use smallvec::SmallVec;
 use super::client_body::{ClientBody, ClientBodyError};
 use super::fault::{BoxError, ClientBroke};
 
-/// A request body: collected, and then able to be sent again, or passed on as it comes.
+/// A request body: collected, and then able to be sent again, or passed on as it comes. It is moved from hand to hand
+/// with its request: what few have is boxed.
 #[derive(Debug)]
 pub struct RequestBody {
     collected: smallvec::IntoIter<[Bytes; 1]>,
     left: u64,
-    trailers: Option<HeaderMap>,
-    rest: Option<ClientBody>,
+    trailers: Option<Box<HeaderMap>>,
+    rest: Option<Box<ClientBody>>,
     progress: Option<Progress>,
     /// The task that sends it keeps to itself why it ended.
     tells_progress: bool,
@@ -78,7 +79,7 @@ impl RequestBody {
 
     /// A collected body.
     #[must_use]
-    pub fn collected(chunks: Chunks, trailers: Option<HeaderMap>) -> Self {
+    pub fn collected(chunks: Chunks, trailers: Option<Box<HeaderMap>>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Self {
             collected: chunks.into_iter(),
@@ -92,7 +93,7 @@ impl RequestBody {
 
     /// What was read so far, and then the rest as it comes; `progress` counts the bytes sent on.
     #[must_use]
-    pub fn streaming(chunks: Chunks, rest: ClientBody, progress: Progress) -> Self {
+    pub fn streaming(chunks: Chunks, rest: Box<ClientBody>, progress: Progress) -> Self {
         Self { rest: Some(rest), progress: Some(progress), ..Self::collected(chunks, None) }
     }
 
@@ -124,10 +125,6 @@ impl RequestBody {
             _ => Box::new(broke),
         }
     }
-
-    pub(crate) fn can_be_replayed(&self) -> bool {
-        self.rest.is_none()
-    }
 }
 
 impl Body for RequestBody {
@@ -144,9 +141,9 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(rest) = &mut self.rest else {
-            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))));
         };
-        let polled = Pin::new(rest).poll_frame(cx);
+        let polled = Pin::new(&mut **rest).poll_frame(cx);
         if let Some(progress) = &self.progress {
             progress.0.waits.store(polled.is_pending(), Ordering::Relaxed);
         }
@@ -160,7 +157,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.collected.as_slice().is_empty()
             && self.trailers.is_none()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+            && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
