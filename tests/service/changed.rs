@@ -2,6 +2,7 @@
 
 use kmi_tests::harness::Request;
 use kmi_tests::harness::user_manager::UserManager;
+use kmi_tests::harness::wait::eventually;
 use serde_json::{Value, json};
 
 fn write(manager: &UserManager, more: &str) {
@@ -31,6 +32,11 @@ async fn an_address_that_moved_needs_an_install_and_no_restart() {
         assert_eq!(manager.pid().await, pid, "{command:?}");
     }
     assert_eq!(manager.request(Request::get("/models")).await.status, 200);
+    // kmid waits for a moment of quiet before it reads a file that was changed.
+    eventually("kmid to see the change", || async {
+        manager.kmi(&["status"]).await.out.contains("puts it in force").then_some(())
+    })
+    .await;
     for (command, word) in [("status", "puts it in force"), ("proxy-reload", "KMI_PROXY_LISTEN")] {
         let said = manager.kmi_does(&[command]).await.out;
         assert!(said.contains("`kmi service install`") && said.contains(word), "{said}");
