@@ -2,11 +2,11 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderName, USER_AGENT};
 
 /// What the upstream's gate looks at [kimi-upstream.md, Hosts and endpoints, 2026-11]. Other headers of the clients'
 /// identity change with each call (`X-Msh-Tool-Call-Id`) or with the machine.
-const IDENTITY: [&str; 2] = ["user-agent", "x-msh-platform"];
+const IDENTITY: [HeaderName; 2] = [USER_AGENT, HeaderName::from_static("x-msh-platform")];
 
 /// A client program, as the upstream's gate tells it from others. Two programs that say the same are one. Kept in
 /// memory only.

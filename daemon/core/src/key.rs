@@ -88,11 +88,16 @@ impl Fingerprint {
         short.copy_from_slice(&digest[..6]);
         Self(short)
     }
+
+    /// Its twelve hex digits.
+    pub fn text<'d>(&self, digits: &'d mut [u8; 12]) -> &'d str {
+        hex(&self.0, digits)
+    }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(hex(&self.0, &mut [0; 12]))
+        f.write_str(self.text(&mut [0; 12]))
     }
 }
 

@@ -183,7 +183,11 @@ pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
 }
 
 fn has_type(headers: &HeaderMap, essence: &str) -> bool {
-    let is =
-        |value: &str| value.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(essence));
+    let is = |value: &str| {
+        value.split_at_checked(essence.len()).is_some_and(|(found, rest)| {
+            let rest = rest.trim_start();
+            found.eq_ignore_ascii_case(essence) && (rest.is_empty() || rest.starts_with(';'))
+        })
+    };
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is)
 }

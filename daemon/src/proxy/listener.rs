@@ -162,7 +162,9 @@ impl Ending {
     /// Some time after the drain began, or after another process took over: a connection is closed with the next
     /// answer then, and one without a request has longer to bring one.
     async fn drained(&self) {
+        // Polled with every step of a request: without the dice that say who is asked first.
         tokio::select! {
+            biased;
             () = Cancelled::of(&self.drain) => tokio::time::sleep(LAST_WORDS).await,
             () = Cancelled::of(&self.leave) => tokio::time::sleep(LAST_REQUEST).await,
         }

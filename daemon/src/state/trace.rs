@@ -138,7 +138,8 @@ impl Record for TraceRecord {
         line.number("latency_ms", millis(self.latency));
         line.number("ttfb_ms", self.ttfb.map(millis));
         line.text("key_label", self.key.as_ref().map(|(label, _)| &**label));
-        line.text("key_hash", self.key.as_ref().map(|(_, hash)| hash.to_string()).as_deref());
+        let mut digits = [0; 12];
+        line.text("key_hash", self.key.as_ref().map(|(_, hash)| hash.text(&mut digits)));
         line.number("rotation_index", self.rotation_index);
         line.list("attempts", &self.attempts, |object, attempt| attempt.write_fields(object));
         line.number("queue_ms", self.queued.map(millis));

@@ -88,6 +88,15 @@ impl<'a, C: AsRef<[u8]>> Chunks<'a, C> {
     pub(super) fn read_string(&mut self, text: &mut Vec<u8>, most: usize) -> Option<()> {
         text.clear();
         while text.len() <= most {
+            // Mostly the whole string in one step.
+            let piece = self.piece();
+            let room = &piece[..piece.len().min(most + 1 - text.len())];
+            let plain = room.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
+            text.extend_from_slice(&piece[..plain]);
+            self.here = &piece[plain..];
+            if plain == room.len() && plain > 0 {
+                continue;
+            }
             match self.next()? {
                 b'"' => return std::str::from_utf8(text).ok().map(|_| ()),
                 b'\\' => self.read_escape(text)?,
