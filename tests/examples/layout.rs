@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::ExitCode;
 
 use kmi_tests::harness::{Daemon, Request, Setup};
 use kmi_tests::upstream::Upstream;
@@ -23,7 +24,11 @@ const FOR_EVERY_TYPE: [&str; 2] = [
     "_ZN42_$LT$$RF$T$u20$as$u20$core..fmt..Debug",
 ];
 
-fn main() {
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        println!("a debug build has other functions: run it with --release");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let standing = runtime.block_on(names_run(false));
     let serving = &runtime.block_on(names_run(true)) - &standing;
@@ -32,6 +37,7 @@ fn main() {
     let list = [HEAD, "\n# starts, stands, ends\n", &lines(&standing), "\n# serves\n", &lines(&serving)];
     fs::write(LIST, list.concat()).unwrap();
     println!("{} and {} names", standing.len(), serving.len());
+    ExitCode::SUCCESS
 }
 
 /// What is run in the life of a daemon: it starts with three keys, is asked how it is, and `serves` or does not.

@@ -117,7 +117,7 @@ impl Exchange {
             (true, false) => Watch::json(&parts.headers),
             (false, _) => Watch::Nothing,
         });
-        let must_terminate = self.streams() && is_stream && parts.status == StatusCode::OK;
+        let must_terminate = self.streams() && is_event_stream(parts.status, &parts.headers);
         // What any key may ask, and what is no success, proves no key.
         let proves = self.streams() && parts.status.is_success();
         let good = if proves { Outcome::Completed } else { Outcome::Answered };
@@ -184,10 +184,32 @@ pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
 
 fn has_type(headers: &HeaderMap, essence: &str) -> bool {
     let is = |value: &str| {
-        value.split_at_checked(essence.len()).is_some_and(|(found, rest)| {
+        value.trim_start().split_at_checked(essence.len()).is_some_and(|(found, rest)| {
             let rest = rest.trim_start();
             found.eq_ignore_ascii_case(essence) && (rest.is_empty() || rest.starts_with(';'))
         })
     };
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_of_content_may_have_parameters_and_any_case() {
+        for (value, is_stream) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            (" text/event-stream ;charset=utf-8", true),
+            ("text/event-stream ", true),
+            ("text/event-streams", false),
+            ("text/event", false),
+            ("application/json; x=text/event-stream", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(has_type(&headers, EVENT_STREAM), is_stream, "{value}");
+        }
+    }
 }

@@ -41,16 +41,17 @@ impl Exchange {
     /// Sends the request with one key.
     pub(super) async fn attempt(&mut self, key: &Key) -> Result<Response<UpstreamBody>, SendError> {
         self.proxy.after_the_others().await;
-        let proxy = Arc::clone(&self.proxy);
+        let upstream = Arc::clone(&self.proxy.upstream);
         let limits =
             Limits { connect: self.settings.proxy_connect_timeout, idle: self.settings.proxy_idle_timeout };
-        let response = proxy.upstream.send(&key.base_url, limits, &mut Sending { exchange: self, key }).await;
+        let response = upstream.send(&key.base_url, limits, &mut Sending { exchange: self, key }).await;
         self.proxy.after_the_others().await;
         response
     }
 
-    /// Looks at a response's head: most can go to the client as they are.
-    pub(super) fn look_at(&mut self, response: Response<UpstreamBody>, may_be_held: bool) -> Seen {
+    /// Looks at a response's head: most can go to the client as they are. Where no other attempt can follow, nothing is
+    /// gained by holding an event stream.
+    pub(super) fn look_at(&self, response: Response<UpstreamBody>, may_be_held: bool) -> Seen {
         let protocol =
             |why: &str| Seen::Met(Met::Broken(SendError::new(Phase::FirstByte, FaultKind::Protocol, why)));
         // Nothing that goes upstream asks for another protocol.
@@ -78,7 +79,6 @@ impl Exchange {
     }
 
     /// Understands a response whose head does not say enough, as far as it has to come before it goes to the client.
-    /// Where no other attempt can follow, nothing is gained by holding an event stream.
     pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>) -> Met {
         if response.status().as_u16() >= 400 {
             return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));

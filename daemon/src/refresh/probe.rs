@@ -14,7 +14,6 @@ use kmid_core::say;
 use super::reach::said;
 use crate::clock;
 use crate::command::QuotaRefused;
-use crate::upstream::request_body::RequestBody;
 use crate::upstream::{Limits, Upstream};
 
 /// The official clients give up after 8 s, too [kimi-upstream facts, 2026-11].
@@ -41,7 +40,7 @@ pub(super) async fn usages(
                 .header(ACCEPT, "application/json")
                 .header(USER_AGENT, AGENT)
                 .header(AUTHORIZATION, &bearer)
-                .body(RequestBody::empty())
+                .body(())
         };
         let response = upstream.send(&key.base_url, limits, &mut make).await.map_err(|error| said(&error))?;
         let status = response.status();

@@ -19,7 +19,6 @@ use super::probe::AGENT;
 use crate::clock;
 use crate::command::Reach;
 use crate::upstream::fault::{SendError, chain};
-use crate::upstream::request_body::RequestBody;
 use crate::upstream::{Limits, Upstream};
 
 /// As long as the official clients wait for `/usages`.
@@ -58,9 +57,7 @@ impl Refresher {
 async fn reach(upstream: &Arc<Upstream>, host: String, base: &BaseUrl) -> Reach {
     let limits = Limits { connect: LONGEST, idle: LONGEST };
     let uri = format!("{}/models", base.path());
-    let mut make = || {
-        Request::get(&uri).header(HOST, base.authority()).header(USER_AGENT, AGENT).body(RequestBody::empty())
-    };
+    let mut make = || Request::get(&uri).header(HOST, base.authority()).header(USER_AGENT, AGENT).body(());
     let closed = Reach { host, reachable: false, tls: false, clock_skew_seconds: None, error: None };
     match tokio::time::timeout(LONGEST, upstream.send(base, limits, &mut make)).await {
         Ok(Ok(response)) => {

@@ -207,21 +207,23 @@ pub trait Requests {
     /// Whether it can be sent more than once.
     fn can_repeat(&self) -> bool;
 
-    /// The request.
+    /// The request. It is made when there is a connection for it.
     ///
     /// # Errors
-    /// When it is none, or its body is gone.
+    /// When no request can be made of it, or its body is gone.
     fn make(&mut self) -> Result<Request<RequestBody>, SendError>;
 }
 
 /// A request without a body can be made at any time.
-impl<F: FnMut() -> http::Result<Request<RequestBody>>> Requests for F {
+impl<F: FnMut() -> http::Result<Request<()>>> Requests for F {
     fn can_repeat(&self) -> bool {
         true
     }
 
     fn make(&mut self) -> Result<Request<RequestBody>, SendError> {
-        self().map_err(|error| SendError::new(Phase::Send, FaultKind::Protocol, error.to_string()))
+        let request =
+            self().map_err(|error| SendError::new(Phase::Send, FaultKind::Protocol, error.to_string()))?;
+        Ok(request.map(|()| RequestBody::empty()))
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Left {
 /// Windows looked at a candidate; the API shows two to four.
 const MAX_WINDOWS: usize = 6;
 
-/// The windows of a candidate: a list on the heap, because candidates are copied at every request, and most policies
+/// The windows of a candidate: a list on the heap, because candidates are made at every request, and most policies
 /// look at none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Windows(Vec<Left>);

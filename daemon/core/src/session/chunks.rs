@@ -100,8 +100,8 @@ impl<'a, C: AsRef<[u8]>> Chunks<'a, C> {
             match self.next()? {
                 b'"' => return std::str::from_utf8(text).ok().map(|_| ()),
                 b'\\' => self.read_escape(text)?,
-                0..0x20 => return None,
-                byte => text.push(byte),
+                // Nothing else ends what is plain.
+                _ => return None,
             }
         }
         self.skip_string()
