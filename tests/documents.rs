@@ -197,9 +197,10 @@ fn every_setting_is_one() {
         let text = read(name);
         for setting in settings_in(&text) {
             let known = defaults.contains_key(setting) || KEY_FILE_NAMES.contains(&setting);
-            // `KMI_EMAIL` is an older spelling of `KMI_ACCOUNT_EMAIL`; the others are for tests.
-            let known =
-                known || ["KMI_EMAIL", "KMI_SIM_SEED"].contains(&setting) || setting.starts_with("KMI_TEST_");
+            // `KMI_EMAIL` is an older spelling of `KMI_ACCOUNT_EMAIL`; the others are for tests and builds.
+            let known = known
+                || ["KMI_EMAIL", "KMI_SIM_SEED"].contains(&setting)
+                || ["KMI_TEST_", "KMI_BUILD_"].iter().any(|start| setting.starts_with(start));
             assert!(known, "{name} names {setting}, which is no setting");
         }
     }
