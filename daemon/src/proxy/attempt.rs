@@ -33,8 +33,10 @@ pub(super) enum Met {
 #[allow(clippy::large_enum_variant, reason = "moved once and never stored")]
 pub(super) enum Seen {
     Met(Met),
-    /// An error, or a stream that may still turn out to be one.
-    Unclear(Response<UpstreamBody>),
+    /// An error, whose body says which.
+    Refused(Response<UpstreamBody>),
+    /// A stream that may still turn out to be one.
+    Held(Response<UpstreamBody>),
 }
 
 impl Exchange {
@@ -63,7 +65,7 @@ impl Exchange {
             return protocol("its answer has a transfer coding beside chunked");
         }
         if response.status().as_u16() >= 400 {
-            return Seen::Unclear(response);
+            return Seen::Refused(response);
         }
         let is_stream = self.streams() && is_event_stream(response.status(), response.headers());
         // A stream that is over before it began can still become an honest error.
@@ -73,16 +75,18 @@ impl Exchange {
             return Seen::Met(Met::Broken(error));
         }
         if may_be_held && is_stream {
-            return Seen::Unclear(response);
+            return Seen::Held(response);
         }
         Seen::Met(Met::Begun(Begun::at_head(response)))
     }
 
-    /// Understands a response whose head does not say enough, as far as it has to come before it goes to the client.
-    pub(super) async fn look_into(&mut self, response: Response<UpstreamBody>) -> Met {
-        if response.status().as_u16() >= 400 {
-            return Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await));
-        }
+    /// Reads and understands an error answer.
+    pub(super) async fn understand(&self, response: Response<UpstreamBody>) -> Met {
+        Met::Failed(Box::new(failure::understand(response, &self.proxy.state).await))
+    }
+
+    /// Reads an event stream up to the model's first output.
+    pub(super) async fn hold(&mut self, response: Response<UpstreamBody>) -> Met {
         self.journal.attempt_met(Some(response.status()), "client_left");
         match hold::until_output(response, self.wire, &self.proxy.state).await {
             Ok(begun) => Met::Begun(begun),
@@ -110,19 +114,15 @@ impl Requests for Sending<'_> {
         let uri = upstream_uri(self.key, endpoint, parts.uri.query()).map_err(|error| broken(&error))?;
         let mut headers = parts.headers.clone();
         rewrite::with_key(&mut headers, self.key, *wire).map_err(|error| broken(&error))?;
-        let gone = || SendError::new(Phase::Send, FaultKind::Closed, "the request body cannot be sent again");
-        let sent = match body {
-            Some(Collected::Whole { chunks, trailers, .. }) => {
-                RequestBody::collected(chunks.clone(), trailers.clone())
-            }
-            _ => match body.take() {
-                Some(Collected::Passing { chunks, rest, share }) => {
-                    *passing = Some(share);
-                    let progress = journal.passed_up.get_or_insert_default();
-                    RequestBody::streaming(chunks, rest, progress.clone())
-                }
-                _ => return Err(gone()),
-            },
+        let sent = if let Some(Collected::Whole { chunks, trailers, .. }) = body {
+            RequestBody::collected(chunks.clone(), trailers.clone())
+        } else {
+            let Some(Collected::Passing { chunks, rest, share }) = body.take() else {
+                let why = "the request body cannot be sent again";
+                return Err(SendError::new(Phase::Send, FaultKind::Closed, why));
+            };
+            *passing = Some(share);
+            RequestBody::streaming(chunks, rest, journal.passed_up.get_or_insert_default().clone())
         };
         let mut request = Request::new(sent);
         *request.method_mut() = parts.method.clone();

@@ -210,8 +210,9 @@ impl Exchange {
                     let may_be_held = self.may_try_again(&spent);
                     match self.look_at(response, may_be_held) {
                         Seen::Met(met) => met,
-                        // Boxed, so that requests which are simply answered hold no room for it.
-                        Seen::Unclear(response) => Box::pin(self.look_into(response)).await,
+                        // Boxed, so that requests which are simply answered hold no room for them.
+                        Seen::Refused(response) => Box::pin(self.understand(response)).await,
+                        Seen::Held(response) => Box::pin(self.hold(response)).await,
                     }
                 }
                 Err(error) => Met::Broken(error),
